@@ -1,0 +1,1 @@
+"""Devices, servo process and supervisor of the grasp cell."""

@@ -1,0 +1,1 @@
+"""Types, Protocols, errors and units that every other package may import."""

@@ -1,0 +1,147 @@
+"""The error tree of the product and the fault numbers that the PLC sees.
+
+A subclass fixes its fault code and its stop category as class facts, so that no
+`except` block has to decide how serious a failure is.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class StopCategory(IntEnum):
+    """How motion ends, in the order of severity (IEC 60204-1 numbering)."""
+
+    REMOVE_POWER = 0
+    CONTROLLED_THEN_REMOVE_POWER = 1
+    CONTROLLED_KEEP_POWER = 2
+
+
+class FaultCode(IntEnum):
+    """Numbers published in the PLC fault word; stable once released.
+
+    1xx configuration, 2xx device drivers, 3xx robot state, 4xx command checks,
+    5xx policy and perception, 6xx process cycle, 7xx host and processes.
+    """
+
+    NONE = 0
+    UNSPECIFIED = 1
+    CONFIG_INVALID = 100
+    CONFIG_PERMISSIONS = 101
+    MODEL_MISSING = 110
+    MODEL_INVALID = 111
+    DRIVER_UNREACHABLE = 200
+    DRIVER_TIMEOUT = 201
+    DRIVER_PROTOCOL = 202
+    DRIVER_STALE = 203
+    ARM_WRONG_VERSION = 210
+    ARM_IN_USE = 211
+    PLC_HEARTBEAT_LOST = 220
+    PLC_MAP_MISMATCH = 221
+    CAMERA_STALE = 230
+    GRIPPER_FAULT = 240
+    PROTECTIVE_STOP = 300
+    EMERGENCY_STOP = 301
+    SAFEGUARD_STOP = 302
+    ROBOT_NOT_RUNNING = 303
+    COMMAND_VETOED = 400
+    COMMAND_STALE = 401
+    CHUNK_REFUSED = 402
+    TARGET_UNREACHABLE = 403
+    POLICY_TIMEOUT = 500
+    POLICY_OUTPUT_INVALID = 501
+    OBSERVATION_INVALID = 502
+    PICK_FAILED_REPEATEDLY = 600
+    PART_LOST = 601
+    PLACE_NOT_CONFIRMED = 602
+    MOTION_TIMEOUT = 603
+    SUPERVISOR_RESTARTED = 700
+    SERVO_LOST = 701
+    PROCESS_RESTART_LIMIT = 702
+    ALREADY_RUNNING = 703
+    STORAGE_FULL = 704
+
+
+class CellError(Exception):
+    """Root of every deliberate error."""
+
+    code: ClassVar[FaultCode] = FaultCode.UNSPECIFIED
+    stop: ClassVar[StopCategory] = StopCategory.CONTROLLED_THEN_REMOVE_POWER
+
+
+class ConfigError(CellError):
+    """The configuration cannot be used; the message names the key and the remedy."""
+
+    code = FaultCode.CONFIG_INVALID
+
+
+class ModelError(CellError):
+    """A model directory is missing, damaged or does not fit its manifest."""
+
+    code = FaultCode.MODEL_INVALID
+
+
+class DriverError(CellError):
+    """A device did not do what its protocol promises."""
+
+    code = FaultCode.DRIVER_PROTOCOL
+
+    def __init__(self, device: str, detail: str) -> None:
+        super().__init__(f"{device}: {detail}")
+        self.device = device
+        self.detail = detail
+
+
+class DriverUnreachableError(DriverError):
+    """No connection to a device could be opened."""
+
+    code = FaultCode.DRIVER_UNREACHABLE
+
+
+class DriverTimeoutError(DriverError):
+    """A device missed its deadline."""
+
+    code = FaultCode.DRIVER_TIMEOUT
+
+    def __init__(self, device: str, deadline_s: float) -> None:
+        super().__init__(device, f"no answer within {deadline_s:.3f} s")
+        self.deadline_s = deadline_s
+
+
+class DriverStaleError(DriverError):
+    """A device answers, but its content no longer advances."""
+
+    code = FaultCode.DRIVER_STALE
+
+
+class CommandVetoedError(CellError):
+    """The guard refused a command."""
+
+    code = FaultCode.COMMAND_VETOED
+    stop = StopCategory.CONTROLLED_KEEP_POWER
+
+
+class ChunkRefusedError(CellError):
+    """An action chunk failed its check before the first step was sent."""
+
+    code = FaultCode.CHUNK_REFUSED
+    stop = StopCategory.CONTROLLED_KEEP_POWER
+
+
+class TargetUnreachableError(CellError):
+    """Inverse kinematics found no joint position for a pose."""
+
+    code = FaultCode.TARGET_UNREACHABLE
+    stop = StopCategory.CONTROLLED_KEEP_POWER
+
+
+class PolicyError(CellError):
+    """A policy answered with something that may not be used."""
+
+    code = FaultCode.POLICY_OUTPUT_INVALID
+    stop = StopCategory.CONTROLLED_KEEP_POWER
+
+
+class PolicyTimeoutError(PolicyError):
+    """A policy worker missed its deadline."""
+
+    code = FaultCode.POLICY_TIMEOUT

@@ -1,0 +1,140 @@
+"""What the supervisor asks of the servo process, and what it hears back."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from cell.contracts.geometry import Pose, Vector
+
+
+class MotionMode(IntEnum):
+    """What the servo process does with a command."""
+
+    HOLD = 0
+    MOVE_JOINT = 1
+    MOVE_LINEAR = 2
+    STOP = 3
+
+
+class ServoPhase(IntEnum):
+    """Life of the servo process as the supervisor sees it."""
+
+    STARTING = 0
+    CONNECTING = 1
+    READY = 2
+    MOVING = 3
+    FAULT = 4
+    STOPPED = 5
+
+
+class HoldReason(IntEnum):
+    """Why the servo process holds instead of following its command."""
+
+    NONE = 0
+    NO_COMMAND = 1
+    COMMAND_NOT_FINITE = 2
+    COMMAND_STALE = 3
+    ARM_STATE_STALE = 4
+    JOINT_POSITION = 5
+    JOINT_SPEED = 6
+    JOINT_ACCELERATION = 7
+    TCP_SPEED = 8
+    WORKSPACE = 9
+    UNREACHABLE = 10
+    SINGULAR = 11
+    GUARD_EXCEPTION = 12
+    CYCLE_OVERRUN = 13
+    ROBOT_NOT_READY = 14
+    PROTECTIVE_STOP = 15
+    EMERGENCY_STOP = 16
+    LINK_LOST = 17
+    NOT_ARMED = 18
+    TRACKING_ERROR = 19
+
+
+@dataclass(frozen=True, eq=False)
+class ServoCommand:
+    """One stamped order. It lapses when its stamp is older than the freshness limit.
+
+    The supervisor rewrites the same `command_id` with a new stamp for as long as the
+    motion is wanted, so a dead supervisor lets every motion lapse.
+
+    Attributes:
+        stamp_ns: monotonic clock when the supervisor last vouched for it.
+        command_id: rises by one for every new order.
+        arm_id: rises by one each time a person or the PLC releases motion again after
+            a fault; the servo process leaves FAULT only for a newer one.
+        mode: see `MotionMode`.
+        q_target: joint target of MOVE_JOINT, shape (6,) [rad].
+        base_from_tcp: tool target of MOVE_LINEAR.
+        speed_ratio: 0..1 of the configured motion limits.
+        arrival_rad: MOVE_JOINT counts as reached within this joint distance, so that
+            the next order can be blended in [rad]; 0 asks for a full stop at target.
+        payload_kg: mass at the tool beyond the gripper [kg].
+    """
+
+    stamp_ns: int
+    command_id: int
+    arm_id: int
+    mode: MotionMode
+    q_target: Vector
+    base_from_tcp: Pose
+    speed_ratio: float = 1.0
+    arrival_rad: float = 0.0
+    payload_kg: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class ServoState:
+    """What the servo process publishes on every cycle.
+
+    Attributes:
+        stamp_ns: monotonic clock at publication.
+        cycle: number of this cycle since the process started.
+        phase: see `ServoPhase`.
+        hold_reason: why it holds, NONE while it follows a command.
+        hold_count: holds since start, counted at their onset.
+        hold_counts: the same per `HoldReason`, shape (len(HoldReason),).
+        command_id: newest order seen.
+        reached_id: newest order that was completed.
+        arm_id: newest release that took effect.
+        q: measured joint positions, shape (6,) [rad].
+        qd: measured joint velocities, shape (6,) [rad/s].
+        q_command: last vetted joint command, shape (6,) [rad].
+        base_from_tcp: measured tool pose.
+        force_tcp_n: measured tool force, shape (6,) [N, N.m].
+        robot_mode: UR robot mode.
+        safety_status_bits: UR safety bits.
+        speed_fraction: robot's speed slider, 0..1.
+        arm_age_s: age of the newest arm sample [s].
+        late_cycles: cycles later than 1.25 periods since start.
+        unguarded_cycles: setpoints sent without a guard verdict; must stay 0.
+        guard_p50_us: median guard time over the last window [us].
+        guard_p999_us: its 99.9 percentile [us].
+        scheduler: 0 FIFO, 1 nice, 2 normal priority.
+        period_s: control period in use [s].
+    """
+
+    stamp_ns: int
+    cycle: int
+    phase: ServoPhase
+    hold_reason: HoldReason
+    hold_count: int
+    hold_counts: Vector
+    command_id: int
+    reached_id: int
+    arm_id: int
+    q: Vector
+    qd: Vector
+    q_command: Vector
+    base_from_tcp: Pose
+    force_tcp_n: Vector
+    robot_mode: int
+    safety_status_bits: int
+    speed_fraction: float
+    arm_age_s: float
+    late_cycles: int
+    unguarded_cycles: int
+    guard_p50_us: float
+    guard_p999_us: float
+    scheduler: int
+    period_s: float

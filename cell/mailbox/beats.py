@@ -1,0 +1,103 @@
+"""Signs of life of all processes on one page of shared memory.
+
+Each process stamps its own slot from its main loop, so that a process that hangs goes
+silent. Whoever watches reads ages; nothing here decides what silence means.
+"""
+
+import fcntl
+import math
+import mmap
+import os
+from pathlib import Path
+from typing import Self
+
+from cell.contracts.errors import ConfigError
+from cell.contracts.units import s_from_ns
+
+_SLOTS = 64
+_NAME_BYTES = 24
+_SLOT_BYTES = _NAME_BYTES + 8
+
+
+class Beats:
+    """Named slots, each with the monotonic time of the last beat."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _SLOTS * _SLOT_BYTES)
+        self._words = memoryview(self._memory).cast("q")
+        self._known: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Create the file or attach to it, in any order.
+
+        Raises:
+            ConfigError: the file has another size.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(descriptor).st_size
+        if size not in {0, _SLOTS * _SLOT_BYTES}:
+            os.close(descriptor)
+            raise ConfigError(
+                f"{path} was made by another version of this program: stop every "
+                "process of the cell and delete its runtime directory"
+            )
+        os.ftruncate(descriptor, _SLOTS * _SLOT_BYTES)
+        return cls(descriptor)
+
+    def beat(self, name: str, now_ns: int) -> None:
+        """Stamp the slot of `name` with the monotonic clock [ns]."""
+        word = self._known.get(name)
+        if word is None:
+            word = self._word_of(name, claim=True)
+        self._words[word] = now_ns
+
+    def age_s(self, name: str, now_ns: int) -> float:
+        """Return the age of the last beat [s], infinity when there was none."""
+        word = self._known.get(name)
+        if word is None:
+            word = self._word_of(name, claim=False)
+        stamp_ns = self._words[word] if word >= 0 else 0
+        return s_from_ns(now_ns - stamp_ns) if stamp_ns else math.inf
+
+    def forget(self, name: str) -> None:
+        """Clear the last beat, so that a process about to start counts as silent."""
+        word = self._word_of(name, claim=False)
+        if word >= 0:
+            self._words[word] = 0
+
+    def close(self) -> None:
+        """Unmap. The file stays."""
+        self._words.release()
+        self._memory.close()
+        os.close(self._descriptor)
+
+    def _word_of(self, name: str, *, claim: bool) -> int:
+        """Return the index of the slot's stamp, -1 when absent and not claimed."""
+        key = name.encode().ljust(_NAME_BYTES, b"\0")
+        if len(key) > _NAME_BYTES:
+            raise ValueError(f"beat name {name!r} is longer than {_NAME_BYTES} bytes")
+        # Two processes may claim at once; the kernel drops the lock of a killed one.
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            slot = self._find(key)
+            if slot < 0 and claim:
+                slot = self._find(bytes(_NAME_BYTES))
+                if slot < 0:
+                    raise ValueError(f"no slot left for beat {name!r}")
+                start = slot * _SLOT_BYTES
+                self._memory[start : start + _NAME_BYTES] = key
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        if slot < 0:
+            return -1
+        self._known[name] = (slot * _SLOT_BYTES + _NAME_BYTES) // 8
+        return self._known[name]
+
+    def _find(self, key: bytes) -> int:
+        for slot in range(_SLOTS):
+            start = slot * _SLOT_BYTES
+            if self._memory[start : start + _NAME_BYTES] == key:
+                return slot
+        return -1

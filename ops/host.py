@@ -1,0 +1,203 @@
+"""The process host: starts, watches, restarts and ends the flat set of processes.
+
+It plays the part of a service manager with watchdogs. It decides nothing about motion:
+every process comes up inhibited, so that a restart can never move the arm.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from cell.contracts.units import ns_from_s
+from cell.mailbox.beats import Beats
+from ops.process_table import ProcessSpec, RestartPolicy
+
+_START_GRACE_S = 30.0
+
+
+@dataclass
+class _Child:
+    spec: ProcessSpec
+    policy: RestartPolicy
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    start_at_s: float | None = 0.0
+    restarts: int = 0
+    last_exit: str = ""
+
+
+@dataclass(frozen=True)
+class ChildStatus:
+    """What the terminal view and the report say of one process."""
+
+    name: str
+    pid: int | None
+    restarts: int
+    is_down: bool
+    last_exit: str
+
+
+@dataclass
+class ProcessHost:
+    """Owns the processes of one controller.
+
+    Attributes:
+        specs: what to run, in the order in which they are asked to end.
+        config_path: handed to every process.
+        runtime: folder with shared memory.
+        log_directory: receives what processes print before their own log works.
+        now_s: the monotonic clock [s].
+        restart_limit: restarts within ten minutes before a process stays down.
+    """
+
+    specs: Sequence[ProcessSpec]
+    config_path: Path
+    runtime: Path
+    log_directory: Path
+    now_s: Callable[[], float]
+    restart_limit: int = 5
+    _children: dict[str, _Child] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._log = structlog.get_logger()
+        self._beats = Beats.open(self.runtime / "beats")
+        for spec in self.specs:
+            policy = RestartPolicy(limit=self.restart_limit)
+            self._children[spec.name] = _Child(spec, policy)
+
+    def poll(self) -> None:
+        """Reap the dead, end the hung, start what is due. Call it often."""
+        now_s = self.now_s()
+        for child in self._children.values():
+            if child.process is not None:
+                self._check_alive(child, now_s)
+            if child.process is None and child.start_at_s is not None:
+                if now_s >= child.start_at_s:
+                    self._start(child, now_s)
+
+    def statuses(self) -> list[ChildStatus]:
+        """Return one line for each process."""
+        return [
+            ChildStatus(
+                name=c.spec.name,
+                pid=c.process.pid if c.process else None,
+                restarts=c.restarts,
+                is_down=c.process is None and c.start_at_s is None,
+                last_exit=c.last_exit,
+            )
+            for c in self._children.values()
+        ]
+
+    def pids(self, *, product_only: bool = False) -> dict[str, int]:
+        """Return the process ids of what runs now."""
+        return {
+            c.spec.name: c.process.pid
+            for c in self._children.values()
+            if c.process and (c.spec.is_product or not product_only)
+        }
+
+    def stop(self, sleep: Callable[[float], None]) -> None:
+        """End every process in order, each within its own grace; then kill."""
+        for child in self._children.values():
+            child.start_at_s = None
+        for child in self._children.values():
+            if child.process is not None:
+                self._end(child, sleep)
+
+    def _start(self, child: _Child, now_s: float) -> None:
+        spec = child.spec
+        self._beats.beat(spec.name, ns_from_s(now_s))
+        output = (self.log_directory / f"{spec.name}.out").open("ab")
+        with output:
+            child.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    spec.module,
+                    "--config",
+                    str(self.config_path),
+                    "--runtime",
+                    str(self.runtime),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Its own group: Ctrl-C in the terminal reaches the host alone.
+                process_group=0,
+                env=_child_environment(),
+            )
+        child.started_s = now_s
+        child.start_at_s = None
+        self._log.info("process started", name=spec.name, pid=child.process.pid)
+
+    def _check_alive(self, child: _Child, now_s: float) -> None:
+        assert child.process is not None  # noqa: S101  (narrowing for the checker)
+        code = child.process.poll()
+        if code is None:
+            if self._is_hung(child, now_s):
+                silence_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
+                self._log.warning(
+                    "process hung, ended", name=child.spec.name, silence_s=silence_s
+                )
+                child.process.kill()
+            return
+        child.process = None
+        child.last_exit = _describe_exit(code)
+        delay_s = child.policy.note_death(now_s)
+        child.restarts += 1
+        self._log.warning(
+            "process ended", name=child.spec.name, exit=child.last_exit, delay_s=delay_s
+        )
+        child.start_at_s = None if delay_s is None else now_s + delay_s
+
+    def _is_hung(self, child: _Child, now_s: float) -> bool:
+        # Imports and compilation at start are one long silence.
+        in_start = now_s - child.started_s < _START_GRACE_S
+        limit_s = child.spec.beat_limit_s
+        if in_start and not self._has_beaten_since_start(child):
+            limit_s = _START_GRACE_S
+        age_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
+        return age_s is not None and age_s > limit_s
+
+    def _has_beaten_since_start(self, child: _Child) -> bool:
+        age_s = self._beats.age_s(child.spec.name, ns_from_s(self.now_s()))
+        if age_s is None:
+            return False
+        return self.now_s() - age_s > child.started_s + 0.001
+
+    def _end(self, child: _Child, sleep: Callable[[float], None]) -> None:
+        assert child.process is not None  # noqa: S101  (narrowing for the checker)
+        child.process.send_signal(signal.SIGTERM)
+        child.process.send_signal(signal.SIGCONT)
+        deadline_s = self.now_s() + child.spec.stop_grace_s
+        while child.process.poll() is None and self.now_s() < deadline_s:
+            sleep(0.02)
+        if child.process.poll() is None:
+            self._log.warning("process did not end, killed", name=child.spec.name)
+            child.process.kill()
+        child.process.wait()
+        child.process = None
+
+
+def _child_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    # One thread each: the processes share two cores with a 500 Hz loop.
+    for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[key] = "1"
+    environment.setdefault("LP_NUM_THREADS", "1")
+    root = str(Path(__file__).resolve().parent.parent)
+    path = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = f"{root}:{path}" if path else root
+    return environment
+
+
+def _describe_exit(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    return f"signal {signal.Signals(-code).name}"

@@ -1,0 +1,155 @@
+"""The live terminal view: grey while all is well, colour only for what is not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ops.host import ChildStatus
+from ops.telemetry import Telemetry
+
+_ABNORMAL = {"HELD": "yellow", "SUSPENDED": "yellow", "ABORTED": "red", "ABORTING": "red"}
+
+
+def render_view(
+    telemetry: Telemetry, children: Sequence[ChildStatus], elapsed_s: float
+) -> RenderableType:
+    """Draw one picture of the cell."""
+    status = telemetry.status
+    return Panel(
+        Group(
+            _headline(status),
+            _reasons(status, telemetry.servo),
+            Text(),
+            _figures(telemetry),
+            Text(),
+            _ages(status),
+            _processes(children),
+            _events(status),
+        ),
+        title=f"Cellward  {format_duration(elapsed_s)}",
+        subtitle="not safety-rated  |  Ctrl-C stops the cell",
+        border_style="grey50",
+    )
+
+
+def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
+    """Say the same in one plain line, for logs and pipes."""
+    status, servo = telemetry.status, telemetry.servo
+    ratio = status.get("first_try_success_ratio")
+    parts = [
+        format_duration(elapsed_s),
+        str(status.get("state", "STARTING")),
+        f"placed {status.get('placed', 0)}",
+        f"rate {format_number(status.get('picks_per_hour'), '.0f')}/h",
+        f"first try {format_number(ratio, '.3f')}",
+        f"holds {servo.get('hold_count', 0)}",
+    ]
+    if telemetry.world:
+        parts.append(f"violations {telemetry.world.get('limit_violations', 0)}")
+    reason = status.get("state_reason")
+    if reason:
+        parts.append(str(reason))
+    return "  ".join(parts)
+
+
+def format_duration(seconds: float) -> str:
+    """Format as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def format_number(value: Any, form: str) -> str:
+    """Format a figure, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def _headline(status: Mapping[str, Any]) -> Text:
+    state = str(status.get("state", "STARTING"))
+    text = Text()
+    text.append(f" {state} ", style=f"bold {_ABNORMAL.get(state, 'default')} reverse")
+    text.append(f"  mode {status.get('mode', '-')}")
+    text.append(f"  model {status.get('active_model') or '-'}")
+    return text
+
+
+def _reasons(status: Mapping[str, Any], servo: Mapping[str, Any]) -> RenderableType:
+    lines = []
+    if status.get("state_reason"):
+        lines.append(str(status["state_reason"]))
+    if status.get("remedy"):
+        lines.append(f"do: {status['remedy']}")
+    lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
+    if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):
+        lines.append(f"guard holds: {servo['hold_reason']}")
+    return Text("\n".join(lines), style="yellow")
+
+
+def _figures(telemetry: Telemetry) -> Table:
+    status, servo, world = telemetry.status, telemetry.servo, telemetry.world
+    low, high = status.get("success_interval") or (None, None)
+    interval = f"[{format_number(low, '.2f')}, {format_number(high, '.2f')}]"
+    late = servo.get("late_cycles_ratio")
+    cells = [
+        ("placed", str(status.get("placed", 0))),
+        ("rate", f"{format_number(status.get('picks_per_hour'), '.0f')} /h"),
+        (
+            "first try",
+            f"{format_number(status.get('first_try_success_ratio'), '.3f')} {interval}",
+        ),
+        ("cycle", f"{format_number(status.get('cycle_s_p50'), '.1f')} s"),
+        ("policy", f"{format_number(status.get('policy_ms_p50'), '.0f')} ms"),
+        ("guard holds", str(servo.get("hold_count", 0))),
+        (
+            "guard",
+            f"{format_number(servo.get('guard_us_p50'), '.0f')} us, p99.9 "
+            f"{format_number(servo.get('guard_us_p999'), '.0f')} us",
+        ),
+        (
+            "late cycles",
+            "-" if late is None else f"{late * 1e4:.1f} of 10 000"
+            f" ({servo.get('servo_scheduler')})",
+        ),
+    ]
+    if world:
+        cells.append(("limit violations", str(world.get("limit_violations", 0))))
+        factor = format_number(world.get("real_time_factor"), ".3f")
+        cells.append(("real-time factor", factor))
+    table = Table.grid(padding=(0, 3))
+    half = (len(cells) + 1) // 2
+    for row in range(half):
+        left = cells[row]
+        right = cells[row + half] if row + half < len(cells) else ("", "")
+        table.add_row(
+            Text(left[0], style="grey62"), left[1], Text(right[0], style="grey62"), right[1]
+        )
+    return table
+
+
+def _ages(status: Mapping[str, Any]) -> Text:
+    ages = status.get("ages_s") or {}
+    text = Text("data ages  ", style="grey62")
+    for name, age_s in ages.items():
+        shown = "none" if age_s is None else f"{age_s * 1000:.0f} ms"
+        text.append(f"{name} {shown}   ", style="default")
+    return text
+
+
+def _processes(children: Sequence[ChildStatus]) -> Text:
+    text = Text("processes  ", style="grey62")
+    for child in children:
+        if child.is_down:
+            text.append(f"{child.name} DOWN ({child.last_exit})  ", style="bold red")
+        elif child.restarts:
+            text.append(f"{child.name} x{child.restarts}  ", style="yellow")
+        else:
+            text.append(f"{child.name}  ", style="default")
+    return text
+
+
+def _events(status: Mapping[str, Any]) -> Text:
+    events = list(status.get("events", ()))[-6:]
+    return Text("\n".join(str(event) for event in events), style="grey62")

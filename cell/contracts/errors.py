@@ -37,6 +37,7 @@ class FaultCode(IntEnum):
     ARM_IN_USE = 211
     PLC_HEARTBEAT_LOST = 220
     PLC_MAP_MISMATCH = 221
+    PLC_HANDSHAKE_TIMEOUT = 222
     CAMERA_STALE = 230
     GRIPPER_FAULT = 240
     PROTECTIVE_STOP = 300
@@ -72,6 +73,12 @@ class ConfigError(CellError):
     """The configuration cannot be used; the message names the key and the remedy."""
 
     code = FaultCode.CONFIG_INVALID
+
+
+class ConfigPermissionsError(ConfigError):
+    """The configuration could have been changed by anybody, or cannot be read."""
+
+    code = FaultCode.CONFIG_PERMISSIONS
 
 
 class ModelError(CellError):

@@ -1,0 +1,158 @@
+"""The whole configuration as one typed tree, and the rules between its sections."""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError, model_validator
+
+from cell.config import (
+    ArmConfig,
+    CameraConfig,
+    CameraName,
+    CellGeometryConfig,
+    GripperConfig,
+    MotionConfig,
+    PlcConfig,
+    RuntimeConfig,
+    SupervisorConfig,
+)
+from cell.contracts.errors import ConfigError
+from cell.contracts.model import Section
+from ops.config_file import read_config_file
+from ops.config_sentences import describe
+from ops.strict_yaml import parse_strict_yaml
+from ops.virtual_cell_config import VirtualCellConfig
+from policies.config import PolicyConfig
+from safety.config import SafetyConfig
+
+
+class Settings(Section):
+    """Everything in `config.yaml`; each section belongs to the folder that uses it."""
+
+    runtime: RuntimeConfig = RuntimeConfig()
+    arm: ArmConfig
+    gripper: GripperConfig
+    cameras: Mapping[CameraName, CameraConfig]
+    plc: PlcConfig
+    cell: CellGeometryConfig
+    motion: MotionConfig = MotionConfig()
+    safety: SafetyConfig
+    policy: PolicyConfig
+    supervisor: SupervisorConfig = SupervisorConfig()
+    virtual_cell: VirtualCellConfig
+
+    @model_validator(mode="after")
+    def _overhead_camera_exists(self) -> Self:
+        if "overhead" not in self.cameras:
+            raise ValueError("cameras: needs one called 'overhead', which sees the bin")
+        return self
+
+    @model_validator(mode="after")
+    def _motion_stays_below_the_guard(self) -> Self:
+        pairs = (
+            ("joint_speed_radps", min(self.safety.joint_speed_radps)),
+            ("joint_acceleration_radps2", min(self.safety.joint_acceleration_radps2)),
+        )
+        for name, limit in pairs:
+            wanted = getattr(self.motion, name)
+            if wanted > limit:
+                raise ValueError(
+                    f"motion.{name} is {wanted}, above the {limit} of safety.{name};"
+                    " the guard would stop every fast move"
+                )
+        if self.motion.linear_speed_mps > self.safety.tcp_speed_mps:
+            raise ValueError(
+                f"motion.linear_speed_mps is {self.motion.linear_speed_mps}, above"
+                f" the {self.safety.tcp_speed_mps} of safety.tcp_speed_mps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _commands_stay_fresh(self) -> Self:
+        if self.safety.freshness_s < 3 * self.supervisor.command_period_s * (1 - 1e-9):
+            raise ValueError(
+                "safety.freshness_s must cover at least 3 x"
+                " supervisor.command_period_s, or every late command stops the arm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _home_lies_within_the_joint_limits(self) -> Self:
+        joints = zip(
+            self.safety.joint_min_rad,
+            self.arm.home_q_rad,
+            self.safety.joint_max_rad,
+            strict=True,
+        )
+        for index, (low, home, high) in enumerate(joints):
+            if not low < home < high:
+                raise ValueError(
+                    f"arm.home_q_rad[{index}] is {home}, outside the joint limits"
+                    f" {low} to {high} of safety"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _bin_and_outfeed_lie_in_the_workspace(self) -> Self:
+        places = {
+            "cell.bin.base_from_bin": self.cell.bin.base_from_bin,
+            "cell.outfeed.base_from_outfeed": self.cell.outfeed.base_from_outfeed,
+        }
+        for name, place in places.items():
+            # Their height may lie below: the tool stays above the floor.
+            for axis in (0, 1):
+                low = self.safety.workspace_min_m[axis]
+                high = self.safety.workspace_max_m[axis]
+                if not low <= place.position_m[axis] <= high:
+                    raise ValueError(
+                        f"{name}.position_m[{axis}] is {place.position_m[axis]},"
+                        f" outside the workspace {low} to {high} of safety"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _virtual_cell_moves_no_real_device(self) -> Self:
+        if not self.virtual_cell.enabled:
+            return self
+        for name, device in (("arm", self.arm), ("gripper", self.gripper)):
+            host = getattr(device, "host", "localhost")
+            if not _is_loopback(host):
+                raise ValueError(
+                    f"virtual_cell.enabled is true, but {name}.host is {host};"
+                    " set it to 127.0.0.1, or virtual_cell.enabled to false"
+                )
+        return self
+
+
+def load_settings(path: Path) -> Settings:
+    """Read, check and return the configuration.
+
+    Raises:
+        ConfigError: it cannot be used. The message holds a line for each of the
+            first few errors: file, line, key, what was given, what is allowed.
+    """
+    document = parse_strict_yaml(read_config_file(path), str(path))
+    try:
+        # Through JSON, for pydantic's strict mode takes lists for tuples only there;
+        # lax mode would take "5" for 5 and true for 1.
+        return Settings.model_validate_json(json.dumps(document.root), strict=True)
+    except ValidationError as error:
+        raise ConfigError(describe(error, document, Settings)) from None
+
+
+def settings_schema() -> str:
+    """Return the JSON schema of the configuration, as `config.schema.json` holds it."""
+    schema = Settings.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Cellward configuration"
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

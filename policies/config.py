@@ -1,0 +1,22 @@
+"""The section of `config.yaml` that says which model picks, and within what bounds."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cell.contracts.model import Section
+
+PolicyName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+
+class PolicyConfig(Section):
+    """Live policy, its fallback, and the bounds on their answers.
+
+    `directory` is relative to the checkout unless it is absolute.
+    """
+
+    live: PolicyName
+    fallback: PolicyName = "scripted"
+    directory: Annotated[str, Field(min_length=1)] = "policies/models"
+    deadline_s: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+    minimum_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3

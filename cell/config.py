@@ -77,6 +77,8 @@ class RuntimeConfig(Section):
     directory: Annotated[str, AfterValidator(_check_directory)] = ""
     state_directory: Annotated[str, AfterValidator(_check_directory)] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    restart_limit: Annotated[int, Field(ge=0, le=100_000)] = 5
+    """Restarts of one process within ten minutes before it stays down."""
 
 
 class _ArmSection(Section):

@@ -33,6 +33,7 @@ from ops.view import render_line, render_view
 _POLL_S = 0.05
 _PLAIN_PERIOD_S = 10.0
 _PORT_WAIT_S = 6.0
+_UR_PORTS = (30004, 30003, 29999)
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -85,7 +86,7 @@ def run_virtual_cell(config_path: Path) -> ExitCode:
     return _host_processes(settings, VIRTUAL_CELL, request)
 
 
-def check_ports(host: str, ports: Sequence[int], wait_s: float) -> None:
+def check_ports(addresses: Sequence[tuple[str, int]], wait_s: float) -> None:
     """Make sure that nobody else listens on the ports of the virtual cell.
 
     A controller that was just killed may still be closing them, hence the wait.
@@ -94,7 +95,7 @@ def check_ports(host: str, ports: Sequence[int], wait_s: float) -> None:
         PortTakenError: naming the first port that stays taken.
     """
     deadline_s = time.monotonic() + wait_s
-    for port in ports:
+    for host, port in addresses:
         while _is_taken(host, port):
             if time.monotonic() > deadline_s:
                 raise PortTakenError(
@@ -105,15 +106,21 @@ def check_ports(host: str, ports: Sequence[int], wait_s: float) -> None:
             time.sleep(0.1)  # noqa: TID251  (nothing else runs yet)
 
 
-def compute_virtual_ports(settings: Settings) -> list[int]:
-    """Return the TCP ports that the virtual cell listens on."""
-    ports = [30004, 30003, 29999]
+def compute_virtual_addresses(settings: Settings) -> list[tuple[str, int]]:
+    """Return the addresses and TCP ports that the virtual cell listens on."""
+    addresses: list[tuple[str, int]] = []
+    if settings.arm.kind == "rtde":
+        addresses += [(settings.arm.host, port) for port in _UR_PORTS]
     if settings.gripper.kind == "robotiq_urcap":
-        ports.append(settings.gripper.port)
+        addresses.append((settings.gripper.host, settings.gripper.port))
     if settings.plc.kind == "modbus":
-        ports.append(settings.plc.port)
-    ports += [c.port for c in settings.cameras.values() if c.kind == "software"]
-    return ports
+        addresses.append((settings.plc.host, settings.plc.port))
+    addresses += [
+        (camera.host, camera.port)
+        for camera in settings.cameras.values()
+        if camera.kind == "software"
+    ]
+    return addresses
 
 
 def _is_taken(host: str, port: int) -> bool:
@@ -136,11 +143,16 @@ def _host_processes(
     with lock_runtime(runtime):
         _clear_stale(runtime)
         if any(not spec.is_product for spec in specs):
-            check_ports("127.0.0.1", compute_virtual_ports(settings), _PORT_WAIT_S)
+            check_ports(compute_virtual_addresses(settings), _PORT_WAIT_S)
         for spec in specs:
             (logs / f"{spec.name}.out").unlink(missing_ok=True)
         host = ProcessHost(
-            specs, request.config_path.resolve(), runtime, logs, time.monotonic
+            specs=specs,
+            config_path=request.config_path.resolve(),
+            runtime=runtime,
+            log_directory=logs,
+            now_s=time.monotonic,
+            restart_limit=settings.runtime.restart_limit,
         )
         return _Session(host, TelemetryReader(runtime), request, logs).run()
 

@@ -1,0 +1,168 @@
+"""A whole controller with its virtual cell, started as a user starts it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from cell.mailbox.text import TextMailbox
+from ops.telemetry import STATUS_CAPACITY
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_config(
+    folder: Path, host: str, change: Callable[[dict[str, Any]], None] | None = None
+) -> Path:
+    """Write the shipped configuration with its own folders, address and ports."""
+    tree = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    tree["runtime"]["directory"] = str(folder / "runtime")
+    tree["runtime"]["state_directory"] = str(folder / "state")
+    tree["arm"]["host"] = host
+    tree["gripper"]["host"] = host
+    tree["plc"]["port"] = free_port()
+    for camera in tree["cameras"].values():
+        camera["port"] = free_port()
+    tree["policy"]["directory"] = str(ROOT / "policies" / "models")
+    if change is not None:
+        change(tree)
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+@dataclass
+class RunningCell:
+    """A started cell.
+
+    Attributes:
+        folder: holds its configuration, shared memory, state and report.
+        process: the host.
+    """
+
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def runtime(self) -> Path:
+        """Folder with its mailboxes."""
+        return self.folder / "runtime"
+
+    @property
+    def report_path(self) -> Path:
+        """Where its report is written at the end."""
+        return self.folder / "report.json"
+
+    def status(self) -> dict[str, Any]:
+        """Return the supervisor's newest status, empty before the first."""
+        if not (self.runtime / "status").exists():
+            return {}
+        mailbox = TextMailbox(self.runtime / "status", STATUS_CAPACITY)
+        try:
+            return json.loads(mailbox.read() or "{}")
+        finally:
+            mailbox.close()
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], bool], timeout_s: float
+    ) -> dict[str, Any]:
+        """Poll the status until a condition holds; fail with what was seen last."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            status = self.status()
+            if status and condition(status):
+                return status
+            if self.process.poll() is not None:
+                raise AssertionError(f"the cell ended: {self.output()}")
+            time.sleep(0.02)
+        raise AssertionError(f"not seen in {timeout_s} s; last status: {self.status()}")
+
+    def pid_of(self, module: str) -> int | None:
+        """Return the process id of one of its processes by module name."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if module in child.cmdline():
+                    return child.pid
+            except psutil.Error:
+                continue
+        return None
+
+    def output(self) -> str:
+        """Return what the host printed so far."""
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """Press Ctrl-C and return the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout_s)
+
+    def report(self) -> dict[str, Any]:
+        """Return the report of an ended run."""
+        return dict(json.loads(self.report_path.read_text(encoding="utf-8")))
+
+
+@contextmanager
+def start_cell(
+    folder: Path,
+    host: str,
+    *arguments: str,
+    change: Callable[[dict[str, Any]], None] | None = None,
+) -> Iterator[RunningCell]:
+    """Start a cell in its own folder; whatever happens, nothing of it is left over."""
+    config = write_config(folder, host, change)
+    with (folder / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "ops.cli", "run", "--no-tty"),
+                *("--config", str(config), "--report", str(folder / "report.json")),
+                *arguments,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        )
+        cell = RunningCell(folder, process)
+        family = psutil.Process(process.pid)
+        try:
+            yield cell
+        finally:
+            descendants = _children_of(family)
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(20.0)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            _, alive = psutil.wait_procs(descendants, timeout=5.0)
+            for orphan in alive:
+                orphan.kill()
+            assert not alive, f"left over: {alive}"
+
+
+def _children_of(family: psutil.Process) -> list[psutil.Process]:
+    try:
+        return list(family.children(recursive=True))
+    except psutil.Error:
+        return []

@@ -1,0 +1,1 @@
+"""Devices behind the Protocols of `cell.contracts.drivers`, one folder each."""

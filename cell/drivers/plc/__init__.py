@@ -1,0 +1,1 @@
+"""The line PLC: register map, codec, Modbus client, simulated line."""

@@ -1,0 +1,227 @@
+"""The line PLC over Modbus TCP; the only pymodbus import on the client side.
+
+One exchange is one FC16 (our block) and one FC3 (both blocks). Our block comes back
+with it and must be what was written, so a lost write or a second master shows at
+once. Any failure ends the connection: a request that timed out must not leave its
+late answer to the next one, therefore the deadline may cancel it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from cell.config import ModbusPlcConfig
+from cell.contracts.drivers import Clock
+from cell.contracts.errors import (
+    DriverError,
+    DriverTimeoutError,
+    DriverUnreachableError,
+)
+from cell.contracts.plc import PlcInputs, PlcOutputs
+from cell.drivers.plc.codec import (
+    TornBlockError,
+    check_frame,
+    check_read_back,
+    decode_inputs,
+    encode_outputs,
+)
+from cell.drivers.plc.registers import (
+    BLOCK_START,
+    BLOCK_WORDS,
+    IMAGE_WORDS,
+    Block,
+)
+
+_DEVICE = "plc"
+_READS_PER_EXCHANGE = 3
+_WRITE_START = BLOCK_START[Block.CELL_TO_PLC]
+
+# Every failure becomes a DriverError; the library would log each one once more.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
+
+
+class ModbusPlc:
+    """A connected PLC. After any error it is spent: open it again.
+
+    Attributes:
+        torn_reads: blocks read in the middle of an update, and read again.
+    """
+
+    def __init__(
+        self, client: AsyncModbusTcpClient, config: ModbusPlcConfig, clock: Clock
+    ) -> None:
+        self.torn_reads = 0
+        self._client = client
+        self._config = config
+        self._clock = clock
+        self._sequence = 0
+        self._last = PlcOutputs()
+        self._is_spent = False
+
+    async def exchange(self, outputs: PlcOutputs) -> PlcInputs:
+        """Write our block, then read both.
+
+        Raises:
+            DriverTimeoutError: both together took longer than `plc.timeout_s`.
+            DriverError: anything else that is not as the register map says.
+        """
+        async with self._deadline():
+            words = await self._write(outputs, data_valid=True)
+            return await self._read(words)
+
+    async def check_map(self) -> None:
+        """Read once, without writing, and compare constants, version and word order.
+
+        Raises:
+            PlcMapMismatchError: naming the register and the likely cause.
+        """
+        async with self._deadline():
+            image = await self._read_image()
+            with self._spend_on_error():
+                check_frame(
+                    Block.PLC_TO_CELL, image[:BLOCK_WORDS], self._config.word_order
+                )
+
+    async def say_goodbye(self) -> None:
+        """Tell the PLC that our block is no longer vouched for, if it can be told."""
+        if not self._is_spent:
+            async with self._deadline():
+                await self._write(self._last, data_valid=False)
+
+    async def _write(self, outputs: PlcOutputs, *, data_valid: bool) -> list[int]:
+        self._sequence += 1
+        self._last = outputs
+        words = encode_outputs(
+            outputs, self._sequence, self._config.word_order, data_valid=data_valid
+        )
+        with self._spend_on_error():
+            answer = await self._request(
+                self._client.write_registers(
+                    _WRITE_START, words, device_id=self._config.device_id
+                )
+            )
+            if (answer.address, answer.count) != (_WRITE_START, len(words)):
+                raise DriverError(_DEVICE, "answered a write that was not ours")
+        return words
+
+    async def _read(self, written: Sequence[int]) -> PlcInputs:
+        with self._spend_on_error():
+            for attempt in range(_READS_PER_EXCHANGE):
+                stamp_ns = self._clock.now_ns()
+                image = await self._read_image()
+                try:
+                    inputs = decode_inputs(
+                        image[:BLOCK_WORDS], stamp_ns, self._config.word_order
+                    )
+                except TornBlockError:
+                    self.torn_reads += 1
+                    if attempt + 1 == _READS_PER_EXCHANGE:
+                        raise
+                    continue
+                check_read_back(written, image[BLOCK_WORDS:], self._config.word_order)
+                return inputs
+        raise AssertionError("unreachable")
+
+    async def _read_image(self) -> list[int]:
+        with self._spend_on_error():
+            answer = await self._request(
+                self._client.read_holding_registers(
+                    0, count=IMAGE_WORDS, device_id=self._config.device_id
+                )
+            )
+            if len(answer.registers) != IMAGE_WORDS:
+                raise DriverError(
+                    _DEVICE,
+                    f"answered {len(answer.registers)} registers, not {IMAGE_WORDS}",
+                )
+        return list(answer.registers)
+
+    async def _request(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+        try:
+            answer = await request
+        except ModbusException as error:
+            raise DriverUnreachableError(
+                _DEVICE, f"the connection is gone ({error})"
+            ) from error
+        if answer.isError():
+            raise DriverError(
+                _DEVICE,
+                f"refused a request with Modbus exception {answer.exception_code}:"
+                f" it needs holding registers 40001 to {40000 + IMAGE_WORDS}"
+                f" on device {self._config.device_id}",
+            )
+        # The library takes 0 as the answer to any request.
+        if answer.transaction_id == 0:
+            raise DriverError(_DEVICE, "answered with transaction id 0")
+        return answer
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        if self._is_spent:
+            raise DriverUnreachableError(_DEVICE, "the link failed; open it again")
+        try:
+            async with asyncio.timeout(self._config.timeout_s):
+                yield
+        except TimeoutError as error:
+            self._is_spent = True
+            raise DriverTimeoutError(_DEVICE, self._config.timeout_s) from error
+
+    @contextmanager
+    def _spend_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # A cancelled request counts too: its answer may still be on the way.
+            self._is_spent = True
+            raise
+
+
+@asynccontextmanager
+async def open_modbus_plc(
+    config: ModbusPlcConfig, clock: Clock
+) -> AsyncIterator[ModbusPlc]:
+    """Connect, check the register map, and on leaving tell the PLC that we are gone.
+
+    Raises:
+        DriverUnreachableError: nothing listens there.
+        PlcMapMismatchError: the PLC's registers do not follow our map.
+    """
+    # Retries would make data old and reconnects would hide a restart: both belong to
+    # the caller. The library's own timeout never fires before our deadline.
+    client = AsyncModbusTcpClient(
+        config.host,
+        port=config.port,
+        timeout=2 * config.timeout_s,
+        retries=0,
+        reconnect_delay=0,
+    )
+    try:
+        await _connect(client, config)
+        plc = ModbusPlc(client, config, clock)
+        await plc.check_map()
+        try:
+            yield plc
+        finally:
+            with suppress(DriverError):
+                await plc.say_goodbye()
+    finally:
+        client.close()
+
+
+async def _connect(client: AsyncModbusTcpClient, config: ModbusPlcConfig) -> None:
+    try:
+        async with asyncio.timeout(config.timeout_s):
+            is_connected = await client.connect()
+    except TimeoutError:
+        is_connected = False
+    if not is_connected:
+        raise DriverUnreachableError(
+            _DEVICE,
+            f"no Modbus server answers at {config.host}:{config.port}; check plc.host,"
+            " plc.port and the network",
+        )

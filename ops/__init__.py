@@ -1,0 +1,1 @@
+"""Composition root, command line and everything that runs around the cell."""

@@ -77,9 +77,8 @@ class ProcessHost:
         for child in self._children.values():
             if child.process is not None:
                 self._check_alive(child, now_s)
-            if child.process is None and child.start_at_s is not None:
-                if now_s >= child.start_at_s:
-                    self._start(child, now_s)
+            if child.process is None and _is_due(child, now_s):
+                self._start(child, now_s)
 
     def statuses(self) -> list[ChildStatus]:
         """Return one line for each process."""
@@ -157,19 +156,12 @@ class ProcessHost:
         child.start_at_s = None if delay_s is None else now_s + delay_s
 
     def _is_hung(self, child: _Child, now_s: float) -> bool:
-        # Imports and compilation at start are one long silence.
-        in_start = now_s - child.started_s < _START_GRACE_S
-        limit_s = child.spec.beat_limit_s
-        if in_start and not self._has_beaten_since_start(child):
-            limit_s = _START_GRACE_S
+        # An unknown name has an infinite age; the host beats once at every start.
         age_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
-        return age_s is not None and age_s > limit_s
-
-    def _has_beaten_since_start(self, child: _Child) -> bool:
-        age_s = self._beats.age_s(child.spec.name, ns_from_s(self.now_s()))
-        if age_s is None:
-            return False
-        return self.now_s() - age_s > child.started_s + 0.001
+        beaten_since_start = now_s - age_s > child.started_s + 0.001
+        # Imports and compilation at start are one long silence.
+        limit_s = child.spec.beat_limit_s if beaten_since_start else _START_GRACE_S
+        return age_s > limit_s
 
     def _end(self, child: _Child, sleep: Callable[[float], None]) -> None:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)
@@ -183,6 +175,10 @@ class ProcessHost:
             child.process.kill()
         child.process.wait()
         child.process = None
+
+
+def _is_due(child: _Child, now_s: float) -> bool:
+    return child.start_at_s is not None and now_s >= child.start_at_s
 
 
 def _child_environment() -> dict[str, str]:

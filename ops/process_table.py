@@ -34,7 +34,9 @@ PRODUCT = (
 VIRTUAL_CELL = (
     ProcessSpec("plc", "sim2real.virtual_cell.plc", 3.0, 2.0, is_product=False),
     ProcessSpec("ur", "sim2real.virtual_cell.ur", 3.0, 2.0, is_product=False),
-    ProcessSpec("vcamera", "sim2real.virtual_cell.vcamera", 10.0, 2.0, is_product=False),
+    ProcessSpec(
+        "vcamera", "sim2real.virtual_cell.vcamera", 10.0, 2.0, is_product=False
+    ),
     ProcessSpec("world", "sim2real.virtual_cell.world", 10.0, 2.0, is_product=False),
 )
 """The devices, simulated; ended after the product."""
@@ -61,4 +63,4 @@ class RestartPolicy:
         deaths = len(self._deaths_s)
         if deaths > self.limit:
             return None
-        return min(self.first_delay_s * 2 ** (deaths - 1), self.last_delay_s)
+        return min(self.first_delay_s * 2.0 ** (deaths - 1), self.last_delay_s)

@@ -34,6 +34,7 @@ _POLL_S = 0.05
 _PLAIN_PERIOD_S = 10.0
 _PORT_WAIT_S = 6.0
 _UR_PORTS = (30004, 30003, 29999)
+_pause = time.sleep  # noqa: TID251  (the host has no event loop)
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -103,7 +104,7 @@ def check_ports(addresses: Sequence[tuple[str, int]], wait_s: float) -> None:
                     f"(ss -ltnp 'sport = :{port}' names it) or change the "
                     "configuration"
                 )
-            time.sleep(0.1)  # noqa: TID251  (nothing else runs yet)
+            _pause(0.1)
 
 
 def compute_virtual_addresses(settings: Settings) -> list[tuple[str, int]]:
@@ -160,7 +161,7 @@ def _host_processes(
 def _clear_stale(runtime: Path) -> None:
     # Only the lock's holder comes here, so what lies here belongs to nobody alive.
     for path in runtime.iterdir():
-        if path.is_file() and path.name != "lock" or path.is_socket():
+        if (path.is_file() and path.name != "lock") or path.is_socket():
             path.unlink()
 
 
@@ -197,7 +198,7 @@ class _Session:
                 self._loop(None)
         finally:
             self._console.print("stopping: arm first, then the rest", style="grey50")
-            self._host.stop(time.sleep)
+            self._host.stop(_pause)
         telemetry = self._reader.read()
         self._conclude(telemetry)
         down = [c.name for c in self._host.statuses() if c.restarts and not c.pid]
@@ -224,7 +225,7 @@ class _Session:
                 self._print_line(telemetry, elapsed_s)
             if self._has_enough(telemetry):
                 return
-            time.sleep(_POLL_S)  # noqa: TID251  (the host has no event loop)
+            _pause(_POLL_S)
 
     def _is_over(self) -> bool:
         if self._stop_signals:

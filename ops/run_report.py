@@ -32,7 +32,12 @@ _FROM_SERVO = (
     "servo_cycles",
     "servo_scheduler",
 )
-_FROM_WORLD = ("limit_violations", "violations_by_kind", "real_time_factor", "parts_lost")
+_FROM_WORLD = (
+    "limit_violations",
+    "violations_by_kind",
+    "real_time_factor",
+    "parts_lost",
+)
 
 
 def make_report(

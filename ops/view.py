@@ -11,7 +11,12 @@ from rich.text import Text
 from ops.host import ChildStatus
 from ops.telemetry import Telemetry
 
-_ABNORMAL = {"HELD": "yellow", "SUSPENDED": "yellow", "ABORTED": "red", "ABORTING": "red"}
+_ABNORMAL = {
+    "HELD": "yellow",
+    "SUSPENDED": "yellow",
+    "ABORTED": "red",
+    "ABORTING": "red",
+}
 
 
 def render_view(
@@ -110,8 +115,9 @@ def _figures(telemetry: Telemetry) -> Table:
         ),
         (
             "late cycles",
-            "-" if late is None else f"{late * 1e4:.1f} of 10 000"
-            f" ({servo.get('servo_scheduler')})",
+            "-"
+            if late is None
+            else f"{late * 1e4:.1f} of 10 000 ({servo.get('servo_scheduler')})",
         ),
     ]
     if world:
@@ -124,7 +130,10 @@ def _figures(telemetry: Telemetry) -> Table:
         left = cells[row]
         right = cells[row + half] if row + half < len(cells) else ("", "")
         table.add_row(
-            Text(left[0], style="grey62"), left[1], Text(right[0], style="grey62"), right[1]
+            Text(left[0], style="grey62"),
+            left[1],
+            Text(right[0], style="grey62"),
+            right[1],
         )
     return table
 

@@ -1,0 +1,1 @@
+"""The cell in MuJoCo: parts, robot, fixtures, clutter and pictures."""

@@ -1,0 +1,317 @@
+"""Compile a cell from parts and geometry, and hand out the addresses into it.
+
+World frame and robot base frame are the same. Physics settings are set here explicitly,
+because attaching the gripper drops those of its own file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from sim2real.scene.fixtures import FIXTURE_GEOMS, add_fixtures
+from sim2real.scene.geometry import SceneGeometry
+from sim2real.scene.parts import PartSpec, PrimitiveKind, compute_primitives
+from sim2real.scene.robot import (
+    ARM_ACTUATORS,
+    ARM_JOINTS,
+    FLANGE_SITE,
+    GRIPPER_PREFIX,
+    TCP_SITE,
+    make_robot_spec,
+)
+
+TIMESTEP_S: Final = 0.002
+PARK_Z_M: Final = -20.0
+PARK_PITCH_M: Final = 0.5
+
+Ids = NDArray[np.int32]
+
+_GEOM_TYPES: Final = {
+    PrimitiveKind.BOX: mujoco.mjtGeom.mjGEOM_BOX,
+    PrimitiveKind.CYLINDER: mujoco.mjtGeom.mjGEOM_CYLINDER,
+    PrimitiveKind.CAPSULE: mujoco.mjtGeom.mjGEOM_CAPSULE,
+    PrimitiveKind.HULL: mujoco.mjtGeom.mjGEOM_MESH,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ArmHandles:
+    """Addresses of arm and gripper in a compiled model.
+
+    Attributes:
+        qpos: of the six joints, in UR order.
+        qvel: of the six joints.
+        actuators: of the six joints.
+        gripper_actuator: control 0..255.
+        driver_qpos: of the right driver joint, which stands for the opening.
+        driver_qvel: of the same.
+        flange_site: UR flange frame.
+        tcp_site: tool centre point.
+        left_pads: contact bodies of the left finger.
+        right_pads: contact bodies of the right finger.
+        geoms: everything of arm and gripper that can touch.
+        gripper_geoms: those that belong to the gripper.
+    """
+
+    qpos: Ids
+    qvel: Ids
+    actuators: Ids
+    gripper_actuator: int
+    driver_qpos: int
+    driver_qvel: int
+    flange_site: int
+    tcp_site: int
+    left_pads: Ids
+    right_pads: Ids
+    geoms: Ids
+    gripper_geoms: Ids
+
+
+@dataclass(frozen=True, eq=False)
+class PartHandles:
+    """Addresses of the parts, each in the order of the pool.
+
+    Attributes:
+        bodies: body ids.
+        qpos: first of the 7 positions of each free joint.
+        qvel: first of the 6 velocities.
+        geoms: geometry ids of each part.
+    """
+
+    bodies: Ids
+    qpos: Ids
+    qvel: Ids
+    geoms: tuple[Ids, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A compiled cell and its state.
+
+    Attributes:
+        model: compiled model.
+        data: state; parts start parked.
+        geometry: what it was built from.
+        parts: the pool, in the order of `part_handles`.
+        arm: addresses, None when built without an arm.
+        part_handles: addresses of the parts.
+        fixture_geoms: table, bin, plate, post.
+        cameras: ids by name (`overhead`, and `wrist` with an arm).
+    """
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    geometry: SceneGeometry
+    parts: tuple[PartSpec, ...]
+    arm: ArmHandles | None
+    part_handles: PartHandles
+    fixture_geoms: Ids
+    cameras: dict[str, int]
+
+
+def build_scene(
+    parts: Sequence[PartSpec],
+    geometry: SceneGeometry,
+    *,
+    with_arm: bool = True,
+    visual: Literal["collision", "full"] = "collision",
+) -> Scene:
+    """Compile a cell; the arm stands at home and the parts are parked out of sight.
+
+    Args:
+        parts: the pool; names must differ.
+        geometry: fixtures, cameras, tool.
+        with_arm: leave the arm and the wrist camera out when False.
+        visual: `full` has the detailed meshes for pictures, `collision` renders fast.
+    """
+    if with_arm:
+        spec = make_robot_spec(geometry, full_visuals=visual == "full")
+    else:
+        spec = mujoco.MjSpec()
+    _set_physics(spec)
+    add_fixtures(spec, geometry)
+    if visual == "full":
+        _add_scenery(spec)
+    for index, part in enumerate(parts):
+        _add_part(spec, part, index)
+    model = spec.compile()
+    scene = Scene(
+        model=model,
+        data=mujoco.MjData(model),
+        geometry=geometry,
+        parts=tuple(parts),
+        arm=_find_arm(model) if with_arm else None,
+        part_handles=_find_parts(model, parts),
+        fixture_geoms=_ids([model.geom(name).id for name in FIXTURE_GEOMS]),
+        cameras={model.camera(i).name: i for i in range(model.ncam)},
+    )
+    reset_scene(scene)
+    return scene
+
+
+def reset_scene(scene: Scene) -> None:
+    """Put the arm at home with open fingers, at rest, and park every part."""
+    mujoco.mj_resetData(scene.model, scene.data)
+    for index in range(len(scene.parts)):
+        park_part(scene, index)
+    if scene.arm is not None:
+        scene.data.qpos[scene.arm.qpos] = scene.geometry.home_q_rad
+        scene.data.ctrl[scene.arm.actuators] = scene.geometry.home_q_rad
+    mujoco.mj_forward(scene.model, scene.data)
+
+
+def park_part(scene: Scene, index: int) -> None:
+    """Take a part out of the cell: far below, weightless, touching nothing."""
+    model, handles = scene.model, scene.part_handles
+    place = (index * PARK_PITCH_M, 0.0, PARK_Z_M)
+    _write_part_pose(scene, index, place, (1.0, 0.0, 0.0, 0.0))
+    model.body_gravcomp[handles.bodies[index]] = 1.0
+    model.geom_contype[handles.geoms[index]] = 0
+    model.geom_conaffinity[handles.geoms[index]] = 0
+
+
+def place_part(
+    scene: Scene,
+    index: int,
+    position_m: Sequence[float],
+    quat_wxyz: Sequence[float],
+) -> None:
+    """Bring a part into the cell at rest at a pose in the base frame."""
+    model, handles = scene.model, scene.part_handles
+    _write_part_pose(scene, index, position_m, quat_wxyz)
+    model.body_gravcomp[handles.bodies[index]] = 0.0
+    model.geom_contype[handles.geoms[index]] = 1
+    model.geom_conaffinity[handles.geoms[index]] = 1
+
+
+def is_parked(scene: Scene, index: int) -> bool:
+    """Return whether a part is out of the cell."""
+    return bool(scene.model.body_gravcomp[scene.part_handles.bodies[index]] == 1.0)
+
+
+def recolour_part(scene: Scene, index: int, rgba: Sequence[float]) -> None:
+    """Paint a part."""
+    scene.model.geom_rgba[scene.part_handles.geoms[index]] = rgba
+
+
+def _write_part_pose(
+    scene: Scene, index: int, position_m: Sequence[float], quat: Sequence[float]
+) -> None:
+    start = scene.part_handles.qpos[index]
+    scene.data.qpos[start : start + 3] = position_m
+    scene.data.qpos[start + 3 : start + 7] = quat
+    speed = scene.part_handles.qvel[index]
+    scene.data.qvel[speed : speed + 6] = 0.0
+
+
+def _set_physics(spec: mujoco.MjSpec) -> None:
+    spec.option.timestep = TIMESTEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.impratio = 10.0
+    spec.visual.quality.shadowsize = 0
+    spec.visual.quality.offsamples = 0
+    spec.visual.map.znear = 0.01
+    spec.visual.map.zfar = 30.0
+    spec.stat.extent = 1.0
+    spec.stat.center = [0.0, 0.45, 0.2]
+    spec.worldbody.add_light(
+        name="ceiling",
+        pos=[0.3, 0.1, 2.2],
+        dir=[-0.15, 0.15, -1.0],
+        diffuse=[0.55, 0.55, 0.55],
+        ambient=[0.25, 0.25, 0.25],
+        specular=[0.15, 0.15, 0.15],
+    )
+
+
+def _add_scenery(spec: mujoco.MjSpec) -> None:
+    """Things that only pictures need; nothing touches them."""
+
+
+def _add_part(spec: mujoco.MjSpec, part: PartSpec, index: int) -> None:
+    body = spec.worldbody.add_body(
+        name=part.name, pos=[index * PARK_PITCH_M, 0.0, PARK_Z_M]
+    )
+    body.add_freejoint()
+    pieces = compute_primitives(part)
+    for number, piece in enumerate(pieces):
+        mesh_name = ""
+        if piece.kind is PrimitiveKind.HULL:
+            mesh_name = f"{part.name}_mesh{number}"
+            spec.add_mesh(
+                name=mesh_name, uservert=np.array(piece.points_m).ravel().tolist()
+            )
+        body.add_geom(
+            name=f"{part.name}_{number}",
+            type=_GEOM_TYPES[piece.kind],
+            meshname=mesh_name,
+            pos=piece.position_m,
+            quat=piece.quat_wxyz,
+            size=(*piece.size_m, 0.0, 0.0, 0.0)[:3],
+            mass=part.mass_kg / len(pieces),
+            rgba=part.rgba,
+            condim=4,
+            friction=[0.6, 0.005, 0.0001],
+        )
+
+
+def _find_arm(model: mujoco.MjModel) -> ArmHandles:
+    joints = [model.joint(name) for name in ARM_JOINTS]
+    driver = model.joint(f"{GRIPPER_PREFIX}right_driver_joint")
+    base, mount = (
+        model.body(name).id for name in ("shoulder_link", f"{GRIPPER_PREFIX}base_mount")
+    )
+    solid = [
+        geom
+        for geom in range(model.ngeom)
+        if model.geom_contype[geom] and _descends(model, model.geom_bodyid[geom], base)
+    ]
+    return ArmHandles(
+        qpos=_ids([joint.qposadr[0] for joint in joints]),
+        qvel=_ids([joint.dofadr[0] for joint in joints]),
+        actuators=_ids([model.actuator(name).id for name in ARM_ACTUATORS]),
+        gripper_actuator=model.actuator(f"{GRIPPER_PREFIX}fingers_actuator").id,
+        driver_qpos=int(driver.qposadr[0]),
+        driver_qvel=int(driver.dofadr[0]),
+        flange_site=model.site(FLANGE_SITE).id,
+        tcp_site=model.site(TCP_SITE).id,
+        left_pads=_find_geoms(model, "left_pad1", "left_pad2"),
+        right_pads=_find_geoms(model, "right_pad1", "right_pad2"),
+        geoms=_ids(solid),
+        gripper_geoms=_ids(
+            [g for g in solid if _descends(model, model.geom_bodyid[g], mount)]
+        ),
+    )
+
+
+def _find_parts(model: mujoco.MjModel, parts: Sequence[PartSpec]) -> PartHandles:
+    bodies = [model.body(part.name) for part in parts]
+    joints = [int(body.jntadr[0]) for body in bodies]
+    return PartHandles(
+        bodies=_ids([body.id for body in bodies]),
+        qpos=_ids([model.jnt_qposadr[joint] for joint in joints]),
+        qvel=_ids([model.jnt_dofadr[joint] for joint in joints]),
+        geoms=tuple(
+            _ids(range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0])))
+            for body in bodies
+        ),
+    )
+
+
+def _find_geoms(model: mujoco.MjModel, *names: str) -> Ids:
+    return _ids([model.geom(GRIPPER_PREFIX + name).id for name in names])
+
+
+def _descends(model: mujoco.MjModel, body: int, ancestor: int) -> bool:
+    while body > ancestor:
+        body = int(model.body_parentid[body])
+    return body == ancestor
+
+
+def _ids(values: Sequence[int] | range) -> Ids:
+    return np.array(list(values), dtype=np.int32)

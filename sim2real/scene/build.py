@@ -223,10 +223,13 @@ def _set_physics(spec: mujoco.MjSpec) -> None:
         name="ceiling",
         pos=[0.3, 0.1, 2.2],
         dir=[-0.15, 0.15, -1.0],
-        diffuse=[0.55, 0.55, 0.55],
-        ambient=[0.25, 0.25, 0.25],
-        specular=[0.15, 0.15, 0.15],
+        diffuse=[0.40, 0.40, 0.40],
+        ambient=[0.12, 0.12, 0.12],
+        specular=[0.10, 0.10, 0.10],
     )
+    spec.visual.headlight.ambient = [0.22, 0.22, 0.22]
+    spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
+    spec.visual.headlight.specular = [0.05, 0.05, 0.05]
 
 
 def _add_scenery(spec: mujoco.MjSpec) -> None:

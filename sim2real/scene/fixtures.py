@@ -30,6 +30,7 @@ FIXTURE_GEOMS: Final = (
 """What the arm must not hit, and what parts can rest on."""
 
 _WALL_M: Final = 0.006
+_HIDDEN_GROUP: Final = 3
 _POST_Y_M: Final = 0.96
 _TABLE_RGBA: Final = (0.80, 0.81, 0.82, 1.0)
 _BIN_RGBA: Final = (0.22, 0.33, 0.46, 1.0)
@@ -44,13 +45,13 @@ def add_fixtures(spec: mujoco.MjSpec, geometry: SceneGeometry) -> None:
     world = spec.worldbody
     x, y = TABLE_CENTRE_M
     _box(world, "table", (x, y, -0.02), (*TABLE_HALF_M, 0.02), _TABLE_RGBA)
-    _add_bin(world, geometry)
+    _add_bin(spec, geometry)
     _add_outfeed(world, geometry)
     _add_overhead(world, geometry)
 
 
-def _add_bin(world: mujoco.MjsBody, geometry: SceneGeometry) -> None:
-    body = world.add_body(
+def _add_bin(spec: mujoco.MjSpec, geometry: SceneGeometry) -> None:
+    body = spec.worldbody.add_body(
         name="bin",
         pos=geometry.base_from_bin.position_m,
         quat=geometry.base_from_bin.quat_wxyz,
@@ -60,8 +61,7 @@ def _add_bin(world: mujoco.MjsBody, geometry: SceneGeometry) -> None:
     _box(body, "bin_floor", (0.0, 0.0, -depth), (*half, depth), _BIN_RGBA)
     slope = geometry.bin_wall_slope_rad
     slant = geometry.bin_wall_height_m / np.cos(slope)
-    # Each wall runs on behind its neighbours, so the corners are closed.
-    reach = geometry.bin_wall_height_m * np.tan(slope)
+    flare = geometry.bin_wall_height_m * np.tan(slope)
     for name, axis, sign in (("px", 0, 1), ("nx", 0, -1), ("py", 1, 1), ("ny", 1, -1)):
         outward = np.zeros(3)
         outward[axis] = sign
@@ -72,14 +72,46 @@ def _add_bin(world: mujoco.MjsBody, geometry: SceneGeometry) -> None:
         frame[:3, :3] = np.column_stack([along, normal, up])
         frame[:3, 3] = half[axis] * outward + up * slant / 2 + normal * _WALL_M / 2
         pose = Pose.from_matrix(frame)
-        geom = _box(
+        # The body that touches runs on behind its neighbours, so that the corners are
+        # closed; what is seen is cut to the mitre.
+        wall = _box(
             body,
             f"bin_wall_{name}",
             tuple(pose.position_m),
-            (half[1 - axis] + reach, _WALL_M / 2, slant / 2),
+            (half[1 - axis] + flare, _WALL_M / 2, slant / 2),
             _BIN_RGBA,
         )
-        geom.quat = pose.quat_wxyz
+        wall.quat = pose.quat_wxyz
+        wall.group = _HIDDEN_GROUP
+        _add_wall_look(
+            spec, body, (half[1 - axis], half[1 - axis] + flare, slant / 2), pose
+        )
+
+
+def _add_wall_look(
+    spec: mujoco.MjSpec,
+    body: mujoco.MjsBody,
+    sides_m: tuple[float, float, float],
+    bin_from_wall: Pose,
+) -> None:
+    bottom, top, half_slant = sides_m
+    corners = [
+        (x, y, z)
+        for z, x_max in ((-half_slant, bottom), (half_slant, top))
+        for y in (-_WALL_M / 2, _WALL_M / 2)
+        for x in (-x_max, x_max)
+    ]
+    name = f"bin_look{len(spec.meshes)}"
+    spec.add_mesh(name=name, uservert=np.array(corners).ravel().tolist())
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_MESH,
+        meshname=name,
+        pos=bin_from_wall.position_m,
+        quat=bin_from_wall.quat_wxyz,
+        rgba=_BIN_RGBA,
+        contype=0,
+        conaffinity=0,
+    )
 
 
 def _add_outfeed(world: mujoco.MjsBody, geometry: SceneGeometry) -> None:

@@ -15,7 +15,7 @@ class MonotonicClock:
 
     async def sleep_until_ns(self, deadline_ns: int) -> None:
         """Return at or after `deadline_ns`; always yields to the loop once."""
-        await asyncio.sleep(0)
-        # A loop: the event loop may wake us within its clock's resolution too early.
-        while (left_ns := deadline_ns - self.now_ns()) > 0:
-            await asyncio.sleep(s_from_ns(left_ns))
+        await asyncio.sleep(s_from_ns(max(0, deadline_ns - self.now_ns())))
+        # The event loop wakes us up to its clock's resolution too early.
+        while self.now_ns() < deadline_ns:  # noqa: ASYNC110
+            await asyncio.sleep(0)

@@ -54,17 +54,12 @@ def _row(entry: Register) -> _Row:
 def _render_table() -> str:
     rows = [_COLUMNS, *make_rows()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS) - 1)]
-    return "".join(
-        "  ".join(
-            [*(cell.ljust(width) for cell, width in _pairs(row, widths)), row[-1]]
-        )
-        + "\n"
-        for row in rows
-    )
+    return "".join(_line(row, widths) for row in rows)
 
 
-def _pairs(row: _Row, widths: Sequence[int]) -> list[tuple[str, int]]:
-    return list(zip(row[:-1], widths, strict=True))
+def _line(row: _Row, widths: Sequence[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+    return "  ".join([*cells, row[-1]]) + "\n"
 
 
 def _render_markdown() -> str:

@@ -55,9 +55,9 @@ async def open_plc(config: PlcConfig, clock: Clock) -> AsyncIterator[PlcLink]:
 def _open_link(config: PlcConfig, clock: Clock) -> AbstractAsyncContextManager[PlcLink]:
     # The branch imports its vendor library, so that a cell without it still starts.
     if isinstance(config, ModbusPlcConfig):
-        from cell.drivers.plc.modbus import open_modbus_plc  # noqa: PLC0415
+        from cell.drivers.plc.modbus import open_modbus_plc
 
         return open_modbus_plc(config, clock)
-    from cell.drivers.plc.sim import open_sim_plc  # noqa: PLC0415
+    from cell.drivers.plc.sim import open_sim_plc
 
     return open_sim_plc(clock)

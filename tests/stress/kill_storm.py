@@ -22,7 +22,7 @@ import numpy as np
 
 from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import JOINT_TARGET
-from sim2real.virtual_cell.operator import OperatorPanel
+from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
 from tests.running_cell import RunningCell, start_cell
 
 MODULES = {
@@ -35,6 +35,12 @@ MODULES = {
 }
 REST_RADPS = 0.02
 _WATCH_S = 0.8
+_NEXT_COMMAND = {
+    "ABORTED": "clear",
+    "STOPPED": "reset",
+    "IDLE": "start",
+    "HELD": "unhold",
+}
 _LATCHED = ("ABORTED", "HELD", "STOPPED")
 
 
@@ -65,7 +71,7 @@ def run_storm(
     cell: RunningCell, kills: int, rng: random.Random, targets: Sequence[str]
 ) -> list[KillRecord]:
     """Kill `kills` times, each time bringing the cell back as a person would."""
-    panel = OperatorPanel(cell.runtime)
+    panel = Panel(cell.runtime)
     records = []
     cell.wait_for(lambda s: s.get("placed", 0) >= 1, 90.0)
     for number in range(kills):
@@ -79,7 +85,7 @@ def run_storm(
 
 
 def kill_once(
-    cell: RunningCell, target: str, rng: random.Random, panel: OperatorPanel
+    cell: RunningCell, target: str, rng: random.Random, panel: Panel
 ) -> KillRecord:
     """Send one signal, measure how long the arm stays commanded to move."""
     number = rng.choice([signal.SIGKILL, signal.SIGSTOP])
@@ -109,23 +115,18 @@ def kill_once(
     )
 
 
-def bring_back(cell: RunningCell, panel: OperatorPanel) -> None:
+def bring_back(cell: RunningCell, panel: Panel) -> None:
     """Do what the status asks a person to do until the cell executes again."""
     deadline_s = time.monotonic() + 90.0
     while time.monotonic() < deadline_s:
         state = cell.status().get("state", "")
         if state in ("EXECUTE", "SUSPENDED") and _is_fresh(cell):
             return
-        if state == "ABORTED":
-            panel.acknowledge()
-            panel.command("CLEAR")
-        elif state == "STOPPED":
-            panel.command("RESET")
-        elif state == "IDLE":
-            panel.command("START")
-        elif state == "HELD":
-            panel.acknowledge()
-            panel.command("UNHOLD")
+        if state in ("ABORTED", "HELD"):
+            panel.press(fault_ack=True)
+            time.sleep(0.2)
+        if state in _NEXT_COMMAND:
+            panel.press(COMMANDS[_NEXT_COMMAND[state]])
         time.sleep(0.3)
     raise AssertionError(f"the cell did not come back: {cell.status()}")
 
@@ -158,7 +159,9 @@ def _is_fresh(cell: RunningCell) -> bool:
 def _wait_settled(cell: RunningCell) -> str:
     time.sleep(1.5)
     settled = (*_LATCHED, "EXECUTE", "SUSPENDED", "IDLE")
-    status = cell.wait_for(lambda s: s.get("state") in settled and _is_fresh(cell), 40.0)
+    status = cell.wait_for(
+        lambda s: s.get("state") in settled and _is_fresh(cell), 40.0
+    )
     return str(status["state"])
 
 

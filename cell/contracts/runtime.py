@@ -62,6 +62,10 @@ class MotionGuard(Protocol):
         """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold."""
         ...
 
+    def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
+        """Ramp to rest and hold, for a cause that the caller found."""
+        ...
+
 
 class ChunkCheck(Protocol):
     """Vets a whole action chunk before its first step is sent."""

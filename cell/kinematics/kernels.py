@@ -94,16 +94,8 @@ def fill_pose_error(current: Vector, target: Vector, error: Vector) -> None:
 def solve_damped(jacobian: Vector, error: Vector, damping: float, step: Vector) -> None:
     """Write J^T (J J^T + damping^2 I)^-1 error into `step`, by Cholesky."""
     factor = np.empty((6, 6))
+    fill_damped_factor(jacobian, damping, factor)
     y = np.empty(6)
-    for i in range(6):
-        for j in range(i + 1):
-            total = damping * damping if i == j else 0.0
-            for k in range(6):
-                total += jacobian[i, k] * jacobian[j, k]
-            for k in range(j):
-                total -= factor[i, k] * factor[j, k]
-            # Positive by construction: the damping bounds it from below.
-            factor[i, j] = math.sqrt(total) if i == j else total / factor[j, j]
     for i in range(6):
         total = error[i]
         for k in range(i):
@@ -119,6 +111,20 @@ def solve_damped(jacobian: Vector, error: Vector, damping: float, step: Vector) 
         for i in range(6):
             total += jacobian[i, j] * y[i]
         step[j] = total
+
+
+@compiled
+def fill_damped_factor(jacobian: Vector, damping: float, factor: Vector) -> None:
+    """Write the lower Cholesky factor of J J^T + damping^2 I into `factor`."""
+    for i in range(6):
+        for j in range(i + 1):
+            total = damping * damping if i == j else 0.0
+            for k in range(6):
+                total += jacobian[i, k] * jacobian[j, k]
+            for k in range(j):
+                total -= factor[i, k] * factor[j, k]
+            # Positive by construction: the damping bounds it from below.
+            factor[i, j] = math.sqrt(total) if i == j else total / factor[j, j]
 
 
 @compiled

@@ -1,0 +1,1 @@
+"""Records in shared memory between the processes."""

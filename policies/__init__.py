@@ -1,0 +1,1 @@
+"""Grasp policies: models on disk, what runs them, and how they are trained."""

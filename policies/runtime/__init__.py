@@ -1,0 +1,1 @@
+"""Policies as they run: no torch, one thread, nothing but arrays."""

@@ -1,0 +1,1 @@
+"""Training of policies; the only part of `policies` that may import torch."""

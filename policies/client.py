@@ -1,0 +1,184 @@
+"""The supervisor's end of the policy worker's socket.
+
+`run` owns the connection and all reading; `propose` only writes and waits, so a slow,
+hung or restarted worker costs a deadline, never a task.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from cell.contracts.drivers import Clock
+from cell.contracts.errors import (
+    DriverUnreachableError,
+    PolicyError,
+    PolicyTimeoutError,
+)
+from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.units import ns_from_s
+from policies.runtime.wire import (
+    MessageDecoder,
+    ProposeRequest,
+    Readiness,
+    encode_message,
+    parse_answer,
+    parse_readiness,
+    request_message,
+)
+
+_RECONNECT_S = 0.2
+_DEVICE = "policy worker"
+_READ_BYTES = 65536
+
+
+@dataclass(frozen=True, eq=False)
+class TimedAnswer:
+    """A worker's answer.
+
+    Attributes:
+        answer: chunk or abstention.
+        milliseconds: time of the policy alone [ms].
+    """
+
+    answer: ActionChunk | Abstain
+    milliseconds: float
+
+
+class PolicyWorkerClient:
+    """Asks the policy worker for grasps. One call at a time.
+
+    `run` must be under way in the caller's task group.
+    """
+
+    def __init__(self, socket_path: Path, deadline_s: float, clock: Clock) -> None:
+        self._path = socket_path
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._writer: asyncio.StreamWriter | None = None
+        self._readiness: Readiness | None = None
+        self._pending: dict[int, asyncio.Future[TimedAnswer]] = {}
+        self._last_id = 0
+        self._log = structlog.get_logger()
+
+    def is_ready(self) -> bool:
+        """Say whether a worker is connected and has its live model loaded."""
+        return self._readiness is not None and self._readiness.ready
+
+    def model_name(self) -> str:
+        """Return name and version of the live model, empty while unknown."""
+        return self._readiness.model if self._readiness else ""
+
+    def readiness(self) -> Readiness | None:
+        """Return the worker's greeting, None while not connected."""
+        return self._readiness
+
+    async def run(self) -> None:
+        """Keep the connection open until cancelled."""
+        while True:
+            await self._serve_connection()
+            await self._clock.sleep_until_ns(
+                self._clock.now_ns() + ns_from_s(_RECONNECT_S)
+            )
+
+    async def propose(
+        self,
+        *,
+        fallback: bool,
+        min_frame_stamp_ns: int,
+        exclude_base_m: Sequence[tuple[float, float]] = (),
+    ) -> TimedAnswer:
+        """Ask for a grasp on a frame that arrived at or after the given stamp.
+
+        Args:
+            fallback: ask the scripted policy instead of the live one.
+            min_frame_stamp_ns: oldest acceptable arrival of the camera frame.
+            exclude_base_m: points in base xy to stay away from [m].
+
+        Raises:
+            PolicyTimeoutError: no answer within the deadline.
+            PolicyError: the worker could not answer, or its answer may not be used.
+            DriverUnreachableError: the worker is not there, or went away.
+        """
+        writer = self._writer
+        if writer is None or self._readiness is None:
+            raise DriverUnreachableError(_DEVICE, f"nothing listens at {self._path}")
+        self._last_id += 1
+        request = ProposeRequest(
+            request_id=self._last_id,
+            policy="fallback" if fallback else "live",
+            min_stamp_ns=min_frame_stamp_ns,
+            exclude_base_m=tuple(exclude_base_m),
+        )
+        future: asyncio.Future[TimedAnswer] = asyncio.get_running_loop().create_future()
+        self._pending[request.request_id] = future
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                writer.write(encode_message(request_message(request)))
+                await writer.drain()
+                return await future
+        except TimeoutError as error:
+            raise PolicyTimeoutError(
+                f"the policy worker gave no answer within {self._deadline_s:.2f} s"
+            ) from error
+        except OSError as error:
+            raise DriverUnreachableError(_DEVICE, "the connection broke") from error
+        finally:
+            del self._pending[request.request_id]
+
+    async def _serve_connection(self) -> None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self._path))
+        except OSError:
+            return
+        self._writer = writer
+        try:
+            await self._read_messages(reader)
+        except (OSError, PolicyError) as error:
+            self._log.warning("policy_connection_failed", reason=str(error))
+        finally:
+            self._writer = None
+            self._readiness = None
+            self._fail_pending()
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _read_messages(self, reader: asyncio.StreamReader) -> None:
+        decoder = MessageDecoder()
+        while chunk := await reader.read(_READ_BYTES):
+            for message in decoder.feed(chunk):
+                if self._readiness is None:
+                    self._readiness = parse_readiness(message)
+                    self._log.info(
+                        "policy_worker_connected",
+                        model=self._readiness.model,
+                        error=self._readiness.error,
+                    )
+                else:
+                    self._resolve(message)
+
+    def _resolve(self, message: dict[str, object]) -> None:
+        request_id = message.get("id")
+        future = self._pending.get(request_id) if isinstance(request_id, int) else None
+        # An answer that missed its deadline has nobody waiting any more.
+        if future is None or future.done():
+            return
+        try:
+            _, answer = parse_answer(message)
+        except PolicyError as error:
+            future.set_exception(error)
+            return
+        elapsed = message.get("ms")
+        milliseconds = float(elapsed) if isinstance(elapsed, int | float) else 0.0
+        future.set_result(TimedAnswer(answer, milliseconds))
+
+    def _fail_pending(self) -> None:
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(
+                    DriverUnreachableError(_DEVICE, "it went away while thinking")
+                )

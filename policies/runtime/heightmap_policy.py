@@ -1,0 +1,180 @@
+"""The heightmap grasp network as a policy.
+
+Rotation, finger heights and scores all happen inside the network's graph; this module
+projects the depth image, masks what the bin forbids, and picks.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cell.contracts.errors import ModelError
+from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.contracts.runtime import TensorSession
+from policies.manifest import Manifest
+from policies.runtime.candidates import (
+    Candidates,
+    Point,
+    exclude_in_bin,
+    make_chunk,
+    select_apart,
+)
+from policies.runtime.scene_view import BinViewer
+from policies.runtime.workspace import GraspWorkspace
+
+INPUT_NAME = "heightmap"
+SCORE_NAME = "score"
+TIP_NAME = "tip"
+MAX_SORTED = 4096
+
+
+class HeightmapPolicy:
+    """Proposes the top-down grasp that the network believes in most.
+
+    Implements `cell.contracts.runtime.GraspPolicy`.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        session: TensorSession,
+        workspace: GraspWorkspace,
+        minimum_score: float,
+        camera: str = "overhead",
+    ) -> None:
+        """Precompute what the grid, the angles and the bin fix once and for all.
+
+        Raises:
+            ModelError: the model was made for another grid, gripper or set of tensors.
+        """
+        _check_fits(manifest, workspace)
+        self._name = f"{manifest.name}-{manifest.version}"
+        self._session = session
+        self._workspace = workspace
+        self._minimum_score = minimum_score
+        self._viewer = BinViewer(workspace, camera)
+        grid = manifest.grid
+        self._apertures_m = np.array(grid.apertures_m)
+        self._yaws_rad = np.arange(grid.angles) * np.pi / grid.angles
+        self._x_m, self._y_m = _rotated_centres(workspace, self._yaws_rad)
+        self._lowest_tip_m = self._compute_lowest_tips()
+
+    @property
+    def name(self) -> str:
+        """Name and version for the record."""
+        return self._name
+
+    def propose(self, observation: Observation) -> ActionChunk | Abstain:
+        """Answer one observation."""
+        return self.propose_except(observation, ())
+
+    def propose_except(
+        self, observation: Observation, exclude_base_m: Sequence[Point]
+    ) -> ActionChunk | Abstain:
+        """Answer one observation, staying away from some points in base xy [m]."""
+        view = self._viewer.look(observation, self._name)
+        if isinstance(view, Abstain):
+            return view
+        score, tip_m = self.run_network(view.heights_m)
+        candidates = self._collect(score, tip_m)
+        chosen = select_apart(
+            candidates, exclude_in_bin(exclude_base_m, self._workspace)
+        )
+        if not chosen:
+            return Abstain(
+                view.stamp_ns, f"best score {score.max(initial=0.0):.2f}", self._name
+            )
+        return make_chunk(
+            candidates, chosen, self._workspace, view.stamp_ns, self._name
+        )
+
+    def run_network(
+        self, heights_m: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return score and tip height for angle, aperture, row, column.
+
+        Scores of grasps that the bin's walls forbid are 0.
+        """
+        outputs = self._session.run({INPUT_NAME: heights_m[None, None]})
+        tip_m = outputs[TIP_NAME]
+        score = np.where(
+            tip_m >= self._lowest_tip_m, outputs[SCORE_NAME], np.float32(0)
+        )
+        return score, tip_m
+
+    def pick(
+        self,
+        index: NDArray[np.intp],
+        score: NDArray[np.float32],
+        tip_m: NDArray[np.float32],
+    ) -> Candidates:
+        """Return the candidates behind flat indices into the network's answer."""
+        angle, aperture, row, col = np.unravel_index(index, score.shape)
+        return Candidates(
+            x_m=self._x_m[angle, row, col],
+            y_m=self._y_m[angle, row, col],
+            yaw_rad=self._yaws_rad[angle],
+            aperture_m=self._apertures_m[aperture],
+            tip_m=tip_m.reshape(-1)[index].astype(np.float64),
+            score=score.reshape(-1)[index].astype(np.float64),
+        )
+
+    def _collect(
+        self, score: NDArray[np.float32], tip_m: NDArray[np.float32]
+    ) -> Candidates:
+        # Written so that a NaN score is never a candidate.
+        index = np.flatnonzero(score >= self._minimum_score)
+        if len(index) > MAX_SORTED:
+            flat = score.reshape(-1)[index]
+            index = index[np.argpartition(-flat, MAX_SORTED)[:MAX_SORTED]]
+        return self.pick(index, score, tip_m)
+
+    def _compute_lowest_tips(self) -> NDArray[np.float32]:
+        workspace = self._workspace
+        half_x, half_y = workspace.opening_half_m()
+        lowest = np.empty(
+            (len(self._yaws_rad), len(self._apertures_m), *self._x_m.shape[1:]),
+            np.float32,
+        )
+        for k, yaw_rad in enumerate(self._yaws_rad):
+            outside = (np.abs(self._x_m[k]) > half_x) | (np.abs(self._y_m[k]) > half_y)
+            for a, aperture_m in enumerate(self._apertures_m):
+                tips = workspace.compute_lowest_tips_m(
+                    self._x_m[k], self._y_m[k], float(yaw_rad), float(aperture_m)
+                )
+                lowest[k, a] = np.where(outside, np.inf, tips)
+        return lowest
+
+
+def _rotated_centres(
+    workspace: GraspWorkspace, yaws_rad: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    centres = workspace.grid.centres_m()
+    u, v = np.meshgrid(centres, centres)
+    cos, sin = np.cos(yaws_rad)[:, None, None], np.sin(yaws_rad)[:, None, None]
+    return u * cos - v * sin, u * sin + v * cos
+
+
+def _check_fits(manifest: Manifest, workspace: GraspWorkspace) -> None:
+    grid, wanted = manifest.grid, workspace.grid
+    label = f"model {manifest.name}-{manifest.version}"
+    if grid.size_px != wanted.size_px or abs(grid.pixel_m - wanted.pixel_m) > 1e-9:
+        raise ModelError(
+            f"{label} was trained for {grid.size_px} pixels of {grid.pixel_m} m, "
+            f"cell.heightmap says {wanted.size_px} of {wanted.pixel_m} m"
+        )
+    if abs(grid.closed_tip_m - workspace.fingers.closed_tip_m) > 0.002:
+        raise ModelError(
+            f"{label} was trained for finger tips {grid.closed_tip_m} m from the "
+            f"flange, this gripper has {workspace.fingers.closed_tip_m} m"
+        )
+    maps = (grid.angles, len(grid.apertures_m), grid.size_px, grid.size_px)
+    shapes = {
+        INPUT_NAME: (1, 1, grid.size_px, grid.size_px),
+        SCORE_NAME: maps,
+        TIP_NAME: maps,
+    }
+    found = {spec.name: spec.shape for spec in (*manifest.inputs, *manifest.outputs)}
+    if found != shapes:
+        raise ModelError(f"{label}: tensors {found} do not fit its grid, want {shapes}")

@@ -1,0 +1,92 @@
+"""Makes policies ready to answer: from model directories on disk to warm objects."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cell.contracts.errors import ModelError
+from cell.contracts.geometry import Pose
+from cell.contracts.observation import Intrinsics, RgbdFrame
+from policies.config import PolicyConfig
+from policies.model_directory import read_model_directory
+from policies.runtime.heightmap_policy import HeightmapPolicy
+from policies.runtime.onnx_session import OnnxSession
+from policies.runtime.scripted_policy import ScriptedPolicy
+from policies.runtime.wire import Readiness
+from policies.runtime.worker import LoadedPolicies, make_observation
+from policies.runtime.workspace import GraspWorkspace
+
+SCRIPTED = "scripted"
+
+
+def load_heightmap_policy(
+    directory: Path, workspace: GraspWorkspace, minimum_score: float
+) -> HeightmapPolicy:
+    """Verify, load and warm up one heightmap model.
+
+    Raises:
+        ModelError: the directory holds no usable model for this cell.
+    """
+    model = read_model_directory(directory)
+    return HeightmapPolicy(model.manifest, OnnxSession(model), workspace, minimum_score)
+
+
+def load_policies(
+    config: PolicyConfig, models_root: Path, workspace: GraspWorkspace
+) -> LoadedPolicies:
+    """Load what the configuration names; a broken live model is told, not raised.
+
+    Args:
+        config: names and bounds.
+        models_root: folder that holds one folder for each model.
+        workspace: bin, tool and grid.
+    """
+    fallback = ScriptedPolicy(workspace, minimum_score=0.25)
+    if config.live == SCRIPTED:
+        _warm_up(fallback, workspace)
+        greeting = _greet(fallback.name, "", fallback.name)
+        return LoadedPolicies(fallback, fallback, greeting)
+    try:
+        model = read_model_directory(models_root / config.live)
+        live = HeightmapPolicy(
+            model.manifest, OnnxSession(model), workspace, config.minimum_score
+        )
+    except ModelError as error:
+        _warm_up(fallback, workspace)
+        greeting = Readiness(
+            ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
+        )
+        return LoadedPolicies(None, fallback, greeting)
+    _warm_up(fallback, workspace)
+    _warm_up(live, workspace)
+    greeting = _greet(live.name, model.manifest.model_sha256, fallback.name)
+    return LoadedPolicies(live, fallback, greeting)
+
+
+def _greet(model: str, sha256: str, fallback: str) -> Readiness:
+    return Readiness(
+        ready=True, model=model, sha256=sha256, fallback=fallback, error=""
+    )
+
+
+def _warm_up(
+    policy: ScriptedPolicy | HeightmapPolicy, workspace: GraspWorkspace
+) -> None:
+    """Answer one made-up view of a box, so that every kernel is compiled."""
+    size_px, distance_m, focal_px = 64, 0.8, 128.0
+    depth = np.full((size_px, size_px), distance_m, np.float32)
+    depth[28:36, 28:36] -= 0.04
+    centre_px = (size_px - 1) / 2
+    bin_from_camera = Pose(np.array([0, 0, distance_m]), np.array([0.0, 1.0, 0.0, 0.0]))
+    frame = RgbdFrame(
+        camera="overhead",
+        stamp_ns=0,
+        number=0,
+        rgb=np.zeros((size_px, size_px, 3), np.uint8),
+        depth_m=depth,
+        intrinsics=Intrinsics(
+            size_px, size_px, focal_px, focal_px, centre_px, centre_px
+        ),
+        base_from_camera=workspace.base_from_bin @ bin_from_camera,
+    )
+    policy.propose(make_observation(frame))

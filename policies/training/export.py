@@ -1,0 +1,176 @@
+"""Export to ONNX with a proof that the exported graph computes the same."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from cell.contracts.errors import ModelError
+from policies.manifest import MANIFEST_NAME, GraspGrid, Manifest, TensorSpec
+from policies.model_directory import read_model_directory
+from policies.runtime.heightmap_policy import INPUT_NAME, SCORE_NAME, TIP_NAME
+from policies.runtime.onnx_session import OnnxSession
+from policies.training.network import GraspNetwork
+
+OPSET = 18
+PARITY_TOLERANCE = 2e-4
+MODEL_FILE = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights came from.
+
+    Attributes:
+        name: of the policy.
+        version: of the weights.
+        seed: of data and training.
+        data_sha256: digest over the training data.
+        git_commit: source revision, None when unknown.
+        metrics: measured figures, by name.
+        created_at: wall time, UTC.
+    """
+
+    name: str
+    version: str
+    seed: int
+    data_sha256: str
+    git_commit: str | None
+    metrics: dict[str, float]
+    created_at: datetime
+
+
+def export_network(
+    network: GraspNetwork,
+    directory: Path,
+    provenance: Provenance,
+    samples: list[NDArray[np.float32]],
+) -> float:
+    """Write model and manifest, then compare the loaded model with the network.
+
+    Args:
+        network: trained weights.
+        directory: made if absent; an older model in it is replaced.
+        provenance: what the manifest says of the origin.
+        samples: heightmaps, shape (n, n) each, to compare on.
+
+    Returns:
+        The largest absolute difference of any score.
+
+    Raises:
+        ModelError: the exported model computes something else.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    network.eval()
+    content = _to_onnx(network)
+    # The manifest names a digest, so a crash between the two writes is noticed.
+    (directory / MODEL_FILE).write_bytes(content)
+    manifest = make_manifest(network, content, provenance)
+    text = manifest.model_dump_json(indent=2)
+    (directory / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    difference = compute_parity(network, directory, samples)
+    if difference > PARITY_TOLERANCE:
+        raise ModelError(
+            f"{directory}: the exported model differs from the network by "
+            f"{difference:.1e}, more than {PARITY_TOLERANCE:.0e}; do not use it"
+        )
+    return difference
+
+
+def compute_parity(
+    network: GraspNetwork, directory: Path, samples: list[NDArray[np.float32]]
+) -> float:
+    """Return the largest absolute difference between ONNX and torch outputs.
+
+    Tip heights are compared in metres, scores as probabilities.
+    """
+    session = OnnxSession(read_model_directory(directory))
+    worst = 0.0
+    for heights in samples:
+        outputs = session.run({INPUT_NAME: heights[None, None]})
+        with torch.no_grad():
+            score, tip = network(torch.from_numpy(heights)[None, None])
+        for name, tensor in ((SCORE_NAME, score), (TIP_NAME, tip)):
+            gap = float(np.max(np.abs(outputs[name] - tensor.numpy())))
+            worst = max(worst, gap if np.isfinite(gap) else float("inf"))
+    return worst
+
+
+def make_manifest(
+    network: GraspNetwork, content: bytes, provenance: Provenance
+) -> Manifest:
+    """Describe an exported network."""
+    shape = network.shape
+    maps = (shape.angles, len(shape.apertures_m), shape.size_px, shape.size_px)
+    axes = "angle, aperture, row, column; rows along tool y, columns along tool x"
+    return Manifest(
+        name=provenance.name,
+        version=provenance.version,
+        family="heightmap",
+        created_at=provenance.created_at,
+        model_file=MODEL_FILE,
+        model_sha256=hashlib.sha256(content).hexdigest(),
+        inputs=(
+            TensorSpec(
+                name=INPUT_NAME,
+                shape=(1, 1, shape.size_px, shape.size_px),
+                dtype="float32",
+                unit="m",
+                frame="bin; rows along +y, columns along +x, centred",
+                normalisation="none outside the graph",
+            ),
+        ),
+        outputs=(
+            TensorSpec(
+                name=SCORE_NAME,
+                shape=maps,
+                dtype="float32",
+                unit="1",
+                frame=axes,
+                normalisation="probability of success, 0..1",
+            ),
+            TensorSpec(
+                name=TIP_NAME,
+                shape=maps,
+                dtype="float32",
+                unit="m",
+                frame=axes,
+                normalisation="height of the closed finger tips above the bin floor",
+            ),
+        ),
+        grid=GraspGrid(
+            size_px=shape.size_px,
+            pixel_m=shape.pixel_m,
+            angles=shape.angles,
+            apertures_m=shape.apertures_m,
+            closed_tip_m=network.fingers.closed_tip_m,
+        ),
+        seed=provenance.seed,
+        data_sha256=provenance.data_sha256,
+        git_commit=provenance.git_commit,
+        metrics=provenance.metrics,
+    )
+
+
+def _to_onnx(network: GraspNetwork) -> bytes:
+    size = network.shape.size_px
+    program = torch.onnx.export(
+        network,
+        (torch.zeros(1, 1, size, size),),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=[INPUT_NAME],
+        output_names=[SCORE_NAME, TIP_NAME],
+        verbose=False,
+    )
+    if program is None:
+        raise ModelError("torch exported nothing")
+    model: onnx.ModelProto = program.model_proto
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content

@@ -1,0 +1,60 @@
+"""Process entry: `python -m sim2real.virtual_cell.ur --config F --runtime DIR`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import structlog
+
+from ops.processes.shell import ProcessContext, enter_process
+from sim2real.virtual_cell.ur.controller import UrController
+from sim2real.virtual_cell.ur.faults import FaultBox
+from sim2real.virtual_cell.ur.plant import IdealPlant, JointPlant, MailboxPlant
+from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
+from sim2real.virtual_cell.ur.scheduling import (
+    freeze_garbage_collector,
+    request_priority,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the virtual UR controller until SIGTERM; return the exit code."""
+    parser = argparse.ArgumentParser(prog="ur", add_help=False)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--plant", choices=("world", "ideal"), default="world")
+    parser.add_argument("--ideal-part-at", type=float, default=None)
+    parser.add_argument("--unlock-wait-s", type=float, default=UNLOCK_WAIT_S)
+    own, common = parser.parse_known_args(argv)
+    context = enter_process("ur", common)
+    log = structlog.get_logger("ur")
+    try:
+        controller = UrController(
+            _make_plant(own, context),
+            own.host,
+            faults=FaultBox(context.runtime),
+            unlock_wait_s=own.unlock_wait_s,
+            report=log.info,
+        )
+    except OSError as error:
+        sys.stderr.write(
+            f"virtual UR controller: cannot listen on {own.host}: {error.strerror}; "
+            "another controller uses this address, stop it or give --host\n"
+        )
+        return 1
+    freeze_garbage_collector()
+    request_priority()
+    try:
+        controller.run(lambda: context.stop.is_set, context.beat)
+    finally:
+        controller.close()
+    return 0
+
+
+def _make_plant(own: argparse.Namespace, context: ProcessContext) -> JointPlant:
+    if own.plant == "world":
+        return MailboxPlant(context.runtime)
+    return IdealPlant(tuple(context.settings.arm.home_q_rad), part_at=own.ideal_part_at)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -60,7 +60,7 @@ class ModbusPlc:
         self._config = config
         self._clock = clock
         self._sequence = 0
-        self._last = PlcOutputs()
+        self._last: PlcOutputs | None = None
         self._is_spent = False
 
     async def exchange(self, outputs: PlcOutputs) -> PlcInputs:
@@ -88,8 +88,11 @@ class ModbusPlc:
                 )
 
     async def say_goodbye(self) -> None:
-        """Tell the PLC that our block is no longer vouched for, if it can be told."""
-        if not self._is_spent:
+        """Tell the PLC that our block is no longer vouched for, if it can be told.
+
+        A connection that never wrote says nothing: another controller may be at work.
+        """
+        if self._last is not None and not self._is_spent:
             async with self._deadline():
                 await self._write(self._last, data_valid=False)
 

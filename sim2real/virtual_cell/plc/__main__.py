@@ -15,10 +15,12 @@ from cell.mailbox.seqlock import Mailbox
 from ops.exit_codes import compute_exit_code
 from ops.processes.shell import ProcessContext, enter_process
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
-from sim2real.virtual_cell.plc.bin_supply import BinSupply
-from sim2real.virtual_cell.plc.commands import Commands
-from sim2real.virtual_cell.plc.line import LineCommand, LineState, step_line
-from sim2real.virtual_cell.plc.outfeed import Outfeed
+from sim2real.virtual_cell.plc.line import (
+    LineCommand,
+    LineState,
+    make_first_state,
+    step_line,
+)
 from sim2real.virtual_cell.plc.records import (
     OPERATOR,
     PLC_FAULTS,
@@ -50,17 +52,18 @@ class LineLinks:
         self._operator = Mailbox.open(runtime / "vc_operator", OPERATOR)
         self._state = Mailbox.open(runtime / "vc_plc_state", PLC_STATE)
 
-    def make_first_state(self, boot_id: int) -> LineState:
-        """Go on counting orders and presses where the last run ended."""
-        last = self._command.read()
-        return LineState(
-            boot_id=boot_id,
-            bin=BinSupply(refill_id=int(last["refill_id"]) if last is not None else 0),
-            outfeed=Outfeed(take_id=int(last["take_id"]) if last is not None else 0),
-            commands=Commands(
-                operator_id=make_operator_request(self._operator.read()).request_id
-            ),
-        )
+    def read_first_state(self, boot_id: int, now_ns: int) -> LineState:
+        """Return the state of a line that starts now."""
+        record = self._command.read()
+        last = LineCommand(0, 0, 0)
+        if record is not None:
+            last = LineCommand(
+                refill_id=int(record["refill_id"]),
+                refill_count=int(record["refill_count"]),
+                take_id=int(record["take_id"]),
+            )
+        press = make_operator_request(self._operator.read())
+        return make_first_state(boot_id, last, press.request_id, now_ns)
 
     def read_sight(self, server: PlcServer, now_ns: int) -> LineSight:
         """Take up faults and see what the cell, the world and the operator say."""
@@ -108,7 +111,9 @@ async def run_line(context: ProcessContext, config: ModbusPlcConfig) -> None:
         autostart=virtual.autostart,
         cell_timeout_s=2 * config.heartbeat_timeout_s,
     )
-    state = links.make_first_state(boot_id=clock.now_ns() // 1_000_000 & 0xFFFFFFFF)
+    start_ns = clock.now_ns()
+    # The clock outlives this process, so no two starts share a number.
+    state = links.read_first_state(start_ns // 1_000_000 & 0xFFFFFFFF, start_ns)
     log = structlog.get_logger()
     async with open_plc_server(
         config.host, config.port, config.device_id, config.word_order

@@ -67,6 +67,18 @@ class LineCommand:
     take_id: int
 
 
+def make_first_state(
+    boot_id: int, last: LineCommand, operator_id: int, now_ns: int
+) -> LineState:
+    """Start a line; orders and presses go on counting where the last run ended."""
+    return LineState(
+        boot_id=boot_id,
+        bin=BinSupply(refill_id=last.refill_id, refill_count=last.refill_count),
+        outfeed=Outfeed(since_ns=now_ns, take_id=last.take_id),
+        commands=Commands(operator_id=operator_id),
+    )
+
+
 def step_line(
     state: LineState, sight: LineSight, settings: LineSettings, now_ns: int
 ) -> tuple[LineState, PlcInputs, LineCommand]:

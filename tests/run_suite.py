@@ -1,0 +1,114 @@
+"""Runs every check of the repository; `./cellward test` calls it.
+
+Without arguments: formatting, lint, types, layers, dependencies, then all tests, the
+quick ones on two processes and those that need the machine to themselves after them.
+With arguments: the tests alone, and the arguments go to pytest.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+ALONE = ("tests/integration", "tests/stress")
+
+
+@dataclass
+class Tally:
+    """What passed, failed and was skipped so far."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def add(self, *, passed: int = 0, failed: int = 0, skipped: int = 0) -> None:
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was asked for, print one closing line and return the exit status."""
+    os.chdir(ROOT)
+    tally = Tally()
+    if arguments:
+        run_pytest(arguments, tally)
+    else:
+        run_gates(tally)
+        run_all_tests(tally)
+    if tally.passed + tally.failed == 0:
+        print("no test ran", flush=True)
+        tally.add(failed=1)
+    closing = f"{tally.passed} passed, {tally.failed} failed"
+    if tally.skipped:
+        closing += f", {tally.skipped} skipped"
+    print(f"\n{closing}", flush=True)
+    return 1 if tally.failed else 0
+
+
+def run_gates(tally: Tally) -> None:
+    module = [sys.executable, "-m"]
+    layers = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    gates = {
+        "lint": [*module, "ruff", "check", "."],
+        "format": [*module, "ruff", "format", "--check", "."],
+        "types": [*module, "mypy"],
+        "layers": [sys.executable, "-c", layers, "--no-cache"],
+        "dependencies": [*module, "deptry", "."],
+    }
+    for name, command in gates.items():
+        started = time.monotonic()
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        took = f"{time.monotonic() - started:.1f} s"
+        if result.returncode == 0:
+            tally.add(passed=1)
+            print(f"{name}: passed ({took})", flush=True)
+        else:
+            tally.add(failed=1)
+            print(
+                f"{name}: FAILED ({took})\n{result.stdout}{result.stderr}", flush=True
+            )
+
+
+def run_all_tests(tally: Tally) -> None:
+    alone = [folder for folder in ALONE if Path(folder).is_dir()]
+    ignored = [f"--ignore={folder}" for folder in alone]
+    run_pytest(["-n", "2", "-m", "not stress", *ignored], tally)
+    run_pytest(["-p", "no:xdist", "-m", "stress", *ignored], tally)
+    if alone:
+        run_pytest(["-p", "no:xdist", *alone], tally)
+
+
+def run_pytest(arguments: list[str], tally: Tally) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+        status = subprocess.run([*command, *arguments], check=False).returncode
+        if report.exists():
+            count_report(report, tally)
+    # 1: a test failed, and is counted; 5: nothing matched.
+    if status not in (0, 1, 5):
+        print(f"pytest ended with status {status}", flush=True)
+        tally.add(failed=1)
+
+
+def count_report(report: Path, tally: Tally) -> None:
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        counts = {
+            name: int(suite.get(name, "0"))
+            for name in suite.attrib
+            if name in ("tests", "failures", "errors", "skipped")
+        }
+        failed = counts["failures"] + counts["errors"]
+        skipped = counts["skipped"]
+        passed = max(counts["tests"] - failed - skipped, 0)
+        tally.add(passed=passed, failed=failed, skipped=skipped)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""A question to the controller before the vendor client is let loose on it.
+
+The client's constructors hold the interpreter while they wait, for seconds when a
+controller accepts connections but no longer answers. This asks for its version with
+our own deadline first.
+"""
+
+import socket
+import struct
+
+from cell.contracts.errors import (
+    DriverError,
+    DriverTimeoutError,
+    DriverUnreachableError,
+    FaultCode,
+)
+
+RTDE_PORT = 30004
+_DEVICE = "arm"
+_HEADER = struct.Struct(">HB")
+_VERSION = struct.Struct(">IIII")
+_GET_CONTROLLER_VERSION = ord("v")
+# The client runs on PolyScope 5.5 and later; on PolyScope X it uploads its program
+# from 10.10 on.
+_OLDEST_MINOR = {5: 5, 10: 10}
+
+ControllerVersion = tuple[int, int, int, int]
+
+
+class ArmVersionError(DriverError):
+    """The controller's software is one that the client cannot drive."""
+
+    code = FaultCode.ARM_WRONG_VERSION
+
+
+def read_controller_version(host: str, timeout_s: float) -> ControllerVersion:
+    """Return major, minor, bugfix and build number of a living controller.
+
+    Raises:
+        DriverUnreachableError: nothing listens there.
+        DriverTimeoutError: it listens but does not answer.
+        DriverError: what answers is no UR controller.
+    """
+    try:
+        with socket.create_connection((host, RTDE_PORT), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(_HEADER.pack(_HEADER.size, _GET_CONTROLLER_VERSION))
+            answer = _receive(connection, _HEADER.size + _VERSION.size)
+    except TimeoutError as error:
+        raise DriverTimeoutError(_DEVICE, timeout_s) from error
+    except OSError as error:
+        raise DriverUnreachableError(
+            _DEVICE, f"no controller at {host}:{RTDE_PORT} ({error.strerror or error})"
+        ) from error
+    size, kind = _HEADER.unpack_from(answer) if len(answer) >= _HEADER.size else (0, 0)
+    if size != _HEADER.size + _VERSION.size or kind != _GET_CONTROLLER_VERSION:
+        raise DriverError(
+            _DEVICE, f"what listens at {host}:{RTDE_PORT} does not speak RTDE"
+        )
+    major, minor, bugfix, build = _VERSION.unpack_from(answer, _HEADER.size)
+    return major, minor, bugfix, build
+
+
+def check_controller_version(version: ControllerVersion) -> None:
+    """Refuse controllers that the client is known not to drive.
+
+    Raises:
+        ArmVersionError: too old, or of a generation we do not know.
+    """
+    major, minor = version[:2]
+    if major not in _OLDEST_MINOR or minor < _OLDEST_MINOR[major]:
+        raise ArmVersionError(
+            _DEVICE,
+            f"controller software {'.'.join(map(str, version))} is not supported: "
+            "update it to 5.5 or later, or 10.10 or later",
+        )
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    content = b""
+    while len(content) < size:
+        piece = connection.recv(size - len(content))
+        if not piece:
+            break
+        content += piece
+    return content

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from cell.contracts.geometry import Vector
 from sim2real.scene.fixtures import FIXTURE_GEOMS, add_fixtures
 from sim2real.scene.geometry import SceneGeometry
 from sim2real.scene.parts import PartSpec, PrimitiveKind, compute_primitives
@@ -188,6 +189,12 @@ def place_part(
     model.body_gravcomp[handles.bodies[index]] = 0.0
     model.geom_contype[handles.geoms[index]] = 1
     model.geom_conaffinity[handles.geoms[index]] = 1
+
+
+def read_part_positions(scene: Scene) -> Vector:
+    """Return where all parts are in base, shape (parts, 3) [m]; valid after a move."""
+    columns = scene.part_handles.qpos[:, None] + np.arange(3)
+    return np.asarray(scene.data.qpos[columns])
 
 
 def is_parked(scene: Scene, index: int) -> bool:

@@ -7,12 +7,21 @@ from typing import Final
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
 
-from sim2real.scene.build import TIMESTEP_S, Scene, is_parked, park_part, place_part
+from sim2real.scene.build import (
+    TIMESTEP_S,
+    Scene,
+    park_part,
+    place_part,
+    read_part_positions,
+)
 
 DROP_CLEARANCE_M: Final = 0.05
 DROP_PITCH_M: Final = 0.075
 _LAYER_SIZE: Final = 4
+# A part on a pile may lie this far above the rim and still be in the bin.
+_PILE_M: Final = 0.06
 
 
 def drop_parts(scene: Scene, rng: np.random.Generator, count: int) -> list[int]:
@@ -79,19 +88,19 @@ def settle(scene: Scene, seconds: float) -> None:
 
 def count_in_bin(scene: Scene) -> int:
     """Return how many parts lie in the bin."""
-    return int(
-        sum(
-            not is_parked(scene, index) and is_in_bin(scene, index)
-            for index in range(len(scene.parts))
-        )
-    )
+    return int(find_in_bin(scene).sum())
 
 
 def is_in_bin(scene: Scene, index: int) -> bool:
-    """Return whether a part's centre is within the bin's opening and near its depth."""
-    position = scene.data.xpos[scene.part_handles.bodies[index]]
-    local = scene.geometry.base_from_bin.inverse().apply(position)
-    width, depth = scene.geometry.bin_opening_size_m
-    height = scene.geometry.bin_wall_height_m + 0.06
-    inside = abs(local[0]) < width / 2 and abs(local[1]) < depth / 2
-    return bool(inside and -0.005 < local[2] < height)
+    """Return whether a part lies in the bin."""
+    return bool(find_in_bin(scene)[index])
+
+
+def find_in_bin(scene: Scene) -> NDArray[np.bool_]:
+    """Return for each part whether its centre is within the bin, shape (parts,)."""
+    geometry = scene.geometry
+    local = geometry.bin_from_base.apply(read_part_positions(scene))
+    half = np.array(geometry.bin_opening_size_m) / 2
+    height = geometry.bin_wall_height_m + _PILE_M
+    inside = (np.abs(local[:, :2]) < half).all(axis=1)
+    return np.asarray(inside & (local[:, 2] > -0.005) & (local[:, 2] < height))

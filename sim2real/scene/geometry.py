@@ -1,6 +1,7 @@
 """Where things stand in the cell, as plain numbers: SI units, robot base frame."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -65,6 +66,16 @@ class SceneGeometry:
         """Inner size of the bin at the upper edge of its walls."""
         flare = 2 * self.bin_wall_height_m * float(np.tan(self.bin_wall_slope_rad))
         return (self.bin_floor_size_m[0] + flare, self.bin_floor_size_m[1] + flare)
+
+    @cached_property
+    def bin_from_base(self) -> Pose:
+        """Coordinates relative to the centre of the bin floor."""
+        return self.base_from_bin.inverse()
+
+    @cached_property
+    def outfeed_from_base(self) -> Pose:
+        """Coordinates relative to the centre of the outfeed plate."""
+        return self.base_from_outfeed.inverse()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

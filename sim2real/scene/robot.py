@@ -53,7 +53,6 @@ _LINK_POSITIONS_M: Final = {
 }
 _FLANGE_POSITION_M: Final = (0.0, 0.0996, 0.0)
 _MOUNT_MASS_KG: Final = 0.10
-_CAMERA_MASS_KG: Final = 0.07
 _VISUAL_GROUP: Final = 2
 _COLLISION_GROUP: Final = 3
 _COLLISION_LOOK: Final = {
@@ -169,7 +168,6 @@ def _add_wrist_camera(
         pos=(link_from_camera @ behind).position_m,
         quat=link_from_camera.quat_wxyz,
         size=[0.045, 0.012, 0.012],
-        mass=_CAMERA_MASS_KG,
         rgba=[0.15, 0.16, 0.18, 1.0],
     )
 

@@ -1,0 +1,1 @@
+"""The devices of a cell, simulated: they speak the real ones' protocols."""

@@ -64,7 +64,7 @@ def surface_points(scene: Scene, index: int) -> Vector:
 def _support(model: mujoco.MjModel, geom: int, directions: Vector) -> Vector:
     size, kind = model.geom_size[geom], model.geom_type[geom]
     if kind == mujoco.mjtGeom.mjGEOM_BOX:
-        return np.sign(directions) * size
+        return np.asarray(np.sign(directions) * size)
     if kind == mujoco.mjtGeom.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         start = model.mesh_vertadr[mesh]
@@ -73,7 +73,7 @@ def _support(model: mujoco.MjModel, geom: int, directions: Vector) -> Vector:
     if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
         ends = np.zeros_like(directions)
         ends[:, 2] = np.sign(directions[:, 2]) * size[1]
-        return ends + size[0] * directions
+        return np.asarray(ends + size[0] * directions)
     rims = directions.copy()
     rims[:, :2] *= size[0] / np.linalg.norm(rims[:, :2], axis=1)[:, None]
     rims[:, 2] = np.sign(directions[:, 2]) * size[1]

@@ -1,0 +1,172 @@
+"""Process of the simulated world: `python -m sim2real.virtual_cell.world`.
+
+MuJoCo in real time, 500 ticks a second. Who reads and writes its mailboxes may come and
+go: without a controller the brakes hold the arm, without a line the parts stay.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cell.contracts.errors import CellError
+from cell.mailbox.seqlock import Mailbox
+from cell.mailbox.text import TextMailbox
+from ops.exit_codes import compute_exit_code
+from ops.processes.shell import ProcessContext, enter_process
+from ops.telemetry import STATUS_CAPACITY
+from sim2real.virtual_cell.links import (
+    JOINT_STATE,
+    JOINT_TARGET,
+    LINE_COMMAND,
+    WORLD_STATE,
+)
+from sim2real.virtual_cell.part_flow import LineOrder
+from sim2real.virtual_cell.world_cell import TickResult, WorldCell
+from sim2real.virtual_cell.world_pace import Pace
+from sim2real.virtual_cell.world_servo import JointTarget
+
+_FIFO_PRIORITY: Final = 30
+_NICENESS: Final = -10
+_REPORT_TICKS: Final = 250
+_pause = time.sleep  # noqa: TID251  (this process has no event loop)
+
+
+class WorldLinks:
+    """The mailboxes of the world."""
+
+    def __init__(self, runtime: Path) -> None:
+        self._target = Mailbox.open(runtime / "vc_joint_target", JOINT_TARGET)
+        self._order = Mailbox.open(runtime / "vc_line_command", LINE_COMMAND)
+        self.joint_state = Mailbox.open(runtime / "vc_joint_state", JOINT_STATE)
+        self.world_state = Mailbox.open(runtime / "vc_world_state", WORLD_STATE)
+        self.report = TextMailbox(runtime / "vc_report", STATUS_CAPACITY)
+        self._target_version = 0
+        self._order_version = 0
+        self._newest_target: JointTarget | None = None
+        self._newest_order: LineOrder | None = None
+
+    def read_target(self) -> JointTarget | None:
+        """Return the robot controller's newest order, however old."""
+        version = self._target.version()
+        if version != self._target_version and (record := self._target.read()):
+            self._target_version = version
+            self._newest_target = JointTarget(
+                stamp_ns=int(record["stamp_ns"]),
+                q=record["q"],
+                qd=record["qd"],
+                gripper_position=float(record["gripper_position"]),
+                gripper_speed=float(record["gripper_speed"]),
+                gripper_force=float(record["gripper_force"]),
+                payload_kg=float(record["payload_kg"]),
+                brakes_released=bool(record["brakes_released"]),
+            )
+        return self._newest_target
+
+    def read_order(self) -> LineOrder | None:
+        """Return the line's newest order."""
+        version = self._order.version()
+        if version != self._order_version and (record := self._order.read()):
+            self._order_version = version
+            self._newest_order = LineOrder(
+                refill_id=int(record["refill_id"]),
+                refill_count=int(record["refill_count"]),
+                take_id=int(record["take_id"]),
+            )
+        return self._newest_order
+
+    def close(self) -> None:
+        """Unmap everything; the last records stay for the others."""
+        for mailbox in (self._target, self._order, self.joint_state, self.world_state):
+            mailbox.close()
+        self.report.close()
+
+
+def run_world(context: ProcessContext) -> None:
+    """Tick until the host asks for an end."""
+    log = structlog.get_logger("world")
+    world = WorldCell(context.settings)
+    links = WorldLinks(context.runtime)
+    gc.collect()
+    gc.freeze()
+    log.info("world runs", scheduling=request_priority(), parts=len(world.scene.parts))
+    pace = Pace(time.monotonic_ns())
+    try:
+        while not context.stop.is_set:
+            now_ns = time.monotonic_ns()
+            due = pace.count_due(now_ns)
+            for _ in range(due):
+                _tick(world, links, pace, log)
+            if due:
+                _publish(world, links, pace.compute_real_time_factor(now_ns))
+                context.beat()
+            else:
+                _pause(max(pace.due_ns - time.monotonic_ns(), 0) / 1e9)
+    finally:
+        links.close()
+
+
+def request_priority() -> str:
+    """Take the best scheduling that is allowed and return its name."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
+    except OSError:
+        pass
+    else:
+        return "fifo"
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    except OSError:
+        sys.stderr.write(
+            "virtual cell: no permission for real-time or raised priority; "
+            "the world may fall behind real time under load\n"
+        )
+        return "normal"
+    return "nice"
+
+
+def _tick(
+    world: WorldCell, links: WorldLinks, pace: Pace, log: structlog.BoundLogger
+) -> None:
+    target = links.read_target()
+    tick_ns = pace.due_ns
+    result: TickResult = world.step(target, links.read_order(), tick_ns)
+    links.joint_state.write(
+        world.make_joint_record(result.contacts, target, time.monotonic_ns())
+    )
+    for violation in result.violations:
+        log.warning(
+            "limit violated",
+            kind=str(violation.kind),
+            tick=violation.tick,
+            value=violation.value,
+            detail=violation.detail,
+        )
+    pace.ticks += 1
+
+
+def _publish(world: WorldCell, links: WorldLinks, real_time_factor: float) -> None:
+    links.world_state.write(
+        world.make_world_record(real_time_factor, time.monotonic_ns())
+    )
+    if world.ticks % _REPORT_TICKS == 0:
+        links.report.write(json.dumps(world.make_report(real_time_factor)))
+
+
+def main() -> int:
+    """Run the process; returns its exit code."""
+    try:
+        run_world(enter_process("world"))
+    except CellError as error:
+        sys.stderr.write(f"world: {error}\n")
+        return compute_exit_code(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

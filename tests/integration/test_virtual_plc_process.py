@@ -1,0 +1,207 @@
+"""The virtual line PLC as the process that the host starts."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cell.config import ModbusPlcConfig
+from cell.contracts.drivers import PlcLink
+from cell.contracts.errors import DriverError
+from cell.contracts.plc import PlcInputs, PlcOutputs
+from cell.drivers.clock import MonotonicClock
+from cell.drivers.plc.opening import open_plc
+from cell.mailbox.seqlock import Mailbox
+from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
+from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
+from sim2real.virtual_cell.plc.records import PLC_FAULTS
+from tests.running_cell import ROOT, free_port, write_config
+
+STOPPED, IDLE, EXECUTE = 2, 4, 6
+PATIENCE_S = 20.0
+
+
+@dataclass
+class PlcProcess:
+    """A running virtual line PLC and what belongs to it."""
+
+    process: subprocess.Popen[bytes]
+    runtime: Path
+    port: int
+
+
+def start_plc(folder: Path, port: int) -> PlcProcess:
+    config = write_config(
+        folder, "127.0.0.1", lambda tree: tree["plc"].update(port=port)
+    )
+    runtime = folder / "runtime"
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "sim2real.virtual_cell.plc",
+            "--config",
+            str(config),
+            "--runtime",
+            str(runtime),
+        ],
+        cwd=ROOT,
+    )
+    return PlcProcess(process, runtime, port)
+
+
+@pytest.fixture
+async def plc(tmp_path: Path) -> AsyncIterator[PlcProcess]:
+    running = start_plc(tmp_path, free_port())
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@asynccontextmanager
+async def connect(plc: PlcProcess) -> AsyncIterator[PlcLink]:
+    """Try until the process listens."""
+    config = ModbusPlcConfig(
+        host="127.0.0.1", port=plc.port, timeout_s=0.9, heartbeat_timeout_s=1.0
+    )
+    clock = MonotonicClock()
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                async with open_plc(config, clock):
+                    break
+            except DriverError:
+                await asyncio.sleep(0.05)
+    async with open_plc(config, clock) as link:
+        yield link
+
+
+class Cell:
+    """A cell that exchanges every 20 ms until the PLC says something."""
+
+    def __init__(self, link: PlcLink) -> None:
+        self.link = link
+        self.outputs = PlcOutputs()
+
+    async def exchange(self) -> PlcInputs:
+        beat = (self.outputs.heartbeat + 1) & 0xFFFF
+        self.outputs = replace(self.outputs, heartbeat=beat)
+        return await self.link.exchange(self.outputs)
+
+    async def wait_for(self, **wanted: float) -> PlcInputs:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                inputs = await self.exchange()
+                if all(getattr(inputs, name) == wanted[name] for name in wanted):
+                    return inputs
+                await asyncio.sleep(0.02)
+
+    async def obey(self, command: int, state: int) -> None:
+        """Wait for a command, acknowledge it and be in a state afterwards."""
+        await self.wait_for(command=command, command_request=True)
+        self.outputs = replace(self.outputs, command_ack=command, state=state)
+        await self.wait_for(command_request=False)
+        self.outputs = replace(self.outputs, command_ack=0)
+        await self.exchange()
+
+
+def write_world(plc: PlcProcess, *, parts_in_bin: int) -> None:
+    record = np.zeros((), WORLD_STATE)
+    record["stamp_ns"] = MonotonicClock().now_ns() + 60_000_000_000
+    record["parts_in_bin"] = parts_in_bin
+    Mailbox.open(plc.runtime / "vc_world_state", WORLD_STATE).write(record)
+
+
+async def test_the_plc_starts_a_stopped_cell_and_orders_a_refill(
+    plc: PlcProcess,
+) -> None:
+    async with connect(plc) as link:
+        cell = Cell(link)
+        await cell.obey(COMMANDS["reset"], IDLE)
+        await cell.obey(COMMANDS["start"], EXECUTE)
+        write_world(plc, parts_in_bin=0)
+        await cell.wait_for(zone_permit=False)
+        orders = Mailbox.open(plc.runtime / "vc_line_command", LINE_COMMAND)
+        async with asyncio.timeout(PATIENCE_S):
+            while (order := orders.read()) is None or order["refill_id"] != 1:
+                await cell.exchange()
+                await asyncio.sleep(0.02)
+
+    assert order["refill_count"] == 12
+
+
+async def test_a_person_at_the_panel_commands_the_cell(plc: PlcProcess) -> None:
+    async with connect(plc) as link:
+        cell = Cell(link)
+        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
+        await cell.wait_for(command_request=False)
+        panel = Panel(plc.runtime)
+
+        panel.press(fault_ack=True)
+        await cell.wait_for(fault_ack=True)
+        press = panel.press(COMMANDS["clear"])
+        await cell.obey(COMMANDS["clear"], STOPPED)
+        async with asyncio.timeout(PATIENCE_S):
+            while not panel.is_done(press):
+                await cell.exchange()
+                await asyncio.sleep(0.02)
+
+    assert panel.read_cell_state() == STOPPED
+
+
+async def test_fault_switches_reach_the_wire(plc: PlcProcess) -> None:
+    async with connect(plc) as link:
+        await link.exchange(PlcOutputs())
+        record = np.zeros((), PLC_FAULTS)
+        record["slow_permille"] = 600
+        Mailbox.open(plc.runtime / "vc_plc_faults", PLC_FAULTS).write(record)
+
+        inputs = await Cell(link).wait_for(speed_limit_ratio=0.4)
+
+    assert inputs.unit_mode == 1
+
+
+async def test_a_killed_plc_comes_back_with_another_boot_number(
+    plc: PlcProcess, tmp_path: Path
+) -> None:
+    async with connect(plc) as link:
+        before = await link.exchange(PlcOutputs())
+        plc.process.kill()
+        plc.process.wait()
+        with pytest.raises(DriverError):
+            await link.exchange(PlcOutputs())
+
+    again = start_plc(tmp_path, plc.port)
+    try:
+        async with connect(again) as link:
+            after = await link.exchange(PlcOutputs())
+    finally:
+        again.process.kill()
+        again.process.wait()
+    assert after.boot_id != before.boot_id
+
+
+async def test_only_sigterm_ends_the_process_and_orderly(plc: PlcProcess) -> None:
+    async with connect(plc) as link:
+        plc.process.send_signal(signal.SIGINT)
+        await Cell(link).wait_for(unit_mode=1)
+
+    plc.process.terminate()
+    assert await asyncio.to_thread(plc.process.wait, PATIENCE_S) == 0
+
+
+async def test_a_taken_port_ends_the_process_with_its_own_code(
+    plc: PlcProcess, tmp_path: Path
+) -> None:
+    async with connect(plc):
+        second = start_plc(tmp_path, plc.port)
+        code = await asyncio.to_thread(second.process.wait, PATIENCE_S)
+
+    assert code == 9

@@ -1,0 +1,221 @@
+"""`cellward bench`: timings as figures, and as ratios to a reference of the same run.
+
+A shared machine makes single times meaningless; each timing therefore stands beside a
+reference that was measured in turn with it.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cell.contracts.observation import Intrinsics, Modality, Observation, RgbdFrame
+from ops.exit_codes import ExitCode
+from ops.run_command import RunRequest, run_cell
+from ops.settings import Settings, load_settings
+from ops.wiring import compute_model_directory
+from ops.workspace import make_workspace
+from policies.model_directory import read_model_directory
+from policies.runtime.heightmap_policy import HeightmapPolicy
+from policies.runtime.onnx_session import OnnxSession
+from safety.guard import EnvelopeGuard
+from safety.limits import make_limits
+
+GUARD_BAR_US = 15.0
+GUARD_LOOP_BAR_US = 300.0
+LATE_BAR_RATIO = 1e-4
+POLICY_OVERHEAD_BAR = 1.2
+_PERIOD_S = 0.002
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        name: what was measured.
+        value: the figure; None when it could not be measured.
+        unit: its unit.
+        ratio: against the reference.
+        reference: what the ratio is taken against.
+        bar: the figure that has to be held, as a ratio or in `unit`; empty when none.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    ratio: float | None = None
+    reference: str = ""
+    bar: str = ""
+
+
+def run_bench(config_path: Path, duration_s: float, *, as_json: bool) -> ExitCode:
+    """Measure and print everything."""
+    settings = load_settings(config_path)
+    figures = [measure_guard(settings)]
+    figures += measure_policy(settings)
+    figures += measure_cell(config_path, duration_s)
+    _print(figures, as_json=as_json)
+    return ExitCode.OK
+
+
+def measure_guard(settings: Settings, cycles: int = 100_000) -> Figure:
+    """Time the guard in a hot loop over a smooth motion about home.
+
+    The reference is the period of the loop it runs in.
+    """
+    tool = settings.arm.flange_from_tcp.pose()
+    guard = EnvelopeGuard(make_limits(settings.safety, tool, _PERIOD_S))
+    home = np.array(settings.arm.home_q_rad)
+    guard.reset(home)
+    swing = 0.2 * np.sin(np.arange(cycles) * _PERIOD_S)
+    step_ns = int(_PERIOD_S * 1e9)
+    times_ns = np.empty(cycles)
+    now_ns = time.monotonic_ns()
+    for cycle in range(cycles):
+        now_ns += step_ns
+        request = home + swing[cycle]
+        start_ns = time.perf_counter_ns()
+        guard.vet(request, now_ns, now_ns, now_ns)
+        times_ns[cycle] = time.perf_counter_ns() - start_ns
+    median_us = float(np.median(times_ns)) / 1e3
+    return Figure(
+        name="guard, hot loop, median",
+        value=median_us,
+        unit="us",
+        ratio=median_us / (_PERIOD_S * 1e6),
+        reference="control period",
+        bar=f"<= {GUARD_BAR_US:g} us",
+    )
+
+
+def measure_policy(settings: Settings, rounds: int = 60) -> list[Figure]:
+    """Time a whole policy step against the bare network call, in turn."""
+    model = read_model_directory(
+        compute_model_directory(settings) / settings.policy.live
+    )
+    session = OnnxSession(model)
+    policy = HeightmapPolicy(model.manifest, session, make_workspace(settings), 0.0)
+    observation = _make_observation(settings)
+    feeds = {
+        spec.name: np.zeros(
+            [size if isinstance(size, int) else 1 for size in spec.shape],
+            np.dtype(spec.dtype),
+        )
+        for spec in model.manifest.inputs
+    }
+    whole_ms, bare_ms = [], []
+    for _ in range(rounds):
+        whole_ms.append(_time_ms(lambda: policy.propose(observation)))
+        bare_ms.append(_time_ms(lambda: session.run(feeds)))
+    whole, bare = float(np.median(whole_ms)), float(np.median(bare_ms))
+    return [
+        Figure("network alone, median", bare, "ms"),
+        Figure(
+            name="policy step, median",
+            value=whole,
+            unit="ms",
+            ratio=whole / bare,
+            reference="network alone",
+            bar=f"<= {POLICY_OVERHEAD_BAR:g} x",
+        ),
+    ]
+
+
+def measure_cell(config_path: Path, duration_s: float) -> list[Figure]:
+    """Run the cell and read lateness, guard and cycle time off its report."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.json"
+        run_cell(RunRequest(config_path, duration_s, 0, path, is_live=False))
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    late = report["late_cycles_ratio"]
+    cycle_s = report["cycle_s_p50"]
+    policy_ms = report["policy_ms_p50"]
+    return [
+        Figure(
+            name=f"late servo cycles ({report['servo_scheduler']})",
+            value=None if late is None else late * 1e4,
+            unit="of 10 000",
+            ratio=None if late is None else late / LATE_BAR_RATIO,
+            reference="bar",
+            bar="<= 1 of 10 000",
+        ),
+        _guard_in_loop("median", report["guard_us_p50"]),
+        _guard_in_loop("p99.9", report["guard_us_p999"]),
+        Figure("grasp cycle, median", cycle_s, "s"),
+        Figure(
+            name="policy in the cell, median",
+            value=policy_ms,
+            unit="ms",
+            ratio=policy_ms / 1e3 / cycle_s if policy_ms and cycle_s else None,
+            reference="grasp cycle",
+        ),
+        Figure("real-time factor", report["real_time_factor"], "", bar=">= 0.98"),
+    ]
+
+
+def _guard_in_loop(which: str, value_us: float | None) -> Figure:
+    return Figure(
+        name=f"guard in the loop, {which}",
+        value=value_us,
+        unit="us",
+        ratio=None if value_us is None else value_us / (_PERIOD_S * 1e6),
+        reference="control period",
+        bar=f"<= {GUARD_LOOP_BAR_US:g} us" if which == "p99.9" else "",
+    )
+
+
+def _time_ms(call: Callable[[], object]) -> float:
+    start_ns = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start_ns) / 1e6
+
+
+def _make_observation(settings: Settings) -> Observation:
+    """Return a look at a bin with a few blocks in it, from the overhead camera."""
+    camera = settings.cameras["overhead"]
+    assert camera.base_from_camera is not None  # noqa: S101  (checked by the settings)
+    base_from_camera = camera.base_from_camera.pose()
+    floor_m = settings.cell.bin.base_from_bin.position_m[2]
+    depth = np.full((240, 320), base_from_camera.position_m[2] - floor_m, np.float32)
+    generator = np.random.default_rng(0)
+    for row, col in generator.integers((70, 110), (160, 200), (8, 2)):
+        depth[row : row + 15, col : col + 25] -= np.float32(0.04)
+    stamp_ns = time.monotonic_ns()
+    frame = RgbdFrame(
+        camera="overhead",
+        stamp_ns=stamp_ns,
+        number=1,
+        rgb=np.zeros((240, 320, 3), np.uint8),
+        depth_m=depth,
+        intrinsics=Intrinsics(320, 240, 418.0, 418.0, 159.5, 119.5),
+        base_from_camera=base_from_camera,
+    )
+    return Observation(
+        stamp_ns=stamp_ns,
+        frames={"overhead": frame},
+        q=np.array(settings.arm.home_q_rad),
+        base_from_tcp=settings.arm.flange_from_tcp.pose(),
+        aperture_m=settings.gripper.max_aperture_m,
+        force_tcp_n=np.zeros(6),
+        valid={Modality.DEPTH: True},
+        modality_stamps_ns={Modality.DEPTH: stamp_ns},
+    )
+
+
+def _print(figures: list[Figure], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(f) for f in figures], indent=2) + "\n")
+        return
+    for figure in figures:
+        value = "-" if figure.value is None else f"{figure.value:.3f} {figure.unit}"
+        ratio = ""
+        if figure.ratio is not None:
+            ratio = f"{figure.ratio:.4f} of {figure.reference}"
+        sys.stdout.write(f"{figure.name:38} {value:18} {ratio:32} {figure.bar}\n")

@@ -1,0 +1,127 @@
+"""The composition root of the supervisor; only here are concrete classes named."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+
+from cell.contracts.errors import CellError
+from cell.drivers.clock import MonotonicClock
+from cell.drivers.gripper.opening import open_gripper
+from cell.drivers.plc.opening import open_plc
+from cell.mailbox.frames import FrameSource, frame_ring_path
+from cell.mailbox.servo_link import ServoLink
+from cell.mailbox.text import TextMailbox
+from cell.supervisor.ports import Layout, Peers, Proposal
+from cell.supervisor.supervisor import Supervisor
+from ops.processes.shell import ProcessContext
+from ops.settings import Settings
+from ops.telemetry import STATUS_CAPACITY
+from policies.client import PolicyWorkerClient
+from policies.model_directory import read_model_directory
+from policies.runtime.wire import SOCKET_NAME
+from safety.chunk_check import EnvelopeChunkCheck
+
+_ROOT = Path(__file__).resolve().parent.parent
+_OVERHEAD = "overhead"
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyPort:
+    """The policy worker's client in the words of the supervisor."""
+
+    client: PolicyWorkerClient
+
+    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+        """Ask for a grasp; see `cell.supervisor.ports.PolicyClient`."""
+        timed = await self.client.propose(
+            fallback=fallback, min_frame_stamp_ns=min_frame_stamp_ns
+        )
+        return Proposal(timed.answer, timed.milliseconds)
+
+    def is_ready(self) -> bool:
+        """Say whether a worker is connected and has its models loaded."""
+        return self.client.is_ready()
+
+    def model_name(self) -> str:
+        """Return name and version of the live model, empty while unknown."""
+        return self.client.model_name()
+
+
+def make_layout(settings: Settings) -> Layout:
+    """Collect the facts that the supervisor plans with."""
+    return Layout(
+        geometry=settings.cell,
+        motion=settings.motion,
+        timing=settings.supervisor,
+        home_q_rad=np.array(settings.arm.home_q_rad),
+        flange_from_tcp=settings.arm.flange_from_tcp.pose(),
+        joint_min_rad=np.array(settings.safety.joint_min_rad),
+        joint_max_rad=np.array(settings.safety.joint_max_rad),
+        max_aperture_m=settings.gripper.max_aperture_m,
+        grip_force_ratio=settings.gripper.force_ratio,
+        plc_period_s=_plc_figure(settings, "period_s", 0.05),
+        plc_timeout_s=_plc_figure(settings, "heartbeat_timeout_s", 0.3),
+        model_id=_model_id(settings),
+    )
+
+
+def compute_model_directory(settings: Settings) -> Path:
+    """Return the folder with the models; relative paths count from the program."""
+    return _ROOT / settings.policy.directory
+
+
+async def run_supervisor(context: ProcessContext) -> None:
+    """Build the supervisor and run it until the host asks for an end."""
+    settings, runtime = context.settings, context.runtime
+    log = structlog.get_logger()
+    clock = MonotonicClock()
+    policy = PolicyWorkerClient(
+        runtime / SOCKET_NAME, settings.policy.deadline_s, clock
+    )
+    frames = FrameSource(frame_ring_path(runtime, _OVERHEAD))
+
+    def read_frame_stamp_ns() -> int | None:
+        return frames.newest_stamp_ns() or None
+
+    def record(event: str, fields: dict[str, object]) -> None:
+        log.info(event, **fields)
+
+    peers = Peers(
+        clock=clock,
+        servo=ServoLink.open(runtime),
+        open_plc=lambda: open_plc(settings.plc, clock),
+        open_gripper=lambda: open_gripper(settings.gripper, clock),
+        policy=PolicyPort(policy),
+        chunk_check=EnvelopeChunkCheck(
+            settings.safety,
+            settings.arm.flange_from_tcp.pose(),
+            settings.gripper.max_aperture_m,
+        ),
+        read_frame_stamp_ns=read_frame_stamp_ns,
+        status=TextMailbox(runtime / "status", STATUS_CAPACITY),
+        beat=context.beat,
+        record=record,
+    )
+    supervisor = Supervisor(peers, make_layout(settings))
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(policy.run(), name="policy-client")
+        await supervisor.run(lambda: context.stop.is_set)
+        reading.cancel()
+
+
+def _model_id(settings: Settings) -> int:
+    directory = compute_model_directory(settings) / settings.policy.live
+    try:
+        return int(read_model_directory(directory).manifest.model_sha256[:8], 16)
+    except CellError:
+        # The worker reports it as the reason why nothing starts.
+        return 0
+
+
+def _plc_figure(settings: Settings, name: str, default: float) -> float:
+    value: Any = getattr(settings.plc, name, default)
+    return float(value)

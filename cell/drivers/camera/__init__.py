@@ -1,0 +1,1 @@
+"""Cameras: RealSense hardware, its software device fed over TCP, recordings."""

@@ -65,6 +65,13 @@ async def plc(tmp_path: Path) -> AsyncIterator[PlcProcess]:
     running.process.wait()
 
 
+async def wait_for_end(plc: PlcProcess) -> int:
+    async with asyncio.timeout(PATIENCE_S):
+        while (code := plc.process.poll()) is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return code
+
+
 @asynccontextmanager
 async def connect(plc: PlcProcess) -> AsyncIterator[PlcLink]:
     """Try until the process listens."""
@@ -194,7 +201,7 @@ async def test_only_sigterm_ends_the_process_and_orderly(plc: PlcProcess) -> Non
         await Cell(link).wait_for(unit_mode=1)
 
     plc.process.terminate()
-    assert await asyncio.to_thread(plc.process.wait, PATIENCE_S) == 0
+    assert await wait_for_end(plc) == 0
 
 
 async def test_a_taken_port_ends_the_process_with_its_own_code(
@@ -202,6 +209,4 @@ async def test_a_taken_port_ends_the_process_with_its_own_code(
 ) -> None:
     async with connect(plc):
         second = start_plc(tmp_path, plc.port)
-        code = await asyncio.to_thread(second.process.wait, PATIENCE_S)
-
-    assert code == 9
+        assert await wait_for_end(second) == 9

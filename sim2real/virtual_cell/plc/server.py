@@ -7,7 +7,7 @@ else is refused and counted, as a PLC program would do.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from pymodbus.constants import ExcCodes
@@ -64,12 +64,14 @@ class PlcRegisters:
 
     Attributes:
         faults: disturbances in force.
+        closing: set when the server ends, so that delayed answers end too.
         rejected_requests: requests outside of what the cell may do.
         writes: accepted writes.
     """
 
     def __init__(self, order: WordOrder) -> None:
         self.faults = ServerFaults()
+        self.closing = asyncio.Event()
         self.rejected_requests = 0
         self.writes = 0
         self._order: WordOrder = order
@@ -107,8 +109,7 @@ class PlcRegisters:
         values: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
         """Serve one request; pymodbus answers with `current` afterwards."""
-        if self.faults.delay_s:
-            await asyncio.sleep(self.faults.delay_s)
+        await self._wait_out_delay()
         is_write = values is not None
         is_allowed = (
             function_code in _WRITE_CODES and _holds(_WRITABLE, address, count)
@@ -128,6 +129,12 @@ class PlcRegisters:
     def filter_packet(self, is_sending: bool, packet: bytes) -> bytes:  # noqa: FBT001
         """Swallow what arrives while the PLC is made deaf."""
         return b"" if self.faults.stop_answering and not is_sending else packet
+
+    async def _wait_out_delay(self) -> None:
+        if self.faults.delay_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.faults.delay_s):
+                    await self.closing.wait()
 
     def _image_on_the_wire(self) -> Sequence[int]:
         return [0, *self._image[:-1]] if self.faults.shift_map else self._image
@@ -186,6 +193,7 @@ async def open_plc_server(
     try:
         yield PlcServer(server, registers)
     finally:
+        registers.closing.set()
         await server.shutdown()
 
 

@@ -24,6 +24,7 @@ from sim2real.scene.robot import (
     TCP_SITE,
     make_robot_spec,
 )
+from sim2real.scene.scenery import add_scenery
 
 TIMESTEP_S: Final = 0.002
 PARK_Z_M: Final = -20.0
@@ -136,7 +137,7 @@ def build_scene(
     _set_physics(spec)
     add_fixtures(spec, geometry)
     if visual == "full":
-        _add_scenery(spec)
+        add_scenery(spec, geometry)
     for index, part in enumerate(parts):
         _add_part(spec, part, index)
     model = spec.compile()
@@ -241,10 +242,6 @@ def _set_physics(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = [0.22, 0.22, 0.22]
     spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
     spec.visual.headlight.specular = [0.05, 0.05, 0.05]
-
-
-def _add_scenery(spec: mujoco.MjSpec) -> None:
-    """Things that only pictures need; nothing touches them."""
 
 
 def _add_part(spec: mujoco.MjSpec, part: PartSpec, index: int) -> None:

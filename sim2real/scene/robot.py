@@ -170,6 +170,18 @@ def _add_wrist_camera(
         size=[0.045, 0.012, 0.012],
         rgba=[0.15, 0.16, 0.18, 1.0],
     )
+    half = (link_from_camera @ behind).position_m - link_from_flange.position_m
+    middle = link_from_flange.position_m + half / 2
+    bracket = wrist.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=middle,
+        quat=link_from_flange.quat_wxyz,
+        size=[0.014, max(float(np.linalg.norm(half)) / 2 - 0.01, 0.001), 0.002],
+        rgba=[0.45, 0.47, 0.50, 1.0],
+    )
+    # Only looks like what carries the camera; the camera itself is what can hit.
+    bracket.contype = 0
+    bracket.conaffinity = 0
 
 
 def add_camera(

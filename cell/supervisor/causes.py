@@ -1,0 +1,106 @@
+"""Names of everything that stops the cell, makes it wait or keeps it from starting.
+
+What each of them means stands in `cause_table`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum
+
+from cell.contracts.errors import CellError, FaultCode, StopCategory
+
+
+class Reaction(IntEnum):
+    """What a cause asks of the state machine, in rising severity."""
+
+    NONE = 0
+    SUSPEND = 1
+    HOLD = 2
+    ABORT = 3
+
+
+class Clears(Enum):
+    """Who may end the stop, once the cause itself is gone."""
+
+    BY_ITSELF = "by itself"
+    BY_UNHOLD = "Unhold by a person or the line"
+    BY_START = "Reset and Start by a person or the line"
+    BY_CLEAR = "acknowledge, then Clear, Reset and Start"
+    BY_COMMAND = "the opposite command"
+
+
+class Cause(StrEnum):
+    """Every reason for not being in Execute."""
+
+    PROTECTIVE_STOP = "protective_stop"
+    EMERGENCY_STOP = "emergency_stop"
+    SAFEGUARD_STOP = "safeguard_stop"
+    ROBOT_FAULT = "robot_fault"
+    ROBOT_NOT_RUNNING = "robot_not_running"
+    ROBOT_LINK_LOST = "robot_link_lost"
+    SERVO_LOST = "servo_lost"
+    SERVO_FAULT = "servo_fault"
+    ARM_NOT_READY = "arm_not_ready"
+    PLC_LOST = "plc_lost"
+    PLC_RESTARTED = "plc_restarted"
+    PLC_MAP_MISMATCH = "plc_map_mismatch"
+    LINE_SPEED_ZERO = "line_speed_zero"
+    ZONE_PERMIT_LOST = "zone_permit_lost"
+    GRIPPER_LOST = "gripper_lost"
+    GRIPPER_FAULT = "gripper_fault"
+    CAMERA_STALE = "camera_stale"
+    POLICY_UNAVAILABLE = "policy_unavailable"
+    POLICY_TIMEOUT = "policy_timeout"
+    POLICY_OUTPUT_INVALID = "policy_output_invalid"
+    CHUNK_REFUSED = "chunk_refused"
+    COMMAND_VETOED = "command_vetoed"
+    MOTION_TIMEOUT = "motion_timeout"
+    TARGET_UNREACHABLE = "target_unreachable"
+    PICK_FAILED_REPEATEDLY = "pick_failed_repeatedly"
+    PLACE_NOT_CONFIRMED = "place_not_confirmed"
+    RETURNED_TOO_OFTEN = "returned_too_often"
+    RESET_FAILED = "reset_failed"
+    SUPERVISOR_RESTARTED = "supervisor_restarted"
+    STARVED = "starved"
+    BLOCKED = "blocked"
+    ZONE_NOT_PERMITTED = "zone_not_permitted"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    COMMANDED = "commanded"
+
+
+@dataclass(frozen=True)
+class CauseFacts:
+    """One row of the table.
+
+    Attributes:
+        code: number in the PLC fault word.
+        moving: reaction while the arm moves or may move.
+        still: reaction while the arm waits at rest during production.
+        stop: how motion ends.
+        clears: who may end the stop.
+        text: what happened, for a person.
+        remedy: what a person does about it.
+        is_live: the decision loop reacts to it at once; otherwise it is met by the
+            grasp cycle, at a point where stopping costs nothing.
+        disarms: the servo process has to be armed anew, so Idle is not kept.
+        in_stopped: it aborts even a stopped cell, for it tells of an intervention.
+    """
+
+    code: FaultCode
+    moving: Reaction
+    still: Reaction
+    clears: Clears
+    text: str
+    remedy: str
+    stop: StopCategory = StopCategory.CONTROLLED_KEEP_POWER
+    is_live: bool = False
+    disarms: bool = False
+    in_stopped: bool = False
+
+
+class CauseError(CellError):
+    """An activity of the supervisor ends because of a known cause."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(f"{cause.value}: {detail}" if detail else cause.value)
+        self.cause = cause
+        self.detail = detail

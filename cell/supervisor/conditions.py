@@ -1,0 +1,140 @@
+"""Reads one picture of all peers and says which causes are present in it. Pure.
+
+Absence of knowledge is a cause: a peer that never spoke is lost, not fine.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cell.contracts.robot import RobotMode, SafetyBit
+from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.supervisor.causes import Cause
+from cell.supervisor.decision import Finding
+
+FRAME_AGE_LIMIT_S = 1.0
+"""Frames come at 15 Hz; a camera process that respawns takes longer than this."""
+
+_EMERGENCY_BITS = (
+    SafetyBit.SYSTEM_EMERGENCY_STOP,
+    SafetyBit.ROBOT_EMERGENCY_STOP,
+    SafetyBit.EMERGENCY_STOP,
+)
+_FAULT_BITS = (SafetyBit.VIOLATION, SafetyBit.FAULT)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """One picture.
+
+    Attributes:
+        servo: newest state of the servo process, None before the first.
+        is_servo_fresh: it is recent.
+        is_servo_ready: the arm would follow an order.
+        is_release_pending: the servo process has yet to arm itself anew.
+        is_plc_valid: the line is alive.
+        has_plc_restarted: another boot was seen since the last picture.
+        is_map_mismatched: the PLC's registers are not ours.
+        plc_detail: why it is not valid.
+        is_gripper_lost: nothing is known about the fingers.
+        is_gripper_faulty: it says that it cannot work.
+        gripper_detail: why nothing is known.
+        frame_age_s: age of the newest picture of the bin [s].
+        is_policy_ready: a policy worker is there.
+        lost_zone_permit: the arm is over the bin without a permit.
+        is_speed_zero: the line allows no speed.
+    """
+
+    servo: ServoState | None
+    is_servo_fresh: bool
+    is_servo_ready: bool
+    is_release_pending: bool
+    is_plc_valid: bool
+    has_plc_restarted: bool
+    is_map_mismatched: bool
+    plc_detail: str
+    is_gripper_lost: bool
+    is_gripper_faulty: bool
+    gripper_detail: str
+    frame_age_s: float
+    is_policy_ready: bool
+    lost_zone_permit: bool = False
+    is_speed_zero: bool = False
+
+
+def find_causes(now: Conditions) -> tuple[Finding, ...]:
+    """Return all causes that are present, interventions at the robot first."""
+    return (
+        *_find_at_robot(now),
+        *_find_at_servo(now),
+        *_find_at_line(now),
+        *_find_at_tools(now),
+    )
+
+
+def _find_at_robot(now: Conditions) -> Iterator[Finding]:
+    if now.servo is None or not now.is_servo_fresh:
+        return
+    bits = now.servo.safety_status_bits
+    if _any_set(bits, _EMERGENCY_BITS):
+        yield Finding(Cause.EMERGENCY_STOP)
+    if _any_set(bits, (SafetyBit.PROTECTIVE_STOP,)):
+        yield Finding(Cause.PROTECTIVE_STOP)
+    if _any_set(bits, (SafetyBit.SAFEGUARD_STOP,)):
+        yield Finding(Cause.SAFEGUARD_STOP)
+    if _any_set(bits, _FAULT_BITS):
+        yield Finding(Cause.ROBOT_FAULT)
+
+
+def _find_at_servo(now: Conditions) -> Iterator[Finding]:
+    state = now.servo
+    if state is None or not now.is_servo_fresh:
+        yield Finding(Cause.SERVO_LOST)
+        return
+    if now.is_servo_ready or now.is_release_pending:
+        return
+    detail = f"{state.phase.name}, {state.hold_reason.name}"
+    if state.hold_reason is HoldReason.LINK_LOST:
+        yield Finding(Cause.ROBOT_LINK_LOST)
+    elif state.phase is not ServoPhase.FAULT:
+        yield Finding(Cause.SERVO_LOST, detail)
+    elif state.robot_mode != RobotMode.RUNNING:
+        yield Finding(Cause.ROBOT_NOT_RUNNING, name_robot_mode(state.robot_mode))
+    else:
+        # Also a protective stop that has been unlocked since: the latch remains.
+        yield Finding(Cause.SERVO_FAULT, detail)
+
+
+def _find_at_line(now: Conditions) -> Iterator[Finding]:
+    if now.has_plc_restarted:
+        yield Finding(Cause.PLC_RESTARTED)
+    if now.is_map_mismatched:
+        yield Finding(Cause.PLC_MAP_MISMATCH, now.plc_detail)
+    elif not now.is_plc_valid:
+        yield Finding(Cause.PLC_LOST, now.plc_detail)
+    if now.lost_zone_permit:
+        yield Finding(Cause.ZONE_PERMIT_LOST)
+    if now.is_speed_zero:
+        yield Finding(Cause.LINE_SPEED_ZERO)
+
+
+def _find_at_tools(now: Conditions) -> Iterator[Finding]:
+    if now.is_gripper_lost:
+        yield Finding(Cause.GRIPPER_LOST, now.gripper_detail)
+    elif now.is_gripper_faulty:
+        yield Finding(Cause.GRIPPER_FAULT)
+    if now.frame_age_s > FRAME_AGE_LIMIT_S:
+        yield Finding(Cause.CAMERA_STALE)
+    if not now.is_policy_ready:
+        yield Finding(Cause.POLICY_UNAVAILABLE)
+
+
+def name_robot_mode(mode: int) -> str:
+    """Return the robot's mode in words, also for numbers of the future."""
+    try:
+        return f"robot mode {RobotMode(mode).name}"
+    except ValueError:
+        return f"robot mode {mode}"
+
+
+def _any_set(bits: int, wanted: tuple[SafetyBit, ...]) -> bool:
+    return any(bits & (1 << bit) for bit in wanted)

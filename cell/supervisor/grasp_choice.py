@@ -1,0 +1,142 @@
+"""Observe, propose, check: from a free view of the bin to one grasp worth trying.
+
+The live policy is asked first, the fallback policy when the live one has nothing
+usable. When both see nothing, the bin counts as exhausted and the line is asked for a
+refill; the cycle then looks again from time to time.
+"""
+
+from dataclasses import dataclass, field
+
+from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.units import ns_from_s
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.grasp_plan import PickPlan, Spot, candidates_of, spot_of
+from cell.supervisor.ports import Proposal
+from cell.supervisor.proposals import NoProposal
+from cell.supervisor.station import Station
+
+_ROUNDS = 3
+_LOOK_AGAIN_S = 1.0
+# Parts still roll when the line says that the bin is there.
+_SETTLE_S = 0.3
+_USE_BY_S = 5.0
+_SAME_WORKER = (Cause.POLICY_UNAVAILABLE, Cause.POLICY_TIMEOUT)
+
+
+@dataclass
+class GraspChooser:
+    """Chooses grasps and remembers what failed since the last success."""
+
+    station: Station
+    _failed: list[Spot] = field(default_factory=list)
+    _view_free_ns: int = 0
+
+    def look_from_now(self) -> None:
+        """Say that the arm has just left the view, and ask ahead."""
+        self._view_free_ns = self.station.clock.now_ns()
+        self._request(fallback=False)
+
+    def note_failure(self, plan: PickPlan) -> None:
+        """Remember where a grasp failed."""
+        self._failed.append(spot_of(plan.chunk))
+
+    def note_success(self) -> None:
+        """Forget failures: the bin looks different now."""
+        self._failed.clear()
+
+    async def choose(self) -> PickPlan | None:
+        """Return the next grasp; None when the cycle shall finish instead.
+
+        Raises:
+            CauseError: camera or policy give nothing usable.
+        """
+        gate = self.station.gate
+        while not gate.is_finishing:
+            found = await self._look()
+            if found is not None:
+                gate.end_refill()
+                return found
+            await gate.wait_refill(_LOOK_AGAIN_S)
+        return None
+
+    async def _look(self) -> PickPlan | None:
+        """Return a grasp, None when there is nothing to pick."""
+        last = NoProposal(Cause.POLICY_UNAVAILABLE, "never asked")
+        for _ in range(_ROUNDS):
+            for fallback in (False, True):
+                outcome = await self._ask(fallback=fallback)
+                if isinstance(outcome, NoProposal):
+                    last = outcome
+                elif isinstance(outcome.answer, Abstain):
+                    if fallback or outcome.answer.is_bin_empty:
+                        return None
+                    continue
+                else:
+                    found = self._find_plan(outcome.answer)
+                    if isinstance(found, PickPlan):
+                        self.station.statistics.fallback_proposals += fallback
+                        return found
+                    last = found
+                if last.cause is Cause.CAMERA_STALE:
+                    raise CauseError(last.cause, last.detail)
+                if last.cause in _SAME_WORKER:
+                    break
+        raise CauseError(last.cause, last.detail)
+
+    async def _ask(self, *, fallback: bool) -> Proposal | NoProposal:
+        desk = self.station.desk
+        if fallback or not desk.is_requested:
+            self._request(fallback=fallback)
+        while True:
+            outcome = await desk.collect()
+            if isinstance(outcome, NoProposal):
+                self.station.record(
+                    "no_proposal",
+                    {"cause": outcome.cause.value, "detail": outcome.detail},
+                )
+                return outcome
+            self.station.statistics.note_policy(outcome.milliseconds)
+            if outcome.answer.observed_stamp_ns >= self._oldest_usable_ns():
+                return outcome
+            self._request(fallback=fallback)
+
+    def _find_plan(self, chunk: ActionChunk) -> PickPlan | NoProposal:
+        """Return the first way that is reachable and passes the check."""
+        q_now = self.station.read_arm().q
+        refusal = "each proposed grasp failed before"
+        for candidate in candidates_of(chunk, self._failed):
+            if self._is_exhausted(candidate):
+                continue
+            plan = self.station.planner.plan_pick(candidate, q_now)
+            if plan is None:
+                refusal = "out of reach"
+                continue
+            refusal = self.station.chunk_check.check(plan.chunk, q_now)
+            if not refusal:
+                return plan
+        self.station.statistics.refused_chunks += 1
+        self.station.record("chunk_refused", {"reason": refusal, "model": chunk.model})
+        return NoProposal(Cause.CHUNK_REFUSED, refusal)
+
+    def _is_exhausted(self, chunk: ActionChunk) -> bool:
+        spot = spot_of(chunk)
+        tries = sum(spot.is_same(failed) for failed in self._failed)
+        return tries >= self.station.layout.timing.max_tries_per_part
+
+    def _request(self, *, fallback: bool) -> None:
+        station = self.station
+        age_ns = ns_from_s(station.layout.timing.observation_age_s)
+        oldest_ns = max(
+            self._view_free_ns,
+            station.clock.now_ns() - age_ns,
+            self._bin_settled_ns(),
+        )
+        station.desk.request(oldest_ns, fallback=fallback)
+
+    def _oldest_usable_ns(self) -> int:
+        use_by_ns = self.station.clock.now_ns() - ns_from_s(_USE_BY_S)
+        return max(self._view_free_ns, self._bin_settled_ns(), use_by_ns)
+
+    def _bin_settled_ns(self) -> int:
+        since_ns = self.station.gate.line.bin_present_since_ns
+        return since_ns + ns_from_s(_SETTLE_S) if since_ns else 0

@@ -1,0 +1,174 @@
+"""One part from the bin to the outfeed, as a straight line of awaits.
+
+Waiting for the line happens at gates, everything that can end a cycle early is a
+`CauseError` or an `Outcome`. Where this coroutine is cancelled, the arm is held by the
+decision loop; nothing here needs cleaning up.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cell.contracts.robot import GripperCommand
+from cell.contracts.units import s_from_ns
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.grasp_choice import GraspChooser
+from cell.supervisor.grasp_plan import PickPlan, PlacePlan
+from cell.supervisor.gripper_station import is_released
+from cell.supervisor.station import Station
+
+_RELEASE_OPENING_M = 0.03
+_RELEASE_TRIES = 2
+
+
+class Outcome(StrEnum):
+    """How one attempt ended."""
+
+    PLACED = "placed"
+    NOTHING_GRIPPED = "nothing gripped"
+    LOST_WHILE_LIFTING = "lost while lifting"
+    LOST_IN_TRANSFER = "lost in transfer"
+
+
+@dataclass
+class GraspCycle:
+    """Picks until told to finish.
+
+    Attributes:
+        station: what it works with.
+        phase: what it does right now, for the status.
+        failures: attempts in a row that placed nothing, by outcome.
+    """
+
+    station: Station
+    phase: str = ""
+    failures: Counter[Outcome] = field(default_factory=Counter)
+    _since_ns: int = 0
+
+    async def run(self) -> None:
+        """Pick part after part; returns after the cycle that was asked to be the last.
+
+        Raises:
+            CauseError: production cannot go on without a stop.
+        """
+        gate = self.station.gate
+        chooser = GraspChooser(self.station)
+        chooser.look_from_now()
+        self._since_ns = self.station.clock.now_ns()
+        while not gate.shall_finish():
+            self.phase = "waiting for the line"
+            await gate.pass_to_pick()
+            self.phase = "looking"
+            plan = await chooser.choose()
+            if plan is None:
+                return
+            # The zone may have been taken while we looked.
+            await gate.pass_to_pick()
+            if gate.shall_finish():
+                return
+            self._judge(await self._carry_out(plan, chooser), plan, chooser)
+
+    async def _carry_out(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
+        station = self.station
+        await self._approach(plan)
+        grip_m = await self._grasp(plan)
+        if grip_m is None or not await station.gripper.verify_part():
+            await self._clear_view(chooser)
+            is_lost = grip_m is not None
+            return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED
+        station.statistics.picked += 1
+        place = await self._transfer(plan)
+        chooser.look_from_now()
+        if not await station.gripper.verify_part():
+            return Outcome.LOST_IN_TRANSFER
+        self.phase = "waiting for the outfeed"
+        await station.gate.pass_to_place()
+        await self._place(place, grip_m)
+        return Outcome.PLACED
+
+    async def _approach(self, plan: PickPlan) -> None:
+        self.phase = "approaching"
+        station = self.station
+        station.gate.claims_zone = True
+        station.gripper.start(GripperCommand(plan.aperture_m))
+        await station.motion.move_joint(plan.q_pregrasp)
+        await station.gripper.wait_rest()
+        for pose in plan.path:
+            await station.motion.move_linear(pose)
+
+    async def _grasp(self, plan: PickPlan) -> float | None:
+        """Close, lift, and return the aperture if something is in the fingers [m]."""
+        self.phase = "grasping"
+        station = self.station
+        station.statistics.note_attempt()
+        force_ratio = station.layout.grip_force_ratio
+        grip = await station.gripper.move(GripperCommand(0.0, force_ratio=force_ratio))
+        self.phase = "lifting"
+        await station.motion.move_linear(plan.retreat)
+        return grip.aperture_m if grip.has_part else None
+
+    async def _transfer(self, plan: PickPlan) -> PlacePlan:
+        self.phase = "transferring"
+        station = self.station
+        place = station.planner.plan_place(
+            station.read_arm().q, plan.grasp_height_m, station.statistics.placed
+        )
+        if place is None:
+            raise CauseError(Cause.TARGET_UNREACHABLE, "the outfeed")
+        await station.motion.move_joint(place.q_above)
+        station.gate.claims_zone = False
+        return place
+
+    async def _place(self, place: PlacePlan, grip_m: float) -> None:
+        self.phase = "placing"
+        station = self.station
+        await station.motion.move_linear(place.place)
+        await self._release(grip_m)
+        now_ns = station.clock.now_ns()
+        station.statistics.note_placed(s_from_ns(now_ns - self._since_ns))
+        station.gate.handshake.offer(now_ns)
+        self._since_ns = now_ns
+        await station.motion.move_linear(place.above)
+
+    async def _release(self, grip_m: float) -> None:
+        full_m = self.station.layout.max_aperture_m
+        opening_m = min(full_m, grip_m + _RELEASE_OPENING_M)
+        for _ in range(_RELEASE_TRIES):
+            grip = await self.station.gripper.move(GripperCommand(opening_m))
+            if is_released(grip_m, grip):
+                return
+            opening_m = full_m
+        raise CauseError(
+            Cause.PLACE_NOT_CONFIRMED, f"fingers stay at {grip.aperture_m * 1e3:.0f} mm"
+        )
+
+    async def _clear_view(self, chooser: GraspChooser) -> None:
+        """Leave the bin empty-handed, so that the camera sees it again."""
+        self.phase = "clearing the view"
+        station = self.station
+        await station.motion.move_joint(
+            station.layout.home_q_rad, arrival_rad=station.layout.motion.blend_rad
+        )
+        station.gate.claims_zone = False
+        chooser.look_from_now()
+
+    def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
+        station = self.station
+        station.record(
+            "attempt",
+            {
+                "outcome": outcome.value,
+                "score": plan.chunk.score,
+                "model": plan.chunk.model,
+            },
+        )
+        if outcome is Outcome.PLACED:
+            self.failures.clear()
+            chooser.note_success()
+            return
+        station.statistics.lost += outcome is Outcome.LOST_IN_TRANSFER
+        self.failures[outcome] += 1
+        chooser.note_failure(plan)
+        if self.failures.total() >= station.layout.timing.max_failures_in_row:
+            tally = ", ".join(f"{n} x {kind}" for kind, n in self.failures.items())
+            raise CauseError(Cause.PICK_FAILED_REPEATEDLY, tally)

@@ -1,0 +1,203 @@
+"""The gripper: one task owns the connection, everyone else posts wishes and waits.
+
+A cancelled grasp cycle therefore never leaves half a conversation on the wire.
+"""
+
+from dataclasses import dataclass
+
+from cell.contracts.drivers import Clock, GripperDriver
+from cell.contracts.errors import DriverError
+from cell.contracts.robot import GripperCommand, GripperObject, GripperState
+from cell.contracts.units import ns_from_s, s_from_ns
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.ports import OpenGripper
+
+LEAST_PART_M = 0.004
+"""Narrower than any part: fingers closed further than this hold nothing."""
+
+_BUSY_POLL_S = 0.02
+_IDLE_POLL_S = 0.2
+_RECONNECT_S = 0.5
+_MOVE_TIMEOUT_S = 3.0
+_ACTIVATE_TIMEOUT_S = 12.0
+_LOST_AFTER_S = 1.0
+# The object bits still describe the previous move until the fingers have started.
+_SETTLE_S = 0.1
+_RELEASE_MARGIN_M = 0.002
+
+
+@dataclass(frozen=True)
+class Grip:
+    """What the fingers ended with.
+
+    Attributes:
+        aperture_m: opening at rest [m].
+        has_part: they were stopped by something wide enough to be a part.
+        has_arrived: they reached the opening that was asked for.
+    """
+
+    aperture_m: float
+    has_part: bool
+    has_arrived: bool
+
+
+class GripperStation:
+    """Moves the fingers and says what they hold.
+
+    Attributes:
+        state: newest sample, None before the first of this connection.
+        detail: why there is no connection, empty while there is one.
+    """
+
+    def __init__(self, open_gripper: OpenGripper, clock: Clock) -> None:
+        self.state: GripperState | None = None
+        self.detail = "not connected yet"
+        self._open = open_gripper
+        self._clock = clock
+        self._wish: GripperCommand | None = None
+        self._wants_activation = False
+        self._sent_ns = 0
+        self._busy_until_ns = 0
+
+    async def run(self) -> None:
+        """Keep a connection, sample it and carry wishes out; ends by cancellation."""
+        while True:
+            try:
+                async with self._open() as driver:
+                    await self._serve(driver)
+            except DriverError as error:
+                self.detail = error.detail
+                self.state = None
+                self._wish, self._wants_activation = None, False
+                await self._sleep(_RECONNECT_S)
+
+    def age_s(self) -> float:
+        """Return the age of the newest sample [s]."""
+        if self.state is None:
+            return float("inf")
+        return s_from_ns(self._clock.now_ns() - self.state.stamp_ns)
+
+    def is_lost(self) -> bool:
+        """Say whether nothing is known about the fingers."""
+        return self.age_s() > _LOST_AFTER_S
+
+    def is_faulty(self) -> bool:
+        """Say whether the gripper itself says that it cannot work."""
+        state = self.state
+        return state is not None and (state.fault != 0 or not state.is_active)
+
+    def holds_part(self) -> bool:
+        """Say whether the fingers are stopped by something between them."""
+        return self.state is not None and _has_part(self.state)
+
+    async def activate(self) -> None:
+        """Activate unless active; the fingers may move fully open while it does so.
+
+        Raises:
+            CauseError: the gripper did not become active.
+        """
+        deadline_ns = self._clock.now_ns() + ns_from_s(_ACTIVATE_TIMEOUT_S)
+        while self.is_lost() or self.is_faulty():
+            self._wants_activation = not self.is_lost()
+            if self._clock.now_ns() > deadline_ns:
+                cause = Cause.GRIPPER_LOST if self.is_lost() else Cause.GRIPPER_FAULT
+                raise CauseError(cause, self.detail or "it did not activate")
+            await self._sleep(_BUSY_POLL_S)
+
+    async def move(self, command: GripperCommand) -> Grip:
+        """Move the fingers and wait until they rest.
+
+        Raises:
+            CauseError: the connection is lost, or they did not come to rest in time.
+        """
+        self.start(command)
+        return await self.wait_rest()
+
+    def start(self, command: GripperCommand) -> None:
+        """Begin a move without waiting for its end."""
+        self._wish = command
+        self._sent_ns = 0
+        self._busy_until_ns = self._clock.now_ns() + ns_from_s(_MOVE_TIMEOUT_S)
+
+    async def wait_rest(self) -> Grip:
+        """Wait until the fingers rest after the newest command.
+
+        Raises:
+            CauseError: the connection is lost, or they did not come to rest in time.
+        """
+        deadline_ns = self._clock.now_ns() + ns_from_s(_MOVE_TIMEOUT_S)
+        while True:
+            state = self.state
+            if self.is_lost() or state is None:
+                raise CauseError(Cause.GRIPPER_LOST, self.detail)
+            if state.fault != 0:
+                raise CauseError(Cause.GRIPPER_FAULT, f"fault {state.fault}")
+            if self._is_settled(state):
+                return _make_grip(state)
+            if self._clock.now_ns() > deadline_ns:
+                raise CauseError(Cause.GRIPPER_FAULT, "the fingers do not come to rest")
+            await self._sleep(_BUSY_POLL_S / 2)
+
+    async def verify_part(self) -> bool:
+        """Look once more, with a sample taken from now on, whether a part is held.
+
+        Raises:
+            CauseError: the connection is lost.
+        """
+        asked_ns = self._clock.now_ns()
+        self._busy_until_ns = max(self._busy_until_ns, asked_ns + ns_from_s(1.0))
+        while self.state is None or self.state.stamp_ns < asked_ns:
+            if self.is_lost():
+                raise CauseError(Cause.GRIPPER_LOST, self.detail)
+            await self._sleep(_BUSY_POLL_S / 2)
+        return _has_part(self.state)
+
+    async def _serve(self, driver: GripperDriver) -> None:
+        self.detail = ""
+        while True:
+            if self._wants_activation:
+                self._wants_activation = False
+                await driver.activate()
+            wish, self._wish = self._wish, None
+            if wish is not None:
+                await driver.move(wish)
+                self._sent_ns = self._clock.now_ns()
+            self.state = await driver.read_state()
+            is_idle = self._clock.now_ns() > self._busy_until_ns
+            if self._wish is None:
+                await self._wait_for_wish(_IDLE_POLL_S if is_idle else _BUSY_POLL_S)
+
+    async def _wait_for_wish(self, period_s: float) -> None:
+        deadline_ns = self._clock.now_ns() + ns_from_s(period_s)
+        while self._clock.now_ns() < deadline_ns:
+            if self._wish is not None or self._wants_activation:
+                return
+            left_s = s_from_ns(deadline_ns - self._clock.now_ns())
+            await self._sleep(min(left_s, _BUSY_POLL_S))
+
+    def _is_settled(self, state: GripperState) -> bool:
+        return (
+            self._sent_ns != 0
+            and state.stamp_ns >= self._sent_ns + ns_from_s(_SETTLE_S)
+            and state.object_status is not GripperObject.MOVING
+        )
+
+    async def _sleep(self, duration_s: float) -> None:
+        await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
+
+
+def is_released(grip_aperture_m: float, now: Grip) -> bool:
+    """Say whether the fingers opened as told, beyond the part they held [m]."""
+    return now.has_arrived and now.aperture_m > grip_aperture_m + _RELEASE_MARGIN_M
+
+
+def _make_grip(state: GripperState) -> Grip:
+    has_arrived = state.object_status is GripperObject.AT_POSITION
+    return Grip(state.aperture_m, _has_part(state), has_arrived)
+
+
+def _has_part(state: GripperState) -> bool:
+    return (
+        state.object_status is GripperObject.STOPPED_CLOSING
+        and state.aperture_m > LEAST_PART_M
+    )

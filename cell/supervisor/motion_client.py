@@ -1,0 +1,303 @@
+"""Orders to the servo process, each awaited until it is reached.
+
+Orders live only as long as `pulse` is called: the decision loop does that once a turn,
+so when it hangs every motion lapses within the freshness limit of the servo process.
+Nothing here runs by itself.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cell.contracts.drivers import Clock
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.servo import (
+    HoldReason,
+    MotionMode,
+    ServoCommand,
+    ServoPhase,
+    ServoState,
+)
+from cell.contracts.units import ns_from_s, s_from_ns
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.ports import ServoPort
+
+POLL_S = 0.01
+STATE_AGE_LIMIT_S = 0.15
+"""A servo process publishes every 2 ms; this is longer than any restart is short."""
+
+AT_REST_RADPS = 0.02
+_HOLD_PATIENCE_S = 0.5
+_REISSUES = 3
+_MOVE_TIMEOUT_S = 8.0
+_ARM_TIMEOUT_S = 15.0
+_REST_TIMEOUT_S = 2.0
+_LEAST_SPEED_RATIO = 0.02  # below it an order would not end within its time
+
+LATCHING_HOLDS = {
+    HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
+    HoldReason.PROTECTIVE_STOP: Cause.PROTECTIVE_STOP,
+    HoldReason.EMERGENCY_STOP: Cause.EMERGENCY_STOP,
+    HoldReason.ROBOT_NOT_READY: Cause.ROBOT_NOT_RUNNING,
+}
+"""Holds after which the servo process waits for a newer `arm_id`."""
+
+
+class MotionClient:
+    """The only writer of servo commands.
+
+    Attributes:
+        state: newest state of the servo process as of the last `pulse`.
+        speed_limit_ratio: upper bound of every order's speed, 0..1.
+        payload_kg: mass in the fingers, carried by every order [kg].
+    """
+
+    def __init__(self, servo: ServoPort, clock: Clock) -> None:
+        self.state: ServoState | None = None
+        self.speed_limit_ratio = 1.0
+        self.payload_kg = 0.0
+        self._servo = servo
+        self._clock = clock
+        self._wants_motion = False
+        self._ordered_ratio = 1.0
+        self._command = self._make_first_command()
+
+    def pulse(self) -> ServoState | None:
+        """Vouch for the present order once more and read what the servo says."""
+        now_ns = self._clock.now_ns()
+        self._command = replace(
+            self._command,
+            stamp_ns=now_ns,
+            speed_ratio=self._limit(self._ordered_ratio),
+        )
+        self._servo.write_command(self._command)
+        self.state = self._servo.read_state()
+        return self.state
+
+    def state_age_s(self) -> float:
+        """Return the age of the servo process's newest state [s]."""
+        if self.state is None:
+            return float("inf")
+        return s_from_ns(self._clock.now_ns() - self.state.stamp_ns)
+
+    def arm_age_s(self) -> float:
+        """Return the age of the newest sample of the arm itself [s]."""
+        if self.state is None:
+            return float("inf")
+        return self.state_age_s() + self.state.arm_age_s
+
+    def is_refused(self) -> bool:
+        """Say whether the guard refuses what the arm was ordered to do."""
+        state = self.state
+        return (
+            self._wants_motion and state is not None and _is_refusal(state.hold_reason)
+        )
+
+    def is_fresh(self) -> bool:
+        """Say whether the servo process is alive."""
+        return self.state_age_s() <= STATE_AGE_LIMIT_S
+
+    def is_ready(self) -> bool:
+        """Say whether the arm would follow an order of ours now."""
+        state = self.state
+        return (
+            state is not None
+            and self.is_fresh()
+            and state.phase in (ServoPhase.READY, ServoPhase.MOVING)
+            and state.arm_id == self._command.arm_id
+        )
+
+    def is_release_pending(self) -> bool:
+        """Say whether the servo process has yet to take the newest release over."""
+        state = self.state
+        return state is not None and state.arm_id < self._command.arm_id
+
+    def is_moving(self) -> bool:
+        """Say whether the arm moves or has an order to move."""
+        if self._wants_motion:
+            return True
+        return self.state is not None and not is_at_rest(self.state)
+
+    def hold(self) -> None:
+        """Order the arm to ramp to rest and hold; forgets any target."""
+        self._wants_motion = False
+        self._order(self._blank(MotionMode.HOLD))
+
+    def stop(self) -> None:
+        """Order a controlled stop that ends the robot's program."""
+        self._wants_motion = False
+        self._order(self._blank(MotionMode.STOP))
+
+    def release(self) -> None:
+        """Allow motion again after a fault; only ever on a command from outside.
+
+        The target is the measured position from here on, so nothing moves by it.
+        """
+        self._command = replace(self._command, arm_id=self._command.arm_id + 1)
+        self.hold()
+
+    async def wait_ready(self) -> None:
+        """Wait until the servo process has taken the release over.
+
+        Raises:
+            CauseError: it did not within the time a full re-initialisation takes.
+        """
+        deadline_ns = self._clock.now_ns() + ns_from_s(_ARM_TIMEOUT_S)
+        while not self.is_ready():
+            if self._clock.now_ns() > deadline_ns:
+                raise CauseError(Cause.ARM_NOT_READY, self._describe())
+            await self._sleep()
+
+    async def wait_rest(self) -> bool:
+        """Wait until the arm stands still; say whether it does."""
+        deadline_ns = self._clock.now_ns() + ns_from_s(_REST_TIMEOUT_S)
+        while self._clock.now_ns() < deadline_ns:
+            if self.is_fresh() and self.state is not None and is_at_rest(self.state):
+                return True
+            await self._sleep()
+        return False
+
+    async def move_joint(
+        self, q_target: Vector, *, speed_ratio: float = 1.0, arrival_rad: float = 0.0
+    ) -> None:
+        """Move all joints to `q_target`, shape (6,) [rad].
+
+        Raises:
+            CauseError: the guard refused, the servo process gave up, or time ran out.
+        """
+        target = np.array(q_target, dtype=np.float64)
+        wanted = replace(
+            self._blank(MotionMode.MOVE_JOINT), q_target=target, arrival_rad=arrival_rad
+        )
+        await self._move(wanted, speed_ratio)
+
+    async def move_linear(
+        self, base_from_tcp: Pose, *, speed_ratio: float = 1.0
+    ) -> None:
+        """Move the tool along a straight line to a pose.
+
+        Raises:
+            CauseError: the guard refused, the servo process gave up, or time ran out.
+        """
+        wanted = replace(
+            self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
+        )
+        await self._move(wanted, speed_ratio)
+
+    async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
+        timeout_s = _MOVE_TIMEOUT_S / self._limit(speed_ratio)
+        deadline_ns = self._clock.now_ns() + ns_from_s(timeout_s)
+        reason = HoldReason.NONE
+        for _ in range(_REISSUES):
+            self._ordered_ratio = speed_ratio
+            self._wants_motion = True
+            self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
+            try:
+                reason = await self._wait_reached(deadline_ns)
+            finally:
+                self._wants_motion = False
+            if reason is HoldReason.NONE:
+                return
+            await self._let_hold_pass()
+        self.hold()
+        raise CauseError(Cause.COMMAND_VETOED, reason.name)
+
+    async def _wait_reached(self, deadline_ns: int) -> HoldReason:
+        """Return NONE on arrival, else why the servo process does not follow."""
+        wanted_id = self._command.command_id
+        while True:
+            await self._sleep()
+            # Read here, not the decision loop's copy: arrival is on the cycle's path.
+            state = self._servo.read_state()
+            if state is not None:
+                if state.reached_id >= wanted_id:
+                    return HoldReason.NONE
+                self._raise_when_latched(state)
+                if state.command_id >= wanted_id and _is_refusal(state.hold_reason):
+                    return state.hold_reason
+            if self._clock.now_ns() > deadline_ns:
+                self.hold()
+                raise CauseError(Cause.MOTION_TIMEOUT, self._describe())
+
+    async def _let_hold_pass(self) -> None:
+        """Take the target back to the measured pose and wait for the guard."""
+        self.hold()
+        deadline_ns = self._clock.now_ns() + ns_from_s(_HOLD_PATIENCE_S)
+        while self._clock.now_ns() < deadline_ns:
+            await self._sleep()
+            state = self.state
+            if (
+                state is not None
+                and state.command_id >= self._command.command_id
+                and not _is_refusal(state.hold_reason)
+                and is_at_rest(state)
+            ):
+                return
+
+    def _raise_when_latched(self, state: ServoState) -> None:
+        cause = LATCHING_HOLDS.get(state.hold_reason)
+        if cause is None and state.phase is ServoPhase.FAULT:
+            cause = Cause.SERVO_FAULT
+        if cause is not None:
+            raise CauseError(cause, self._describe())
+
+    def _order(self, wanted: ServoCommand) -> None:
+        self._command = replace(
+            wanted,
+            stamp_ns=self._clock.now_ns(),
+            command_id=self._command.command_id + 1,
+            payload_kg=self.payload_kg,
+        )
+        self._servo.write_command(self._command)
+
+    def _blank(self, mode: MotionMode) -> ServoCommand:
+        """Return an order whose targets are where the arm is measured to be."""
+        state = self.state
+        return replace(
+            self._command,
+            mode=mode,
+            q_target=self._command.q_target if state is None else state.q,
+            base_from_tcp=(
+                self._command.base_from_tcp if state is None else state.base_from_tcp
+            ),
+            arrival_rad=0.0,
+        )
+
+    def _limit(self, speed_ratio: float) -> float:
+        """Apply the line's limit; never 0, or an order could not end."""
+        return min(1.0, max(_LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
+
+    def _make_first_command(self) -> ServoCommand:
+        # Ids go on from an earlier life, or the servo process would ignore us.
+        last = self._servo.read_command()
+        self.state = state = self._servo.read_state()
+        seen_id = 0 if state is None else state.command_id
+        seen_arm = 0 if state is None else state.arm_id
+        return ServoCommand(
+            stamp_ns=self._clock.now_ns(),
+            command_id=max(seen_id, 0 if last is None else last.command_id) + 1,
+            arm_id=max(seen_arm, 0 if last is None else last.arm_id),
+            mode=MotionMode.HOLD,
+            q_target=np.zeros(6) if state is None else state.q,
+            base_from_tcp=Pose.identity() if state is None else state.base_from_tcp,
+        )
+
+    def _describe(self) -> str:
+        if self.state is None:
+            return "the servo process never reported"
+        return (
+            f"servo {self.state.phase.name}, hold {self.state.hold_reason.name},"
+            f" state {self.state_age_s() * 1e3:.0f} ms old"
+        )
+
+    async def _sleep(self) -> None:
+        await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(POLL_S))
+
+
+def is_at_rest(state: ServoState) -> bool:
+    """Say whether no joint moves."""
+    return float(np.max(np.abs(state.qd))) < AT_REST_RADPS
+
+
+def _is_refusal(reason: HoldReason) -> bool:
+    return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)

@@ -1,0 +1,148 @@
+"""What the supervisor needs from the outside, as Protocols and plain records.
+
+Drivers, policies and the guard are siblings it must not import; the composition root
+hands them in. Everything here is satisfied by small adapters or by the thing itself.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
+from cell.contracts.drivers import Clock, GripperDriver, PlcLink
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.runtime import ChunkCheck
+from cell.contracts.servo import ServoCommand, ServoState
+
+
+class ServoPort(Protocol):
+    """The supervisor's side of `cell.mailbox.servo_link.ServoLink`."""
+
+    def write_command(self, command: ServoCommand) -> None:
+        """Publish an order, or the same order with a new stamp."""
+        ...
+
+    def read_command(self) -> ServoCommand | None:
+        """Return the newest order, also of an earlier life of this process."""
+        ...
+
+    def read_state(self) -> ServoState | None:
+        """Return the newest state of the servo process."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A policy's answer and what it took.
+
+    Attributes:
+        answer: a grasp, or the statement that nothing is worth trying.
+        milliseconds: time of the policy alone [ms].
+    """
+
+    answer: ActionChunk | Abstain
+    milliseconds: float
+
+
+class PolicyClient(Protocol):
+    """The policy worker as the supervisor sees it. One call at a time."""
+
+    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+        """Ask for a grasp on a frame that arrived at or after the given stamp.
+
+        Raises:
+            PolicyTimeoutError: no answer within the deadline.
+            PolicyError: the answer may not be used.
+            DriverError: the worker is not there.
+        """
+        ...
+
+    def is_ready(self) -> bool:
+        """Say whether a worker is connected and has its models loaded."""
+        ...
+
+    def model_name(self) -> str:
+        """Return name and version of the live model, empty while unknown."""
+        ...
+
+
+class StatusPort(Protocol):
+    """`cell.mailbox.text.TextMailbox`, or anything that keeps one document."""
+
+    def write(self, text: str) -> None:
+        """Replace the document."""
+        ...
+
+    def read(self) -> str | None:
+        """Return the document, also of an earlier life of this process."""
+        ...
+
+
+OpenPlc = Callable[[], AbstractAsyncContextManager[PlcLink]]
+OpenGripper = Callable[[], AbstractAsyncContextManager[GripperDriver]]
+ReadFrameStamp = Callable[[], int | None]
+"""Returns the stamp of the newest frame of the camera over the bin, None before."""
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Everything the supervisor talks to.
+
+    Attributes:
+        clock: the only source of time.
+        servo: mailboxes of the servo process.
+        open_plc: opens the line PLC; entered again for every connection.
+        open_gripper: opens the gripper; entered again for every connection.
+        policy: the policy worker.
+        chunk_check: vets a chunk before its first step.
+        read_frame_stamp_ns: newest frame of the camera over the bin.
+        status: where the status is published, and where the previous one is found.
+        beat: tells the process host that the decision loop makes progress.
+        record: receives every event of note, as a name and its fields.
+    """
+
+    clock: Clock
+    servo: ServoPort
+    open_plc: OpenPlc
+    open_gripper: OpenGripper
+    policy: PolicyClient
+    chunk_check: ChunkCheck
+    read_frame_stamp_ns: ReadFrameStamp
+    status: StatusPort
+    beat: Callable[[], None] = lambda: None
+    record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The facts of this cell that the supervisor plans with.
+
+    Attributes:
+        geometry: bin and outfeed.
+        motion: heights and blending.
+        timing: periods and patience.
+        home_q_rad: waiting place above the outfeed, shape (6,) [rad].
+        flange_from_tcp: tool.
+        joint_min_rad: lower joint limits, shape (6,) [rad].
+        joint_max_rad: upper joint limits, shape (6,) [rad].
+        max_aperture_m: fingers fully open [m].
+        grip_force_ratio: 0..1 of the gripper's force.
+        plc_period_s: period of the exchange with the line [s].
+        plc_timeout_s: silence after which the line counts as lost [s].
+        model_id: first 32 bits of the live model's digest, for the PLC.
+    """
+
+    geometry: CellGeometryConfig
+    motion: MotionConfig
+    timing: SupervisorConfig
+    home_q_rad: Vector
+    flange_from_tcp: Pose
+    joint_min_rad: Vector
+    joint_max_rad: Vector
+    max_aperture_m: float
+    grip_force_ratio: float
+    plc_period_s: float
+    plc_timeout_s: float
+    model_id: int = 0

@@ -1,0 +1,101 @@
+"""Puts together what the line, the terminal view and the next life are told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cell.contracts.plc import PlcOutputs
+from cell.contracts.units import ns_from_s
+from cell.supervisor.causes import Cause
+from cell.supervisor.event_tail import EventTail
+from cell.supervisor.line_outputs import LineSignals, compute_outputs
+from cell.supervisor.machine import Machine
+from cell.supervisor.plc_exchange import PlcExchange
+from cell.supervisor.ports import PolicyClient, StatusPort
+from cell.supervisor.station import Station
+from cell.supervisor.status import (
+    describe_machine,
+    describe_servo,
+    dump,
+    round_age,
+)
+from cell.supervisor.watch import Watch
+
+_PERIOD_S = 0.2
+
+
+@dataclass
+class Publisher:
+    """Sees everything, changes nothing.
+
+    Attributes:
+        machine: state and reason.
+        station: arm, fingers, gate and counts.
+        exchange: the line.
+        watch: data ages and the zone.
+        policy: name of the live model.
+        events: the last events.
+        status: where the status goes.
+        model_id: first 32 bits of the live model's digest.
+    """
+
+    machine: Machine
+    station: Station
+    exchange: PlcExchange
+    watch: Watch
+    policy: PolicyClient
+    events: EventTail
+    status: StatusPort
+    model_id: int
+    _published_ns: int = 0
+
+    def make_outputs(self, progress: int, unmet: tuple[str, ...]) -> PlcOutputs:
+        """Return our block for the line; `progress` counts turns of the decisions."""
+        station, exchange = self.station, self.exchange
+        signals = LineSignals(
+            progress=progress,
+            heartbeat_echo=exchange.heartbeat_echo,
+            command_ack=exchange.command_ack,
+            is_ready=not unmet,
+            part_done=exchange.handshake.part_done,
+            is_in_zone=self.watch.is_in_zone(),
+            is_holding_part=station.gripper.holds_part(),
+            obstacle=station.gate.obstacle,
+            wants_refill=station.gate.wants_refill,
+            is_guard_holding=station.motion.is_refused(),
+            model_id=self.model_id,
+        )
+        return compute_outputs(self.machine, station.statistics, signals)
+
+    def publish_when_due(self, phase: str, unmet: tuple[str, ...]) -> None:
+        """Write the status at its rate."""
+        now_ns = self.station.clock.now_ns()
+        if now_ns - self._published_ns >= ns_from_s(_PERIOD_S):
+            self.publish(phase, unmet)
+
+    def publish(self, phase: str, unmet: tuple[str, ...]) -> None:
+        """Write the status now."""
+        self._published_ns = self.station.clock.now_ns()
+        self.status.write(dump(self._describe(phase, unmet)))
+
+    def _describe(self, phase: str, unmet: tuple[str, ...]) -> dict[str, Any]:
+        station = self.station
+        servo = describe_servo(station.motion.state)
+        is_starved = station.gate.obstacle is Cause.STARVED
+        return {
+            "stamp_ns": self._published_ns,
+            **describe_machine(self.machine, is_starved=is_starved),
+            "permissives": list(unmet),
+            "phase": phase,
+            "active_model": self.policy.model_name(),
+            **station.statistics.compute_figures(),
+            "holds_by_reason": servo["holds_by_reason"],
+            "ages_s": {
+                "arm": round_age(station.motion.arm_age_s()),
+                "camera": round_age(self.watch.frame_age_s()),
+                "plc": round_age(self.exchange.age_s()),
+                "gripper": round_age(station.gripper.age_s()),
+                "policy": round_age(station.desk.age_s()),
+            },
+            "servo": servo,
+            "events": self.events.lines(),
+        }

@@ -1,0 +1,69 @@
+"""Brings arm and fingers from wherever they are to home, slowly and in one order.
+
+Straight up first where the tool is low, then give back what the fingers hold, then
+home. A part that is found in the fingers has no history any more, so it is not
+counted: it goes back to the bin and will be picked again.
+"""
+
+import numpy as np
+
+from cell.contracts.robot import GripperCommand
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.gripper_station import is_released
+from cell.supervisor.station import Station
+
+SLOW_RATIO = 0.3
+_AT_HOME_RAD = 0.05
+
+
+async def go_home(station: Station) -> None:
+    """Reach home with open fingers.
+
+    Raises:
+        CauseError: something on the way did not work.
+    """
+    holds_part = await station.gripper.verify_part()
+    if is_at_home(station) and not holds_part:
+        return
+    await _lift(station)
+    if holds_part:
+        await _give_back(station)
+    await station.motion.move_joint(station.layout.home_q_rad, speed_ratio=SLOW_RATIO)
+    station.gate.claims_zone = False
+    await station.gripper.move(GripperCommand(station.layout.max_aperture_m))
+
+
+def is_at_home(station: Station) -> bool:
+    """Say whether the arm waits at home."""
+    state = station.motion.state
+    if state is None:
+        return False
+    offset_rad = np.abs(state.q - station.layout.home_q_rad)
+    return float(np.max(offset_rad)) < _AT_HOME_RAD
+
+
+async def _lift(station: Station) -> None:
+    target = station.planner.plan_lift(station.read_arm().base_from_tcp)
+    if target is not None:
+        await station.motion.move_linear(target, speed_ratio=SLOW_RATIO)
+
+
+async def _give_back(station: Station) -> None:
+    line = station.gate.line.read_inputs()
+    if line is None or not line.zone_permit:
+        raise CauseError(
+            Cause.ZONE_PERMIT_LOST, "the part in the fingers cannot go back to the bin"
+        )
+    drop = station.planner.plan_drop(station.read_arm().q)
+    if drop is None:
+        raise CauseError(Cause.TARGET_UNREACHABLE, "above the bin")
+    station.gate.claims_zone = True
+    await station.motion.move_joint(drop.q_above, speed_ratio=SLOW_RATIO)
+    await station.motion.move_linear(drop.place, speed_ratio=SLOW_RATIO)
+    state = station.gripper.state
+    held_m = 0.0 if state is None else state.aperture_m
+    grip = await station.gripper.move(GripperCommand(station.layout.max_aperture_m))
+    if not is_released(held_m, grip):
+        raise CauseError(Cause.PLACE_NOT_CONFIRMED, "the part does not leave the hand")
+    station.record("part_given_back", {})
+    await station.motion.move_linear(drop.above, speed_ratio=SLOW_RATIO)

@@ -1,0 +1,126 @@
+"""The status document: what the supervisor says of itself, as JSON."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from cell.contracts.servo import HoldReason, ServoState
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Cause
+from cell.supervisor.machine import Machine, Reason
+from cell.supervisor.states import Mode, State, compute_stacklight
+
+_HARMLESS = frozenset({State.STOPPED, State.IDLE, State.COMPLETED, State.RESETTING})
+"""States in which nothing can have been in work when the process ended."""
+
+
+@dataclass(frozen=True)
+class PreviousLife:
+    """What an earlier supervisor left behind.
+
+    Attributes:
+        figures: its status tree, for counts.
+        state: its last state, None when there was none.
+        reason: its reason in words.
+    """
+
+    figures: dict[str, Any]
+    state: State | None
+    reason: str
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether it ended with something in work or latched."""
+        return self.state is not None and self.state not in _HARMLESS
+
+
+def parse_previous(text: str | None) -> PreviousLife:
+    """Read an earlier status; anything unreadable counts as none."""
+    try:
+        tree = json.loads(text or "{}")
+    except ValueError:
+        tree = {}
+    figures = tree if isinstance(tree, dict) else {}
+    name = figures.get("state")
+    state = State.__members__.get(name) if isinstance(name, str) else None
+    return PreviousLife(figures, state, str(figures.get("state_reason") or ""))
+
+
+def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:
+    """Return Stopped, or Aborted where an earlier life was cut off in its work."""
+    machine = Machine(State.STOPPED, Mode.PRODUCTION, now_ns)
+    if previous.was_interrupted and previous.state is not None:
+        detail = f"it was in {previous.state.name}"
+        if previous.reason:
+            detail += f" because {previous.reason}"
+        machine.state = State.ABORTED
+        machine.reason = Reason(Cause.SUPERVISOR_RESTARTED, detail, now_ns)
+        machine.latched = {Cause.SUPERVISOR_RESTARTED}
+    return machine
+
+
+def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:
+    """Return state, mode, reason and lamps."""
+    reason = machine.reason
+    lamps = compute_stacklight(
+        machine.state, is_starved=is_starved, is_blocked=not is_starved
+    )
+    return {
+        "state": machine.state.name,
+        "state_number": int(machine.state),
+        "mode": machine.mode.name,
+        "state_reason": reason.describe() if reason else "",
+        "cause": reason.cause.value if reason else None,
+        "fault_code": int(reason.fault_code) if reason else 0,
+        "remedy": FACTS[reason.cause].remedy if reason else "",
+        "clears": FACTS[reason.cause].clears.value if reason else "",
+        "is_acknowledged": machine.is_acknowledged,
+        "stacklight": {name: lamp.value for name, lamp in lamps.items()},
+        "state_s": {
+            f"{mode.name}.{state.name}": round(seconds, 3)
+            for (mode, state), seconds in machine.durations_s.items()
+        },
+    }
+
+
+def describe_servo(state: ServoState | None) -> dict[str, Any]:
+    """Return the servo process's figures."""
+    if state is None:
+        return {"phase": None, "holds_by_reason": {}}
+    return {
+        "phase": state.phase.name,
+        "hold_reason": state.hold_reason.name,
+        "hold_count": state.hold_count,
+        "holds_by_reason": {
+            reason.name: int(state.hold_counts[reason])
+            for reason in HoldReason
+            if state.hold_counts[reason]
+        },
+        "late_cycles": state.late_cycles,
+        "cycles": state.cycle,
+        "unguarded_cycles": state.unguarded_cycles,
+        "guard_us_p50": state.guard_p50_us,
+        "guard_us_p999": state.guard_p999_us,
+        "period_s": state.period_s,
+    }
+
+
+def round_age(age_s: float) -> float | None:
+    """Return an age for JSON; None for something that never was."""
+    return round(age_s, 3) if math.isfinite(age_s) else None
+
+
+def dump(tree: dict[str, Any]) -> str:
+    """Encode; NaN and infinity become null."""
+    return json.dumps(_finite(tree), allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value

@@ -1,0 +1,317 @@
+"""The supervisor: one task group, one decision loop, the PackML machine in its middle.
+
+The decision loop is the pulse of everything that must not outlive it: it re-stamps the
+servo command, moves the heartbeat that the line sees, and beats for the process host.
+"""
+
+import asyncio
+import random
+from collections import deque
+
+from cell.contracts.errors import StopCategory
+from cell.contracts.plc import PlcOutputs
+from cell.contracts.units import ns_from_s, s_from_ns
+from cell.supervisor.activities import ActivityRunner
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Cause
+from cell.supervisor.conditions import find_causes
+from cell.supervisor.cycle_gate import CycleGate
+from cell.supervisor.decision import (
+    Decision,
+    Finding,
+    Situation,
+    decide,
+    is_assist,
+    make_reason,
+)
+from cell.supervisor.event_tail import EventTail
+from cell.supervisor.grasp_plan import Planner
+from cell.supervisor.gripper_station import GripperStation
+from cell.supervisor.machine import STOP_FAMILY
+from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.permissives import compute_unmet
+from cell.supervisor.plc_exchange import LineTiming, PlcExchange
+from cell.supervisor.ports import Layout, Peers
+from cell.supervisor.proposals import ProposalDesk
+from cell.supervisor.publisher import Publisher
+from cell.supervisor.states import Command, Mode, State
+from cell.supervisor.station import Station
+from cell.supervisor.statistics import Statistics
+from cell.supervisor.status import make_first_machine, parse_previous
+from cell.supervisor.watch import Watch
+
+_END_PATIENCE_S = 3.0
+# The line reads our block within two periods; then it knows how we ended.
+_FAREWELL_S = 0.15
+_MAINTENANCE_RATIO = 0.25
+_RETURNS_LIMIT = 10
+_RETURNS_WINDOW_S = 600.0
+_STOPPING = (State.HOLDING, State.STOPPING, State.ABORTING)
+_AT_REST = (State.STOPPED, State.ABORTED)
+
+
+class Supervisor:
+    """Runs the cell. Construct it, then await `run`."""
+
+    def __init__(self, peers: Peers, layout: Layout, rng: random.Random) -> None:
+        """Read what an earlier life left; touch no device yet.
+
+        Args:
+            peers: everything it talks to.
+            layout: the facts of this cell.
+            rng: jitter of reconnects.
+        """
+        self._peers = peers
+        self._layout = layout
+        self._clock = clock = peers.clock
+        previous = parse_previous(peers.status.read())
+        self._machine = make_first_machine(previous, clock.now_ns())
+        self._statistics = Statistics()
+        self._statistics.restore(previous.figures)
+        self._events = EventTail(clock, peers.record)
+        self._exchange = PlcExchange(
+            peers.open_plc,
+            LineTiming(layout.plc_period_s, layout.plc_timeout_s),
+            clock,
+            rng,
+            self._make_outputs,
+        )
+        self._station = self._make_station()
+        self._watch = Watch(
+            self._station, self._exchange, peers.policy, peers.read_frame_stamp_ns
+        )
+        self._publisher = Publisher(
+            machine=self._machine,
+            station=self._station,
+            exchange=self._exchange,
+            watch=self._watch,
+            policy=peers.policy,
+            events=self._events,
+            status=peers.status,
+            model_id=layout.model_id,
+        )
+        self._conditions = self._watch.read()
+        self._runner: ActivityRunner | None = None
+        self._inbox: deque[Command] = deque()
+        self._progress = 0
+        self._quiet_since_ns = clock.now_ns()
+        self._turned_ns = clock.now_ns()
+        self._end_requested_ns: int | None = None
+        self._rested_ns: int | None = None
+        self._returns_ns: deque[int] = deque(maxlen=_RETURNS_LIMIT)
+        if previous.was_interrupted:
+            self._note_stop(Finding(Cause.SUPERVISOR_RESTARTED))
+
+    @property
+    def state(self) -> State:
+        """Present PackML state."""
+        return self._machine.state
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was counted."""
+        return self._statistics
+
+    def submit(self, command: Command) -> None:
+        """Ask for a PackML command from within this process."""
+        self._inbox.append(command)
+
+    def request_end(self) -> None:
+        """Ask for an orderly end: stop, tell the line, return from `run`."""
+        if self._end_requested_ns is None:
+            self._end_requested_ns = self._clock.now_ns()
+            self.submit(Command.STOP)
+
+    async def run(self) -> None:
+        """Run until an end is requested, a task fails, or cancellation.
+
+        However it ends, the last order to the servo process is to hold.
+        """
+        station = self._station
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                links = [
+                    tasks.create_task(self._exchange.run(), name="plc-exchange"),
+                    tasks.create_task(station.gripper.run(), name="gripper"),
+                    tasks.create_task(station.desk.run(), name="proposals"),
+                ]
+                self._runner = ActivityRunner(tasks, station, self._find_unmet)
+                await self._decide_until_end()
+                self._runner.cancel()
+                for link in links:
+                    link.cancel()
+        finally:
+            station.motion.hold()
+            self._publisher.publish(self._get_phase(), self._find_unmet())
+
+    async def _decide_until_end(self) -> None:
+        period_ns = ns_from_s(self._layout.timing.command_period_s)
+        due_ns = self._clock.now_ns()
+        while not self._may_end():
+            self._turn()
+            # A turn that came late is not made up for: stamps count, not turns.
+            due_ns = max(due_ns + period_ns, self._clock.now_ns())
+            await self._clock.sleep_until_ns(due_ns)
+
+    def _turn(self) -> None:
+        """Look, decide, act once, and show that it was done."""
+        now_ns = self._clock.now_ns()
+        self._station.motion.pulse()
+        self._conditions = self._watch.read()
+        self._follow_line()
+        decision = decide(self._make_situation(now_ns))
+        self._apply(decision, now_ns)
+        self._progress += 1
+        self._peers.beat()
+        self._count_time(now_ns)
+        self._publisher.publish_when_due(self._get_phase(), self._find_unmet())
+
+    def _follow_line(self) -> None:
+        """Take over what the line sets without a command."""
+        line = self._exchange.read_inputs()
+        ratio = 1.0 if line is None else line.speed_limit_ratio
+        is_slow = self._machine.mode is Mode.MAINTENANCE
+        self._station.motion.speed_limit_ratio = ratio * (
+            _MAINTENANCE_RATIO if is_slow else 1.0
+        )
+        if self._exchange.take_acknowledgement():
+            self._machine.acknowledge()
+            self._events.add("acknowledged", {})
+        mode = self._exchange.take_mode()
+        if mode is not None and mode is not self._machine.mode:
+            is_done = self._machine.change_mode(mode)
+            self._events.add("mode", {"wanted": mode.name, "granted": is_done})
+
+    def _make_situation(self, now_ns: int) -> Situation:
+        machine, gate = self._machine, self._station.gate
+        findings = find_causes(self._conditions)
+        if findings:
+            self._quiet_since_ns = now_ns
+        for finding in findings:
+            if FACTS[finding.cause].is_live:
+                machine.latch(finding.cause)
+        activity = self._runner.current if self._runner is not None else None
+        return Situation(
+            state=machine.state,
+            mode=machine.mode,
+            is_moving=self._station.motion.is_moving(),
+            findings=findings,
+            ended=activity is not None and activity.has_ended,
+            failure=activity.failure if activity is not None else None,
+            is_at_gate=gate.is_waiting,
+            obstacle=gate.obstacle,
+            reason=machine.reason.cause if machine.reason else None,
+            may_return=self._may_return(now_ns),
+            quiet_s=s_from_ns(now_ns - self._quiet_since_ns),
+            needs_acknowledgement=machine.needs_acknowledgement(),
+            unmet=self._find_unmet(),
+            command=self._take_command(),
+        )
+
+    def _take_command(self) -> Command | None:
+        if self._inbox:
+            return self._inbox.popleft()
+        return self._exchange.take_command()
+
+    def _may_return(self, now_ns: int) -> bool:
+        """Say whether the present stop may end by itself; wears out."""
+        if self._machine.state is not State.HELD or not self._machine.may_return():
+            return False
+        returns = self._returns_ns
+        is_worn_out = len(returns) == _RETURNS_LIMIT and (
+            now_ns - returns[0] < ns_from_s(_RETURNS_WINDOW_S)
+        )
+        if is_worn_out:
+            self._machine.latch(Cause.RETURNED_TOO_OFTEN)
+            self._events.add("needs_person", {"cause": Cause.RETURNED_TOO_OFTEN.value})
+            self._statistics.manual_assists += 1
+        return not is_worn_out
+
+    def _apply(self, decision: Decision, now_ns: int) -> None:
+        if decision.refusal:
+            self._events.add_change("command_refused", decision.refusal)
+        if decision.trigger is None:
+            return
+        before = self._machine.state
+        reason = make_reason(decision.finding, now_ns)
+        if not self._machine.apply(decision.trigger, now_ns, reason):
+            return
+        if decision.accepted is not None:
+            self._exchange.acknowledge(decision.accepted)
+        elif decision.trigger is Command.UNHOLD:
+            self._returns_ns.append(now_ns)
+        if decision.finding is not None and decision.trigger is not None:
+            self._note_stop(decision.finding)
+        self._enter(before, decision)
+
+    def _enter(self, before: State, decision: Decision) -> None:
+        state = self._machine.state
+        gate = self._station.gate
+        gate.may_run = state in (State.EXECUTE, State.COMPLETING)
+        gate.is_finishing = state is State.COMPLETING
+        if state in _STOPPING:
+            self._halt(decision.finding)
+        if self._runner is not None:
+            self._runner.enter(state)
+        reason = self._machine.reason
+        fields: dict[str, object] = {"from": before.name, "to": state.name}
+        if reason is not None:
+            fields["reason"] = reason.describe()
+        self._events.add("state", fields)
+        # A restart must find the state that this life was in, not the one before.
+        self._publisher.publish(self._get_phase(), self._find_unmet())
+
+    def _halt(self, finding: Finding | None) -> None:
+        keeps_power = StopCategory.CONTROLLED_KEEP_POWER
+        category = FACTS[finding.cause].stop if finding else keeps_power
+        if category is keeps_power:
+            self._station.motion.hold()
+        else:
+            self._station.motion.stop()
+
+    def _note_stop(self, finding: Finding) -> None:
+        if self._machine.state in STOP_FAMILY and finding.cause is not Cause.COMMANDED:
+            needs_help = is_assist(finding.cause)
+            self._statistics.note_stop(finding.cause, is_assist=needs_help)
+
+    def _may_end(self) -> bool:
+        """Say whether an end was asked for and the line knows that we stopped."""
+        if self._end_requested_ns is None:
+            return False
+        now_ns = self._clock.now_ns()
+        if self._machine.state in _AT_REST and self._rested_ns is None:
+            self._rested_ns = now_ns
+        is_told = self._rested_ns is not None and (
+            now_ns - self._rested_ns > ns_from_s(_FAREWELL_S)
+        )
+        return is_told or now_ns - self._end_requested_ns > ns_from_s(_END_PATIENCE_S)
+
+    def _find_unmet(self) -> tuple[str, ...]:
+        return compute_unmet(self._conditions, self._machine.state)
+
+    def _count_time(self, now_ns: int) -> None:
+        has_begun = self._statistics.observed_s > 0.0
+        if has_begun or self._machine.state is State.EXECUTE:
+            self._statistics.observed_s += s_from_ns(now_ns - self._turned_ns)
+        self._turned_ns = now_ns
+
+    def _make_station(self) -> Station:
+        peers, clock = self._peers, self._clock
+        return Station(
+            clock=clock,
+            layout=self._layout,
+            motion=MotionClient(peers.servo, clock),
+            gripper=GripperStation(peers.open_gripper, clock),
+            desk=ProposalDesk(peers.policy, peers.read_frame_stamp_ns, clock),
+            gate=CycleGate(clock, self._exchange, self._exchange.handshake),
+            planner=Planner(self._layout),
+            statistics=self._statistics,
+            chunk_check=peers.chunk_check,
+            record=self._events.add,
+        )
+
+    def _make_outputs(self) -> PlcOutputs:
+        return self._publisher.make_outputs(self._progress, self._find_unmet())
+
+    def _get_phase(self) -> str:
+        return "" if self._runner is None else self._runner.cycle.phase

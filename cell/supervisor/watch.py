@@ -1,0 +1,79 @@
+"""Looks at all peers once a turn and puts what it sees into one picture."""
+
+from cell.contracts.units import ns_from_s, s_from_ns
+from cell.supervisor.conditions import Conditions
+from cell.supervisor.cycle_gate import LEAST_SPEED_RATIO
+from cell.supervisor.plc_exchange import PlcExchange
+from cell.supervisor.ports import PolicyClient, ReadFrameStamp
+from cell.supervisor.station import Station
+
+# Short drops of a zone signal are contact bounce, not a decision of the line.
+_PERMIT_DEBOUNCE_S = 0.2
+
+
+class Watch:
+    """Remembers just enough to see edges and to debounce."""
+
+    def __init__(
+        self,
+        station: Station,
+        exchange: PlcExchange,
+        policy: PolicyClient,
+        read_frame_stamp_ns: ReadFrameStamp,
+    ) -> None:
+        self._station = station
+        self._exchange = exchange
+        self._policy = policy
+        self._read_frame_stamp_ns = read_frame_stamp_ns
+        self._boots = 0
+        self._permitted_ns = station.clock.now_ns()
+
+    def read(self) -> Conditions:
+        """Return one picture."""
+        motion, gripper = self._station.motion, self._station.gripper
+        exchange = self._exchange
+        has_restarted = exchange.boots != self._boots
+        self._boots = exchange.boots
+        return Conditions(
+            servo=motion.state,
+            is_servo_fresh=motion.is_fresh(),
+            is_servo_ready=motion.is_ready(),
+            is_release_pending=motion.is_release_pending(),
+            is_plc_valid=exchange.is_valid(),
+            has_plc_restarted=has_restarted,
+            is_map_mismatched=exchange.is_map_mismatched,
+            plc_detail=exchange.detail,
+            is_gripper_lost=gripper.is_lost(),
+            is_gripper_faulty=gripper.is_faulty(),
+            gripper_detail=gripper.detail,
+            frame_age_s=self.frame_age_s(),
+            is_policy_ready=self._policy.is_ready(),
+            lost_zone_permit=self._lost_permit(),
+            is_speed_zero=self._is_speed_zero(),
+        )
+
+    def frame_age_s(self) -> float:
+        """Return the age of the newest picture of the bin [s]."""
+        stamp_ns = self._read_frame_stamp_ns()
+        if stamp_ns is None:
+            return float("inf")
+        return s_from_ns(self._station.clock.now_ns() - stamp_ns)
+
+    def is_in_zone(self) -> bool:
+        """Say whether the arm is over the bin, or about to be."""
+        state = self._station.motion.state
+        if self._station.gate.claims_zone or state is None:
+            return self._station.gate.claims_zone
+        return self._station.planner.is_over_bin(state.base_from_tcp)
+
+    def _lost_permit(self) -> bool:
+        now_ns = self._station.clock.now_ns()
+        line = self._exchange.read_inputs()
+        if line is None or line.zone_permit or not self.is_in_zone():
+            self._permitted_ns = now_ns
+        return now_ns - self._permitted_ns > ns_from_s(_PERMIT_DEBOUNCE_S)
+
+    def _is_speed_zero(self) -> bool:
+        line = self._exchange.read_inputs()
+        is_zero = line is not None and line.speed_limit_ratio < LEAST_SPEED_RATIO
+        return is_zero and self._station.motion.is_moving()

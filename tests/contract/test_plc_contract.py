@@ -44,7 +44,7 @@ class Rig:
 
 
 def watched(link: PlcLink, clock: Clock) -> PlcLink:
-    return WatchedPlc(link, HeartbeatTracker(HEARTBEAT_TIMEOUT_S), clock)
+    return WatchedPlc(link, HeartbeatTracker(HEARTBEAT_TIMEOUT_S, 0.05), clock)
 
 
 @asynccontextmanager

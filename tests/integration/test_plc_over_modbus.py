@@ -133,6 +133,16 @@ async def test_a_dropped_connection_raises(wire: Wire) -> None:
             await plc.exchange(PlcOutputs())
 
 
+async def test_a_connection_dropped_between_exchanges_raises(wire: Wire) -> None:
+    async with wire.connect() as plc:
+        await plc.exchange(PlcOutputs())
+        wire.server.drop_connections()
+        await asyncio.sleep(0.05)
+
+        with pytest.raises(DriverUnreachableError, match="connection is gone"):
+            await plc.exchange(PlcOutputs())
+
+
 async def test_a_torn_block_is_read_again_and_counted(wire: Wire) -> None:
     torn = 2
 

@@ -29,8 +29,18 @@ class HeartbeatTracker:
     A fresh connection needs a fresh tracker.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, period_s: float) -> None:
+        """Build a tracker.
+
+        Args:
+            timeout_s: a frozen PLC is refused at the latest this long after it froze.
+            period_s: time between two calls of `check`.
+        """
         self._timeout_ns = ns_from_s(timeout_s)
+        # Up to one period passes before we see its last change and one until we look
+        # again after the limit; half a period is for jitter.
+        limit_s = max(timeout_s - 2.5 * period_s, timeout_s / 2)
+        self._limit_ns = ns_from_s(limit_s)
         self._last: PlcInputs | None = None
         self._changed_ns = 0
         self._unanswered: deque[tuple[int, int]] = deque()
@@ -56,7 +66,7 @@ class HeartbeatTracker:
             self._changed_ns = now_ns
         self._last = inputs
         self._drop_answered(inputs.heartbeat_echo)
-        if now_ns - self._changed_ns > self._timeout_ns:
+        if now_ns - self._changed_ns > self._limit_ns:
             raise PlcHeartbeatLostError(
                 _DEVICE,
                 f"heartbeat stands at {inputs.heartbeat} for"

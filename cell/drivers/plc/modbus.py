@@ -8,7 +8,7 @@ late answer to the next one, therefore the deadline may cancel it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from pymodbus.client import AsyncModbusTcpClient
@@ -104,7 +104,7 @@ class ModbusPlc:
         )
         with self._spend_on_error():
             answer = await self._request(
-                self._client.write_registers(
+                lambda: self._client.write_registers(
                     _WRITE_START, words, device_id=self._config.device_id
                 )
             )
@@ -133,7 +133,7 @@ class ModbusPlc:
     async def _read_image(self) -> list[int]:
         with self._spend_on_error():
             answer = await self._request(
-                self._client.read_holding_registers(
+                lambda: self._client.read_holding_registers(
                     0, count=IMAGE_WORDS, device_id=self._config.device_id
                 )
             )
@@ -144,9 +144,10 @@ class ModbusPlc:
                 )
         return list(answer.registers)
 
-    async def _request(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+    async def _request(self, make: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
+        # The library raises while it makes a request as well as while it waits.
         try:
-            answer = await request
+            answer = await make()
         except ModbusException as error:
             raise DriverUnreachableError(
                 _DEVICE, f"the connection is gone ({error})"

@@ -48,7 +48,7 @@ async def open_plc(config: PlcConfig, clock: Clock) -> AsyncIterator[PlcLink]:
         PlcMapMismatchError: the PLC's registers do not follow our map.
     """
     async with _open_link(config, clock) as link:
-        tracker = HeartbeatTracker(config.heartbeat_timeout_s)
+        tracker = HeartbeatTracker(config.heartbeat_timeout_s, config.period_s)
         yield WatchedPlc(link, tracker, clock)
 
 

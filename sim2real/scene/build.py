@@ -10,27 +10,20 @@ from typing import Final, Literal
 
 import mujoco
 import numpy as np
-from numpy.typing import NDArray
 
 from cell.contracts.geometry import Vector
 from sim2real.scene.fixtures import FIXTURE_GEOMS, add_fixtures
 from sim2real.scene.geometry import SceneGeometry
-from sim2real.scene.parts import PartSpec, PrimitiveKind, compute_primitives
-from sim2real.scene.robot import (
-    ARM_ACTUATORS,
-    ARM_JOINTS,
-    FLANGE_SITE,
-    GRIPPER_PREFIX,
-    TCP_SITE,
-    make_robot_spec,
-)
+from sim2real.scene.handles import ArmHandles as ArmHandles
+from sim2real.scene.handles import Ids, PartHandles, find_arm, find_parts, make_ids
+from sim2real.scene.parts import PartSpec, compute_primitives
+from sim2real.scene.robot import make_robot_spec
 from sim2real.scene.scenery import add_scenery
+from sim2real.scene.shapes import PrimitiveKind
 
 TIMESTEP_S: Final = 0.002
 PARK_Z_M: Final = -20.0
 PARK_PITCH_M: Final = 0.5
-
-Ids = NDArray[np.int32]
 
 _GEOM_TYPES: Final = {
     PrimitiveKind.BOX: mujoco.mjtGeom.mjGEOM_BOX,
@@ -38,56 +31,6 @@ _GEOM_TYPES: Final = {
     PrimitiveKind.CAPSULE: mujoco.mjtGeom.mjGEOM_CAPSULE,
     PrimitiveKind.HULL: mujoco.mjtGeom.mjGEOM_MESH,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class ArmHandles:
-    """Addresses of arm and gripper in a compiled model.
-
-    Attributes:
-        qpos: of the six joints, in UR order.
-        qvel: of the six joints.
-        actuators: of the six joints.
-        gripper_actuator: control 0..255.
-        driver_qpos: of the right driver joint, which stands for the opening.
-        driver_qvel: of the same.
-        flange_site: UR flange frame.
-        tcp_site: tool centre point.
-        left_pads: contact bodies of the left finger.
-        right_pads: contact bodies of the right finger.
-        geoms: everything of arm and gripper that can touch.
-        gripper_geoms: those that belong to the gripper.
-    """
-
-    qpos: Ids
-    qvel: Ids
-    actuators: Ids
-    gripper_actuator: int
-    driver_qpos: int
-    driver_qvel: int
-    flange_site: int
-    tcp_site: int
-    left_pads: Ids
-    right_pads: Ids
-    geoms: Ids
-    gripper_geoms: Ids
-
-
-@dataclass(frozen=True, eq=False)
-class PartHandles:
-    """Addresses of the parts, each in the order of the pool.
-
-    Attributes:
-        bodies: body ids.
-        qpos: first of the 7 positions of each free joint.
-        qvel: first of the 6 velocities.
-        geoms: geometry ids of each part.
-    """
-
-    bodies: Ids
-    qpos: Ids
-    qvel: Ids
-    geoms: tuple[Ids, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +89,9 @@ def build_scene(
         data=mujoco.MjData(model),
         geometry=geometry,
         parts=tuple(parts),
-        arm=_find_arm(model) if with_arm else None,
-        part_handles=_find_parts(model, parts),
-        fixture_geoms=_ids([model.geom(name).id for name in FIXTURE_GEOMS]),
+        arm=find_arm(model) if with_arm else None,
+        part_handles=find_parts(model, parts),
+        fixture_geoms=make_ids([model.geom(name).id for name in FIXTURE_GEOMS]),
         cameras={model.camera(i).name: i for i in range(model.ncam)},
     )
     reset_scene(scene)
@@ -269,60 +212,3 @@ def _add_part(spec: mujoco.MjSpec, part: PartSpec, index: int) -> None:
             condim=4,
             friction=[0.6, 0.005, 0.0001],
         )
-
-
-def _find_arm(model: mujoco.MjModel) -> ArmHandles:
-    joints = [model.joint(name) for name in ARM_JOINTS]
-    driver = model.joint(f"{GRIPPER_PREFIX}right_driver_joint")
-    base, mount = (
-        model.body(name).id for name in ("shoulder_link", f"{GRIPPER_PREFIX}base_mount")
-    )
-    solid = [
-        geom
-        for geom in range(model.ngeom)
-        if model.geom_contype[geom] and _descends(model, model.geom_bodyid[geom], base)
-    ]
-    return ArmHandles(
-        qpos=_ids([joint.qposadr[0] for joint in joints]),
-        qvel=_ids([joint.dofadr[0] for joint in joints]),
-        actuators=_ids([model.actuator(name).id for name in ARM_ACTUATORS]),
-        gripper_actuator=model.actuator(f"{GRIPPER_PREFIX}fingers_actuator").id,
-        driver_qpos=int(driver.qposadr[0]),
-        driver_qvel=int(driver.dofadr[0]),
-        flange_site=model.site(FLANGE_SITE).id,
-        tcp_site=model.site(TCP_SITE).id,
-        left_pads=_find_geoms(model, "left_pad1", "left_pad2"),
-        right_pads=_find_geoms(model, "right_pad1", "right_pad2"),
-        geoms=_ids(solid),
-        gripper_geoms=_ids(
-            [g for g in solid if _descends(model, model.geom_bodyid[g], mount)]
-        ),
-    )
-
-
-def _find_parts(model: mujoco.MjModel, parts: Sequence[PartSpec]) -> PartHandles:
-    bodies = [model.body(part.name) for part in parts]
-    joints = [int(body.jntadr[0]) for body in bodies]
-    return PartHandles(
-        bodies=_ids([body.id for body in bodies]),
-        qpos=_ids([model.jnt_qposadr[joint] for joint in joints]),
-        qvel=_ids([model.jnt_dofadr[joint] for joint in joints]),
-        geoms=tuple(
-            _ids(range(int(body.geomadr[0]), int(body.geomadr[0] + body.geomnum[0])))
-            for body in bodies
-        ),
-    )
-
-
-def _find_geoms(model: mujoco.MjModel, *names: str) -> Ids:
-    return _ids([model.geom(GRIPPER_PREFIX + name).id for name in names])
-
-
-def _descends(model: mujoco.MjModel, body: int, ancestor: int) -> bool:
-    while body > ancestor:
-        body = int(model.body_parentid[body])
-    return body == ancestor
-
-
-def _ids(values: Sequence[int] | range) -> Ids:
-    return np.array(list(values), dtype=np.int32)

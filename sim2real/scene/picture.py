@@ -12,10 +12,11 @@ import numpy as np
 from cell.contracts.geometry import Pose
 from cell.kinematics.inverse import solve_ik
 from ops.settings import load_settings
-from sim2real.scene.build import ArmHandles, Scene, build_scene, place_part
+from sim2real.scene.build import Scene, build_scene, place_part
 from sim2real.scene.clutter import drop_parts, settle
 from sim2real.scene.geometry import SceneGeometry
 from sim2real.scene.gripper import compute_control
+from sim2real.scene.handles import ArmHandles
 from sim2real.scene.parts import sample_parts
 from sim2real.scene.render import Viewpoint, render_picture
 

@@ -11,7 +11,7 @@ of the configuration's `safety` section plus what a measured signal needs:
 - acceleration twice the limit, of the measured speed over 20 ms: a brake or a stop of
   the robot itself may be harder than any motion the product may ask for;
 - workspace 2 mm;
-- contact with a fixture 30 N, filtered over 10 ms: a fingertip that brushes the floor
+- contact with a fixture 60 N, filtered over 10 ms: a fingertip that brushes a wall
   stays below, a blow or a push does not;
 - contact between links 5 N, filtered alike.
 """
@@ -33,7 +33,7 @@ ACCELERATION_WINDOW_TICKS: Final = 10
 TCP_SPEED_MARGIN_RATIO: Final = 0.03
 TCP_SPEED_MARGIN_MPS: Final = 0.02
 WORKSPACE_MARGIN_M: Final = 0.002
-FIXTURE_FORCE_N: Final = 30.0
+FIXTURE_FORCE_N: Final = 60.0
 SELF_FORCE_N: Final = 5.0
 TARGET_WINDOW_S: Final = 0.04
 # A controller that was away this long starts anew.

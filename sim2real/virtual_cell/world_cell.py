@@ -7,7 +7,8 @@ import mujoco
 import numpy as np
 
 from ops.settings import Settings
-from sim2real.scene.build import TIMESTEP_S, ArmHandles, Scene
+from sim2real.scene.build import TIMESTEP_S, Scene
+from sim2real.scene.handles import ArmHandles
 from sim2real.virtual_cell.links import JOINT_STATE, WORLD_STATE, PartZone
 from sim2real.virtual_cell.monitor import Monitor, MonitorSample, Violation
 from sim2real.virtual_cell.part_flow import LineOrder, PartFlow

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Vector
-from sim2real.scene.build import TIMESTEP_S, ArmHandles, Ids, Scene
+from sim2real.scene.build import TIMESTEP_S, Scene
+from sim2real.scene.handles import ArmHandles, Ids
 from sim2real.scene.robot import GRIPPER_PREFIX
 
 _GRAVITY_MPS2: Final = 9.81

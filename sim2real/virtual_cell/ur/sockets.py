@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 _CHUNK = 65536
+_SEND_BUFFER = 65536  # bounds the age of what a slow client reads
 _INBOX_LIMIT = 1 << 20
 _OUTBOX_LIMIT = 1 << 20
 
@@ -28,6 +29,7 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         sock.settimeout(0.0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self.sock = sock
         self.inbox = bytearray()
         self.outbox = bytearray()

@@ -1,0 +1,92 @@
+"""Starts the virtual UR controller as a process of its own, as the clients need it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_RTDE_PORT, _DASHBOARD_PORT = 30004, 29999
+
+
+@dataclass
+class VirtualUr:
+    """A running controller.
+
+    Attributes:
+        host: its address.
+        runtime: its runtime directory.
+        process: the process itself.
+    """
+
+    host: str
+    runtime: Path
+    process: "subprocess.Popen[bytes]"
+
+
+@contextmanager
+def running_virtual_ur(
+    directory: Path, *options: str, host: str | None = None
+) -> Iterator[VirtualUr]:
+    """Run a controller until the end of the scope, then reap it."""
+    address = host or _find_free_address()
+    runtime = directory / "runtime"
+    command = [
+        *(sys.executable, "-m", "sim2real.virtual_cell.ur"),
+        *("--config", str(REPOSITORY / "config.yaml")),
+        *("--runtime", str(runtime)),
+        *("--host", address),
+        *options,
+    ]
+    environment = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    try:
+        _wait_until_it_listens(address, process)
+        yield VirtualUr(address, runtime, process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until(condition: object, timeout_s: float = 3.0) -> bool:
+    """Poll a callable until it is true or the time is over; return the last answer."""
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while not (found := bool(condition())) and time.monotonic() < deadline:
+        time.sleep(0.002)  # noqa: TID251
+    return found
+
+
+def _find_free_address() -> str:
+    """Return a loopback address on which no controller listens.
+
+    The clients have the ports built in, so controllers differ by address.
+    """
+    for last in range(10, 250):
+        address = f"127.0.0.{last}"
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, _RTDE_PORT))
+            except OSError:
+                continue
+            return address
+    raise AssertionError("no free loopback address")
+
+
+def _wait_until_it_listens(host: str, process: "subprocess.Popen[bytes]") -> None:
+    def is_listening() -> bool:
+        assert process.poll() is None, "the controller ended at start"
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex((host, _DASHBOARD_PORT)) == 0
+
+    assert wait_until(is_listening, 20.0), "the controller does not listen"

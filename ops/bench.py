@@ -104,10 +104,7 @@ def measure_policy(settings: Settings, rounds: int = 60) -> list[Figure]:
     policy = HeightmapPolicy(model.manifest, session, make_workspace(settings), 0.0)
     observation = _make_observation(settings)
     feeds = {
-        spec.name: np.zeros(
-            [size if isinstance(size, int) else 1 for size in spec.shape],
-            np.dtype(spec.dtype),
-        )
+        spec.name: np.zeros(spec.shape, np.dtype(spec.dtype))
         for spec in model.manifest.inputs
     }
     whole_ms, bare_ms = [], []

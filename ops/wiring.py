@@ -1,6 +1,7 @@
 """The composition root of the supervisor; only here are concrete classes named."""
 
 import asyncio
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import structlog
 
+from cell.contracts.drivers import Clock
 from cell.contracts.errors import CellError
 from cell.drivers.clock import MonotonicClock
 from cell.drivers.gripper.opening import open_gripper
@@ -17,7 +19,7 @@ from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers, Proposal
 from cell.supervisor.supervisor import Supervisor
-from ops.processes.shell import ProcessContext
+from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings
 from ops.telemetry import STATUS_CAPACITY
 from policies.client import PolicyWorkerClient
@@ -27,6 +29,7 @@ from safety.chunk_check import EnvelopeChunkCheck
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OVERHEAD = "overhead"
+_STOP_LOOK_NS = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +109,25 @@ async def run_supervisor(context: ProcessContext) -> None:
         beat=context.beat,
         record=record,
     )
-    supervisor = Supervisor(peers, make_layout(settings))
+    # Jitter of reconnects, so that two cells do not knock at one line in step.
+    jitter = random.Random()  # noqa: S311
+    supervisor = Supervisor(peers, make_layout(settings), jitter)
     async with asyncio.TaskGroup() as tasks:
-        reading = tasks.create_task(policy.run(), name="policy-client")
-        await supervisor.run(lambda: context.stop.is_set)
-        reading.cancel()
+        beside = (
+            tasks.create_task(policy.run(), name="policy-client"),
+            tasks.create_task(
+                _watch_stop(context.stop, supervisor, clock), name="stop"
+            ),
+        )
+        await supervisor.run()
+        for task in beside:
+            task.cancel()
+
+
+async def _watch_stop(stop: StopFlag, supervisor: Supervisor, clock: Clock) -> None:
+    while not stop.is_set:
+        await clock.sleep_until_ns(clock.now_ns() + _STOP_LOOK_NS)
+    supervisor.request_end()
 
 
 def _model_id(settings: Settings) -> int:

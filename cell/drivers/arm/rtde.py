@@ -8,6 +8,7 @@ slider: whoever plans motion reads `speed_fraction` and slows down.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -31,7 +32,8 @@ from cell.contracts.units import ns_from_s
 from cell.drivers.arm.probe import check_controller_version, read_controller_version
 
 _DEVICE = "arm"
-_PROBE_TIMEOUT_S = 0.5
+# Shorter than what watchers of the servo process take for its death.
+_PROBE_TIMEOUT_S = 0.1
 _PROGRAM_START_S = 2.0
 # A link silent for longer may block the client's calls for minutes.
 _TALK_AGE_NS = ns_from_s(0.1)
@@ -50,6 +52,10 @@ _VARIABLES = [
     "target_speed_fraction",
 ]
 _NORMAL_BITS = 1 << SafetyBit.NORMAL | 1 << SafetyBit.REDUCED
+
+# Closed interfaces of the client. Its destructors sleep for half a second while they
+# hold the interpreter; the oldest is given up only after many lost links.
+_RETIRED: deque[Any] = deque(maxlen=64)
 
 
 class ArmInUseError(DriverError):
@@ -170,13 +176,8 @@ class RtdeArm:
         self._control = self._receive = None
         # The client takes half a second for each, and longer on a silent link; a
         # thread keeps that away from whoever watches over the caller.
-        closers = [
-            threading.Thread(target=_disconnect, args=(interface,), daemon=True)
-            for interface in interfaces
-        ]
-        del interfaces
-        for closer in closers:
-            closer.start()
+        for interface in interfaces:
+            threading.Thread(target=_retire, args=(interface,), daemon=True).start()
 
     def _require(self, interface: Any) -> Any:
         if interface is None or not interface.isConnected():
@@ -242,5 +243,7 @@ class RtdeArm:
             )
 
 
-def _disconnect(interface: Any) -> None:
+def _retire(interface: Any) -> None:
+    """Disconnect, and keep the object: destroying it blocks every thread for long."""
     interface.disconnect()
+    _RETIRED.append(interface)

@@ -1,0 +1,167 @@
+"""Follows the newest order: interpolator, then guard, once per cycle.
+
+An order that breaks a limit is refused for good; the next one has a new number. An
+order that merely went stale goes on when it is fresh again.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from cell.contracts.errors import TargetUnreachableError
+from cell.contracts.geometry import Vector
+from cell.contracts.robot import ArmState
+from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.servo import HoldReason, MotionMode, ServoCommand
+from cell.servo.interpolator import Interpolator
+
+TRACKING_LIMIT_RAD: Final = 0.4
+"""Distance of a joint from its setpoint that no lag of a healthy robot explains."""
+
+# The supervisor may stamp an order just after our cycle took its time.
+_FUTURE_NS = 10_000_000
+_SETTLED_RAD = 0.005
+_SETTLED_CYCLES = 150
+
+_PASSING = frozenset(
+    {
+        HoldReason.NONE,
+        HoldReason.COMMAND_STALE,
+        HoldReason.ARM_STATE_STALE,
+        HoldReason.CYCLE_OVERRUN,
+    }
+)
+"""Verdicts after which the same order may go on."""
+
+
+class CommandFollower:
+    """One arm's motion between two releases.
+
+    Attributes:
+        command_id: newest order seen.
+        reached_id: newest order completed.
+        q_command: last vetted setpoint, shape (6,) [rad].
+        is_at_rest: whether the setpoints stand still.
+    """
+
+    def __init__(
+        self,
+        guard: MotionGuard,
+        interpolator: Interpolator,
+        freshness_ns: int,
+        period_s: float,
+    ) -> None:
+        self.command_id = 0
+        self.reached_id = 0
+        self.q_command = np.zeros(6)
+        self.is_at_rest = True
+        self._guard = guard
+        self._interpolator = interpolator
+        self._freshness_ns = freshness_ns
+        self._period_s = period_s
+        self._order: ServoCommand | None = None
+        self._refusal = HoldReason.NONE
+        self._cycles_since_done = 0
+
+    def restart(self, q_measured: Vector, command: ServoCommand) -> None:
+        """Rest at the measured position; orders up to `command` are void."""
+        self._guard.reset(q_measured)
+        self._interpolator.reset(q_measured)
+        self.q_command = q_measured.copy()
+        self.is_at_rest = True
+        self.command_id = max(self.command_id, command.command_id)
+        self._order = None
+        self._refusal = HoldReason.NONE
+
+    def is_busy(self) -> bool:
+        """Say whether an order is under way."""
+        return not self.is_at_rest or (
+            self._order is not None
+            and self._refusal is HoldReason.NONE
+            and self.reached_id < self.command_id
+        )
+
+    def follow(
+        self, command: ServoCommand | None, sample: ArmState, now_ns: int
+    ) -> Verdict:
+        """Return the guard's verdict for this cycle; its setpoint is to be sent."""
+        if command is None:
+            return self._accept(self._guard.hold(HoldReason.NO_COMMAND, now_ns))
+        if command.command_id > self.command_id:
+            self._take(command)
+        verdict = self._accept(self._ask(command, sample, now_ns))
+        if verdict.reason is HoldReason.NONE:
+            self._note_arrival(sample)
+        return verdict
+
+    def brake(self, reason: HoldReason, now_ns: int) -> Verdict:
+        """Ramp to rest for a cause outside of any order."""
+        return self._accept(self._guard.hold(reason, now_ns))
+
+    def _take(self, command: ServoCommand) -> None:
+        self.command_id = command.command_id
+        self._order = command
+        self._cycles_since_done = 0
+        self._refusal = find_flaw(command)
+        if self._refusal is HoldReason.NONE:
+            self._interpolator.order(command)
+        else:
+            self._interpolator.cancel()
+
+    def _ask(self, command: ServoCommand, sample: ArmState, now_ns: int) -> Verdict:
+        gap = float(np.max(np.abs(sample.q - self.q_command)))
+        if not gap < TRACKING_LIMIT_RAD:
+            return self._guard.hold(HoldReason.TRACKING_ERROR, now_ns)
+        if self._refusal is not HoldReason.NONE:
+            return self._guard.hold(self._refusal, now_ns)
+        q_request = self.q_command
+        if -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns:
+            # Whole percents: a slider that trembles must not replan every cycle.
+            ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
+            try:
+                q_request = self._interpolator.step(ratio)
+            except TargetUnreachableError:
+                self._refusal = HoldReason.UNREACHABLE
+                return self._guard.hold(HoldReason.UNREACHABLE, now_ns)
+        return self._guard.vet(q_request, command.stamp_ns, sample.stamp_ns, now_ns)
+
+    def _accept(self, verdict: Verdict) -> Verdict:
+        """Take over what was granted; start anew from it if it was not asked for."""
+        qd = (verdict.q - self.q_command) / self._period_s
+        self.q_command = verdict.q
+        self.is_at_rest = not bool(qd.any())
+        if verdict.reason is not HoldReason.NONE:
+            self._interpolator.resync(verdict.q, qd)
+            if verdict.reason not in _PASSING and self._order is not None:
+                self._refusal = verdict.reason
+        return verdict
+
+    def _note_arrival(self, sample: ArmState) -> None:
+        order = self._order
+        if order is None or self.reached_id >= self.command_id:
+            return
+        if not self._interpolator.has_arrived():
+            return
+        self._cycles_since_done += 1
+        if order.arrival_rad > 0.0 and not self._interpolator.is_done():
+            self.reached_id = self.command_id
+            return
+        # The setpoints have arrived; the joints follow within their lag.
+        gap = float(np.max(np.abs(sample.q - self.q_command)))
+        if gap < _SETTLED_RAD or self._cycles_since_done > _SETTLED_CYCLES:
+            self.reached_id = self.command_id
+
+
+def find_flaw(command: ServoCommand) -> HoldReason:
+    """Return why an order makes no sense, NONE when it does."""
+    numbers = [command.speed_ratio, command.arrival_rad, command.payload_kg]
+    if command.mode is MotionMode.MOVE_JOINT:
+        numbers.extend(command.q_target.tolist())
+    if command.mode is MotionMode.MOVE_LINEAR:
+        pose = command.base_from_tcp
+        numbers.extend([*pose.position_m.tolist(), *pose.quat_wxyz.tolist()])
+        if not abs(float(np.linalg.norm(pose.quat_wxyz)) - 1.0) < 1e-3:
+            return HoldReason.COMMAND_NOT_FINITE
+    if not np.isfinite(numbers).all() or command.speed_ratio <= 0.0:
+        return HoldReason.COMMAND_NOT_FINITE
+    return HoldReason.NONE

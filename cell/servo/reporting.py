@@ -1,0 +1,145 @@
+"""Counts what the servo process did, and puts its published state together."""
+
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+
+import numpy as np
+
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.robot import ArmState, RobotMode
+from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.contracts.units import s_from_ns
+from cell.servo.follower import CommandFollower
+from cell.servo.latch import Latch
+
+_WINDOW = 4096
+_REFRESH_CYCLES = 1000
+_BY_DESIGN = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
+"""Not counted: the arm waits to be told something."""
+
+_NOWHERE = ArmState(
+    stamp_ns=0,
+    robot_time_s=0.0,
+    q=np.zeros(6),
+    qd=np.zeros(6),
+    base_from_tcp=Pose.identity(),
+    force_tcp_n=np.zeros(6),
+    robot_mode=int(RobotMode.NO_CONTROLLER),
+    safety_status_bits=0,
+    program_running=False,
+    speed_fraction=0.0,
+)
+
+
+class GuardMeter:
+    """A guard that counts its verdicts and measures their time.
+
+    Attributes:
+        verdicts: answers so far.
+        p50_us: median time of the newest answers [us].
+        p999_us: their 99.9 percentile [us].
+    """
+
+    def __init__(self, guard: MotionGuard) -> None:
+        self.verdicts = 0
+        self._guard = guard
+        self.p50_us = 0.0
+        self.p999_us = 0.0
+        self._window_ns = np.zeros(_WINDOW, dtype=np.int64)
+        self._count = 0
+
+    def reset(self, q_measured: Vector) -> None:
+        """Start over at rest."""
+        self._guard.reset(q_measured)
+
+    def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
+        """Ramp to rest and hold."""
+        self.verdicts += 1
+        return self._guard.hold(reason, now_ns)
+
+    def vet(
+        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+    ) -> Verdict:
+        """Vet one joint request."""
+        started_ns = perf_counter_ns()
+        verdict = self._guard.vet(q_request, command_stamp_ns, arm_stamp_ns, now_ns)
+        self._note(perf_counter_ns() - started_ns)
+        self.verdicts += 1
+        return verdict
+
+    def _note(self, duration_ns: int) -> None:
+        self._window_ns[self._count % _WINDOW] = duration_ns
+        self._count += 1
+        if self._count % _REFRESH_CYCLES == 0:
+            filled = self._window_ns[: min(self._count, _WINDOW)]
+            p50, p999 = np.percentile(filled, (50.0, 99.9))
+            self.p50_us, self.p999_us = float(p50) / 1e3, float(p999) / 1e3
+
+
+@dataclass
+class Tally:
+    """Everything counted since the start of the process.
+
+    Attributes:
+        scheduler: 0 FIFO, 1 nice, 2 normal priority.
+        period_s: control period in use [s].
+        cycle: cycles so far.
+        late_cycles: cycles later than 1.25 periods.
+        sent: setpoints sent.
+        guard: what answers for them.
+    """
+
+    guard: GuardMeter
+    scheduler: int
+    period_s: float
+    cycle: int = 0
+    late_cycles: int = 0
+    sent: int = 0
+    hold_count: int = 0
+    hold_reason: HoldReason = HoldReason.NOT_ARMED
+    hold_counts: np.ndarray = field(default_factory=lambda: np.zeros(len(HoldReason)))
+
+    def note_hold(self, reason: HoldReason) -> None:
+        """Count a hold at its onset."""
+        if reason is not self.hold_reason and reason not in _BY_DESIGN:
+            self.hold_count += 1
+            self.hold_counts[reason] += 1
+        self.hold_reason = reason
+
+    def make_state(
+        self,
+        phase: ServoPhase,
+        latch: Latch,
+        follower: CommandFollower,
+        sample: ArmState | None,
+        now_ns: int,
+    ) -> ServoState:
+        """Return the state to publish in this cycle."""
+        arm = sample or _NOWHERE
+        return ServoState(
+            stamp_ns=now_ns,
+            cycle=self.cycle,
+            phase=phase,
+            hold_reason=self.hold_reason,
+            hold_count=self.hold_count,
+            hold_counts=self.hold_counts,
+            command_id=follower.command_id,
+            reached_id=follower.reached_id,
+            arm_id=latch.arm_id,
+            q=arm.q,
+            qd=arm.qd,
+            q_command=follower.q_command,
+            base_from_tcp=arm.base_from_tcp,
+            force_tcp_n=arm.force_tcp_n,
+            robot_mode=arm.robot_mode,
+            safety_status_bits=arm.safety_status_bits,
+            speed_fraction=arm.speed_fraction,
+            arm_age_s=s_from_ns(now_ns - arm.stamp_ns),
+            late_cycles=self.late_cycles,
+            unguarded_cycles=max(0, self.sent - self.guard.verdicts),
+            guard_p50_us=self.guard.p50_us,
+            guard_p999_us=self.guard.p999_us,
+            scheduler=self.scheduler,
+            period_s=self.period_s,
+        )

@@ -1,0 +1,259 @@
+"""One connection to the arm: a cycle reads, decides, sends and publishes.
+
+No clock, no sleep and no thread in here: whoever calls `cycle` gives the time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cell.contracts.drivers import ArmDriver
+from cell.contracts.errors import DriverError, DriverUnreachableError
+from cell.contracts.geometry import Pose
+from cell.contracts.robot import ArmState
+from cell.contracts.runtime import Verdict
+from cell.contracts.servo import (
+    HoldReason,
+    MotionMode,
+    ServoCommand,
+    ServoPhase,
+    ServoState,
+)
+from cell.servo.follower import CommandFollower
+from cell.servo.latch import Latch, find_trouble
+from cell.servo.reporting import Tally
+from cell.servo.robot_clock import RobotClock
+
+Record = Callable[[str, dict[str, object]], None]
+
+_HEAVIEST_KG = 5.0
+
+
+class ServoPort(Protocol):
+    """The servo process's side of the mailboxes."""
+
+    def read_command(self) -> ServoCommand | None:
+        """Return the newest order."""
+        ...
+
+    def write_state(self, state: ServoState) -> None:
+        """Publish the state of this cycle."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Tool:
+    """What the flange carries.
+
+    Attributes:
+        flange_from_tcp: tool point.
+        mass_kg: mass of the empty gripper [kg].
+    """
+
+    flange_from_tcp: Pose
+    mass_kg: float
+
+
+@dataclass
+class Desk:
+    """What outlives a connection.
+
+    Attributes:
+        port: mailboxes.
+        follower: interpolator and guard.
+        tally: counters.
+        tool: what the flange carries.
+        freshness_ns: age at which a command lapses.
+        latch: whether motion is released.
+        record: receives every event of note, as a name and its fields.
+    """
+
+    port: ServoPort
+    follower: CommandFollower
+    tally: Tally
+    tool: Tool
+    freshness_ns: int
+    latch: Latch
+    record: Record
+
+
+class ArmSession:
+    """Runs the cycles of one connection."""
+
+    def __init__(self, arm: ArmDriver, desk: Desk) -> None:
+        self._arm = arm
+        self._desk = desk
+        self._payload_kg = 0.0
+        self._is_stopped = False
+        self._sample: ArmState | None = None
+        self._robot_clock = RobotClock()
+
+    def cycle(self, now_ns: int) -> bool:
+        """Run one cycle.
+
+        Returns:
+            Whether a call to the robot was made that takes longer than a period.
+
+        Raises:
+            DriverError: the connection is of no more use.
+        """
+        desk = self._desk
+        desk.tally.cycle += 1
+        sample = self._sample = self._arm.read_state()
+        command = desk.port.read_command()
+        trouble = find_trouble(sample, now_ns, needs_program=desk.latch.is_armed)
+        if trouble is not HoldReason.NONE:
+            self._fault(trouble, "")
+        if trouble is HoldReason.LINK_LOST:
+            raise DriverUnreachableError("arm", "its samples no longer advance")
+        was_long = False
+        if desk.latch.is_armed:
+            was_long = self._move(command, sample, now_ns)
+        elif command is not None and desk.latch.asks(
+            command, now_ns, desk.freshness_ns
+        ):
+            self._release(command, trouble)
+            was_long = True
+        self._publish(now_ns)
+        return was_long
+
+    def brake(self, now_ns: int) -> bool:
+        """Run one cycle of an orderly end; return whether the arm is at rest.
+
+        Raises:
+            DriverError: the connection is of no more use.
+        """
+        desk = self._desk
+        desk.tally.cycle += 1
+        self._sample = self._arm.read_state()
+        if not desk.latch.is_armed:
+            return True
+        was_at_rest = desk.follower.is_at_rest
+        self._send(desk.follower.brake(HoldReason.NO_COMMAND, now_ns))
+        self._publish(now_ns)
+        return was_at_rest and desk.follower.is_at_rest
+
+    def end(self, now_ns: int) -> None:
+        """End the robot's program and say so."""
+        self._arm.stop()
+        self._is_stopped = True
+        self._desk.latch = self._desk.latch.close(HoldReason.NOT_ARMED)
+        self._publish(now_ns)
+
+    def _move(
+        self, command: ServoCommand | None, sample: ArmState, now_ns: int
+    ) -> bool:
+        desk = self._desk
+        if self._carry(command):
+            # The time of this cycle is over; the order begins with the next one.
+            return True
+        if self._robot_clock.stands(sample, now_ns, may_wait=not self._rests_armed()):
+            return False
+        verdict = desk.follower.follow(
+            self._robot_clock.shift_command(command),
+            self._robot_clock.shift_sample(sample),
+            self._robot_clock.shift(now_ns),
+        )
+        self._send(verdict)
+        desk.tally.note_hold(verdict.reason)
+        if not self._rests_armed():
+            return False
+        if verdict.reason is HoldReason.TRACKING_ERROR:
+            self._arm.stop()
+            self._fault(verdict.reason, "the joints do not follow")
+            return True
+        is_stop = command is not None and command.mode is MotionMode.STOP
+        if is_stop and desk.follower.reached_id == desk.follower.command_id:
+            self.end(now_ns)
+            return True
+        return False
+
+    def _rests_armed(self) -> bool:
+        return self._desk.latch.is_armed and self._desk.follower.is_at_rest
+
+    def _send(self, verdict: Verdict) -> None:
+        """Send what the guard granted; the only way to the robot."""
+        desk = self._desk
+        try:
+            self._arm.send_joint_target(verdict.q, desk.tally.period_s)
+        except DriverError as error:
+            self._fault_at_robot(error)
+        desk.tally.sent += 1
+
+    def _carry(self, command: ServoCommand | None) -> bool:
+        """Tell the robot of a new mass, at rest only: the call takes its time."""
+        desk = self._desk
+        if command is None or command.command_id <= desk.follower.command_id:
+            return False
+        payload_kg = command.payload_kg
+        if payload_kg == self._payload_kg or not desk.follower.is_at_rest:
+            return False
+        if not 0.0 <= payload_kg <= _HEAVIEST_KG:
+            return False
+        try:
+            self._arm.set_payload(desk.tool.mass_kg + payload_kg)
+        except DriverError as error:
+            self._fault_at_robot(error)
+            return True
+        self._payload_kg = payload_kg
+        return True
+
+    def _release(self, command: ServoCommand, trouble: HoldReason) -> None:
+        """Initialise fully and go on from the measured position."""
+        desk = self._desk
+        if trouble is not HoldReason.NONE:
+            desk.latch = desk.latch.use(command, trouble)
+            desk.record("release refused", {"reason": trouble.name})
+            return
+        desk.latch = desk.latch.use(command, HoldReason.ROBOT_NOT_READY)
+        try:
+            self._arm.arm(desk.tool.flange_from_tcp, desk.tool.mass_kg)
+        except DriverUnreachableError:
+            raise
+        except DriverError as error:
+            desk.record("arming failed", {"detail": error.detail})
+            desk.tally.note_hold(HoldReason.ROBOT_NOT_READY)
+            return
+        self._payload_kg = 0.0
+        self._is_stopped = False
+        sample = self._sample = self._arm.read_state()
+        desk.follower.restart(sample.q, command)
+        desk.latch = desk.latch.use(command, HoldReason.NONE)
+        desk.tally.note_hold(HoldReason.NONE)
+        desk.record("armed", {"arm_id": command.arm_id})
+
+    def _fault_at_robot(self, error: DriverError) -> None:
+        """Latch with what the robot says about itself, after it refused a call."""
+        if isinstance(error, DriverUnreachableError):
+            raise error
+        self._sample = self._arm.read_state()
+        trouble = find_trouble(self._sample, self._sample.stamp_ns, needs_program=False)
+        self._fault(
+            HoldReason.ROBOT_NOT_READY if trouble is HoldReason.NONE else trouble,
+            error.detail,
+        )
+
+    def _fault(self, reason: HoldReason, detail: str) -> None:
+        desk = self._desk
+        before = desk.latch
+        desk.latch = before.close(reason)
+        if desk.latch != before:
+            desk.tally.note_hold(desk.latch.reason)
+            desk.record("fault", {"reason": reason.name, "detail": detail})
+
+    def _publish(self, now_ns: int) -> None:
+        desk = self._desk
+        if not desk.latch.is_armed:
+            desk.tally.note_hold(desk.latch.reason)
+        desk.port.write_state(
+            desk.tally.make_state(
+                self._phase(), desk.latch, desk.follower, self._sample, now_ns
+            )
+        )
+
+    def _phase(self) -> ServoPhase:
+        desk = self._desk
+        if desk.latch.is_armed:
+            is_busy = desk.follower.is_busy()
+            return ServoPhase.MOVING if is_busy else ServoPhase.READY
+        return ServoPhase.STOPPED if self._is_stopped else ServoPhase.FAULT

@@ -1,0 +1,115 @@
+"""The servo process: `python -m ops.processes.servo --config F --runtime DIR`."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+
+from cell.contracts.errors import CellError
+from cell.contracts.runtime import MotionGuard
+from cell.contracts.units import ns_from_s
+from cell.drivers.arm.opening import open_arm
+from cell.mailbox.servo_link import ServoLink
+from cell.servo.follower import CommandFollower
+from cell.servo.interpolator import Interpolator
+from cell.servo.latch import Latch
+from cell.servo.loop import ServoLoop
+from cell.servo.motions import MotionLimits
+from cell.servo.realtime import (
+    Scheduling,
+    freeze_garbage_collector,
+    request_scheduling,
+    sleep_until_ns,
+)
+from cell.servo.rehearsal import rehearse
+from cell.servo.reporting import GuardMeter, Tally
+from cell.servo.session import Desk, Record, Tool
+from ops.processes.shell import ProcessContext, enter_process
+from ops.settings import Settings
+from safety.guard import EnvelopeGuard
+from safety.limits import make_limits
+
+# The guard stops the arm at its own limit; the plan keeps some distance.
+_TCP_SPEED_SHARE = 0.9
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the servo process until SIGTERM; return the exit code."""
+    context = enter_process("servo", argv)
+    log = structlog.get_logger("servo")
+
+    def record(event: str, fields: dict[str, object]) -> None:
+        log.info(event, **fields)
+
+    try:
+        scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)
+        loop = _make_loop(context, scheduling, record)
+    except CellError as error:
+        sys.stderr.write(f"servo: {error}\n")
+        return 1
+    if scheduling.warning:
+        log.warning("scheduling", detail=scheduling.warning)
+    log.info("scheduling", level=scheduling.level, period_s=scheduling.period_s)
+    freeze_garbage_collector()
+    loop.run(lambda: context.stop.is_set)
+    return 0
+
+
+def _make_loop(
+    context: ProcessContext, scheduling: Scheduling, record: Record
+) -> ServoLoop:
+    settings = context.settings
+    period_s = scheduling.period_s
+    rehearse(
+        _make_follower(settings, _make_guard(settings, period_s), period_s),
+        np.array(settings.arm.home_q_rad),
+    )
+    context.beat()
+    link = ServoLink.open(context.runtime)
+    guard = GuardMeter(_make_guard(settings, period_s))
+    desk = Desk(
+        port=link,
+        follower=_make_follower(settings, guard, period_s),
+        tally=Tally(guard, scheduling.level, period_s),
+        tool=Tool(settings.arm.flange_from_tcp.pose(), settings.arm.gripper_mass_kg),
+        freshness_ns=ns_from_s(settings.safety.freshness_s),
+        latch=Latch.closed(link.read_command()),
+        record=record,
+    )
+    return ServoLoop(
+        lambda: open_arm(settings.arm, time.monotonic_ns),
+        desk,
+        time.monotonic_ns,
+        sleep_until_ns,
+        context.beat,
+    )
+
+
+def _make_guard(settings: Settings, period_s: float) -> EnvelopeGuard:
+    tool = settings.arm.flange_from_tcp.pose()
+    return EnvelopeGuard(make_limits(settings.safety, tool, period_s))
+
+
+def _make_follower(
+    settings: Settings, guard: MotionGuard, period_s: float
+) -> CommandFollower:
+    limits = MotionLimits(
+        motion=settings.motion,
+        tcp_speed_mps=_TCP_SPEED_SHARE * settings.safety.tcp_speed_mps,
+        flange_from_tcp=settings.arm.flange_from_tcp.pose(),
+        period_s=period_s,
+    )
+    return CommandFollower(
+        guard, Interpolator(limits), ns_from_s(settings.safety.freshness_s), period_s
+    )
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # The robot client's destructors sleep for half a second each; its sockets close
+    # with the process just as well.
+    os._exit(code)

@@ -30,6 +30,7 @@ class _Child:
     start_at_s: float | None = 0.0
     restarts: int = 0
     last_exit: str = ""
+    is_killed: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class ProcessHost:
                 env=_child_environment(),
             )
         child.started_s = now_s
+        child.is_killed = False
         child.start_at_s = None
         self._log.info("process started", name=spec.name, pid=child.process.pid)
 
@@ -139,12 +141,13 @@ class ProcessHost:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)
         code = child.process.poll()
         if code is None:
-            if self._is_hung(child, now_s):
+            if not child.is_killed and self._is_hung(child, now_s):
                 silence_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
                 self._log.warning(
                     "process hung, ended", name=child.spec.name, silence_s=silence_s
                 )
                 child.process.kill()
+                child.is_killed = True
             return
         child.process = None
         child.last_exit = _describe_exit(code)

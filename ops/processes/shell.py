@@ -52,7 +52,8 @@ def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContex
     """Parse the common arguments and put the process under its host.
 
     The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end, and arrives by
-    itself when the host dies.
+    itself when the host dies. The first life sign is left to the process's own loop:
+    until then the host allows for imports and compilation.
     """
     parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("--config", type=Path, required=True)
@@ -80,7 +81,6 @@ def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContex
         beats=Beats.open(arguments.runtime / "beats"),
         stop=stop,
     )
-    context.beat()
     return context
 
 

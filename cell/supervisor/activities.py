@@ -140,9 +140,7 @@ async def reset(station: Station, find_unmet: Callable[[], tuple[str, ...]]) -> 
     Raises:
         CauseError: something is still missing after a while.
     """
-    station.motion.release()
-    await station.motion.wait_ready()
-    await station.gripper.activate()
+    await make_ready(station)
     deadline_ns = station.clock.now_ns() + ns_from_s(_RESET_PATIENCE_S)
     while unmet := find_unmet():
         if station.clock.now_ns() > deadline_ns:
@@ -150,15 +148,27 @@ async def reset(station: Station, find_unmet: Callable[[], tuple[str, ...]]) -> 
         await station.clock.sleep_until_ns(station.clock.now_ns() + ns_from_s(_POLL_S))
 
 
+async def make_ready(station: Station) -> None:
+    """Release the arm, activate the fingers.
+
+    Raises:
+        CauseError: one of them did not become ready.
+    """
+    station.gate.is_making_ready = True
+    try:
+        await station.motion.release()
+        await station.gripper.activate()
+    finally:
+        station.gate.is_making_ready = False
+
+
 async def unhold(station: Station) -> None:
-    """Arm the servo process if it has latched, then go home before picking again.
+    """Make arm and fingers ready again, then go home before picking on.
 
     Raises:
         CauseError: the arm did not become ready, or something on the way did not work.
     """
-    if not station.motion.is_ready():
-        station.motion.release()
-        await station.motion.wait_ready()
+    await make_ready(station)
     await go_home(station)
 
 

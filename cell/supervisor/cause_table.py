@@ -50,9 +50,17 @@ def _held_row(
     *,
     clears: Clears = Clears.BY_UNHOLD,
     is_live: bool = False,
+    disarms: bool = False,
 ) -> CauseFacts:
     return CauseFacts(
-        code, Reaction.HOLD, Reaction.HOLD, clears, text, remedy, is_live=is_live
+        code,
+        Reaction.HOLD,
+        Reaction.HOLD,
+        clears,
+        text,
+        remedy,
+        is_live=is_live,
+        disarms=disarms,
     )
 
 
@@ -154,12 +162,14 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "the connection to the gripper is lost",
             "check gripper.host and the gripper's power, Unhold",
             is_live=True,
+            disarms=True,
         ),
         Cause.GRIPPER_FAULT: _held_row(
             FaultCode.GRIPPER_FAULT,
             "the gripper reports a fault or does not move as told",
-            "clear the fault, then Unhold; or Stop and Reset to activate it again",
+            "clear the fault, Unhold",
             is_live=True,
+            disarms=True,
         ),
         Cause.CAMERA_STALE: _held_row(
             FaultCode.CAMERA_STALE,
@@ -226,6 +236,11 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             Clears.BY_START,
             "the reset could not be finished",
             "see the permissives that are not met, then Reset again",
+        ),
+        Cause.SUPERVISOR_STALLED: _link_row(
+            FaultCode.SUPERVISOR_RESTARTED,
+            "the supervisor stood still for a while",
+            "look for what loads this computer; then clear or unhold",
         ),
         Cause.SUPERVISOR_RESTARTED: CauseFacts(
             FaultCode.SUPERVISOR_RESTARTED,

@@ -59,6 +59,7 @@ class Cause(StrEnum):
     PLACE_NOT_CONFIRMED = "place_not_confirmed"
     RETURNED_TOO_OFTEN = "returned_too_often"
     RESET_FAILED = "reset_failed"
+    SUPERVISOR_STALLED = "supervisor_stalled"
     SUPERVISOR_RESTARTED = "supervisor_restarted"
     STARVED = "starved"
     BLOCKED = "blocked"
@@ -81,7 +82,8 @@ class CauseFacts:
         remedy: what a person does about it.
         is_live: the decision loop reacts to it at once; otherwise it is met by the
             grasp cycle, at a point where stopping costs nothing.
-        disarms: the servo process has to be armed anew, so Idle is not kept.
+        disarms: arm or fingers have to be made ready anew, which Reset and Unhold do;
+            so Idle is not kept, and Unhold is not refused for it.
         in_stopped: it aborts even a stopped cell, for it tells of an intervention.
     """
 

@@ -30,7 +30,7 @@ class Conditions:
         servo: newest state of the servo process, None before the first.
         is_servo_fresh: it is recent.
         is_servo_ready: the arm would follow an order.
-        is_release_pending: the servo process has yet to arm itself anew.
+        is_making_ready: arm and fingers are being released right now.
         is_plc_valid: the line is alive.
         has_plc_restarted: another boot was seen since the last picture.
         is_map_mismatched: the PLC's registers are not ours.
@@ -40,6 +40,7 @@ class Conditions:
         gripper_detail: why nothing is known.
         frame_age_s: age of the newest picture of the bin [s].
         is_policy_ready: a policy worker is there.
+        has_stalled: our own decisions stood still for a while just now.
         lost_zone_permit: the arm is over the bin without a permit.
         is_speed_zero: the line allows no speed.
     """
@@ -47,7 +48,7 @@ class Conditions:
     servo: ServoState | None
     is_servo_fresh: bool
     is_servo_ready: bool
-    is_release_pending: bool
+    is_making_ready: bool
     is_plc_valid: bool
     has_plc_restarted: bool
     is_map_mismatched: bool
@@ -57,6 +58,7 @@ class Conditions:
     gripper_detail: str
     frame_age_s: float
     is_policy_ready: bool
+    has_stalled: bool = False
     lost_zone_permit: bool = False
     is_speed_zero: bool = False
 
@@ -64,6 +66,7 @@ class Conditions:
 def find_causes(now: Conditions) -> tuple[Finding, ...]:
     """Return all causes that are present, interventions at the robot first."""
     return (
+        *([Finding(Cause.SUPERVISOR_STALLED)] if now.has_stalled else []),
         *_find_at_robot(now),
         *_find_at_servo(now),
         *_find_at_line(now),
@@ -87,10 +90,10 @@ def _find_at_robot(now: Conditions) -> Iterator[Finding]:
 
 def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     state = now.servo
+    if now.is_servo_ready or now.is_making_ready:
+        return
     if state is None or not now.is_servo_fresh:
         yield Finding(Cause.SERVO_LOST)
-        return
-    if now.is_servo_ready or now.is_release_pending:
         return
     detail = f"{state.phase.name}, {state.hold_reason.name}"
     if state.hold_reason is HoldReason.LINK_LOST:
@@ -118,9 +121,9 @@ def _find_at_line(now: Conditions) -> Iterator[Finding]:
 
 
 def _find_at_tools(now: Conditions) -> Iterator[Finding]:
-    if now.is_gripper_lost:
+    if now.is_gripper_lost and not now.is_making_ready:
         yield Finding(Cause.GRIPPER_LOST, now.gripper_detail)
-    elif now.is_gripper_faulty:
+    elif now.is_gripper_faulty and not now.is_making_ready:
         yield Finding(Cause.GRIPPER_FAULT)
     if now.frame_age_s > FRAME_AGE_LIMIT_S:
         yield Finding(Cause.CAMERA_STALE)

@@ -48,6 +48,8 @@ class CycleGate:
         is_waiting: the cycle stands at a gate.
         obstacle: what it has been waiting for longer than a moment.
         wants_refill: the policy sees nothing worth trying.
+        is_making_ready: arm and fingers are being released; until that is done
+            their silence and their latches are no news.
         claims_zone: the arm is about to be over the bin, or is.
     """
 
@@ -59,6 +61,7 @@ class CycleGate:
     is_waiting: bool = False
     obstacle: Cause | None = None
     wants_refill: bool = False
+    is_making_ready: bool = False
     claims_zone: bool = False
 
     def shall_finish(self) -> bool:

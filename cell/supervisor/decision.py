@@ -119,9 +119,7 @@ def _find_blocking(situation: Situation, command: Command) -> Cause | None:
         return None
     for finding in situation.findings:
         facts = FACTS[finding.cause]
-        # The release that Reset and Unhold give is what ends a latched servo fault.
-        is_released_by_it = facts.disarms and not facts.in_stopped
-        if facts.in_stopped or (command is Command.UNHOLD and not is_released_by_it):
+        if facts.in_stopped or (command is Command.UNHOLD and not facts.disarms):
             return finding.cause
     return None
 

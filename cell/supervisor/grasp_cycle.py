@@ -166,7 +166,7 @@ class GraspCycle:
             self.failures.clear()
             chooser.note_success()
             return
-        station.statistics.lost += outcome is Outcome.LOST_IN_TRANSFER
+        station.statistics.note_failed(is_lost=outcome is Outcome.LOST_IN_TRANSFER)
         self.failures[outcome] += 1
         chooser.note_failure(plan)
         if self.failures.total() >= station.layout.timing.max_failures_in_row:

@@ -56,6 +56,7 @@ class GripperStation:
         self._clock = clock
         self._wish: GripperCommand | None = None
         self._wants_activation = False
+        self._is_activated = False
         self._sent_ns = 0
         self._busy_until_ns = 0
 
@@ -82,23 +83,25 @@ class GripperStation:
         return self.age_s() > _LOST_AFTER_S
 
     def is_faulty(self) -> bool:
-        """Say whether the gripper itself says that it cannot work."""
+        """Say whether it is faulty, or not activated since it was connected."""
         state = self.state
-        return state is not None and (state.fault != 0 or not state.is_active)
+        return state is not None and not (state.is_active and self._is_activated)
 
     def holds_part(self) -> bool:
         """Say whether the fingers are stopped by something between them."""
         return self.state is not None and _has_part(self.state)
 
     async def activate(self) -> None:
-        """Activate unless active; the fingers may move fully open while it does so.
+        """Activate on this connection; active fingers stay where they are.
+
+        Others open fully, so this belongs where a person has just asked for it.
 
         Raises:
             CauseError: the gripper did not become active.
         """
         deadline_ns = self._clock.now_ns() + ns_from_s(_ACTIVATE_TIMEOUT_S)
         while self.is_lost() or self.is_faulty():
-            self._wants_activation = not self.is_lost()
+            self._wants_activation = self.state is not None
             if self._clock.now_ns() > deadline_ns:
                 cause = Cause.GRIPPER_LOST if self.is_lost() else Cause.GRIPPER_FAULT
                 raise CauseError(cause, self.detail or "it did not activate")
@@ -130,7 +133,7 @@ class GripperStation:
             state = self.state
             if self.is_lost() or state is None:
                 raise CauseError(Cause.GRIPPER_LOST, self.detail)
-            if state.fault != 0:
+            if not state.is_active:
                 raise CauseError(Cause.GRIPPER_FAULT, f"fault {state.fault}")
             if self._is_settled(state):
                 return _make_grip(state)
@@ -154,10 +157,11 @@ class GripperStation:
 
     async def _serve(self, driver: GripperDriver) -> None:
         self.detail = ""
+        self._is_activated = False
         while True:
             if self._wants_activation:
-                self._wants_activation = False
                 await driver.activate()
+                self._wants_activation, self._is_activated = False, True
             wish, self._wish = self._wish, None
             if wish is not None:
                 await driver.move(wish)

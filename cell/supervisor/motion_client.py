@@ -30,7 +30,8 @@ AT_REST_RADPS = 0.02
 _HOLD_PATIENCE_S = 0.5
 _REISSUES = 3
 _MOVE_TIMEOUT_S = 8.0
-_ARM_TIMEOUT_S = 15.0
+_RELEASE_TIMEOUT_S = 15.0
+_RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
 _LEAST_SPEED_RATIO = 0.02  # below it an order would not end within its time
 
@@ -41,6 +42,11 @@ LATCHING_HOLDS = {
     HoldReason.ROBOT_NOT_READY: Cause.ROBOT_NOT_RUNNING,
 }
 """Holds after which the servo process waits for a newer `arm_id`."""
+
+_PASSING_HOLDS = frozenset(
+    {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}
+)
+"""Hiccups of timing after which the servo process goes on with the same order."""
 
 
 class MotionClient:
@@ -104,13 +110,7 @@ class MotionClient:
             state is not None
             and self.is_fresh()
             and state.phase in (ServoPhase.READY, ServoPhase.MOVING)
-            and state.arm_id == self._command.arm_id
         )
-
-    def is_release_pending(self) -> bool:
-        """Say whether the servo process has yet to take the newest release over."""
-        state = self.state
-        return state is not None and state.arm_id < self._command.arm_id
 
     def is_moving(self) -> bool:
         """Say whether the arm moves or has an order to move."""
@@ -128,25 +128,29 @@ class MotionClient:
         self._wants_motion = False
         self._order(self._blank(MotionMode.STOP))
 
-    def release(self) -> None:
+    async def release(self) -> None:
         """Allow motion again after a fault; only ever on a command from outside.
 
-        The target is the measured position from here on, so nothing moves by it.
-        """
-        self._command = replace(self._command, arm_id=self._command.arm_id + 1)
-        self.hold()
-
-    async def wait_ready(self) -> None:
-        """Wait until the servo process has taken the release over.
+        The arm is ordered to hold where it is measured to be, so nothing moves by it.
+        A robot that is still booting refuses a release, so it is repeated for a while;
+        one that nobody took over in that time is withdrawn.
 
         Raises:
-            CauseError: it did not within the time a full re-initialisation takes.
+            CauseError: the arm did not become ready.
         """
-        deadline_ns = self._clock.now_ns() + ns_from_s(_ARM_TIMEOUT_S)
-        while not self.is_ready():
-            if self._clock.now_ns() > deadline_ns:
-                raise CauseError(Cause.ARM_NOT_READY, self._describe())
-            await self._sleep()
+        self.hold()
+        try:
+            deadline_ns = self._clock.now_ns() + ns_from_s(_RELEASE_TIMEOUT_S)
+            while not self.is_ready():
+                if self._clock.now_ns() > deadline_ns:
+                    raise CauseError(Cause.ARM_NOT_READY, self._describe())
+                # Raised while the arm is ready it would lie in wait for a fault.
+                if not self._is_release_pending():
+                    self._set_arm_id(self._command.arm_id + 1)
+                await self._sleep(_RELEASE_AGAIN_S)
+        finally:
+            if self._is_release_pending() and self.state is not None:
+                self._set_arm_id(self.state.arm_id)
 
     async def wait_rest(self) -> bool:
         """Wait until the arm stands still; say whether it does."""
@@ -205,6 +209,7 @@ class MotionClient:
     async def _wait_reached(self, deadline_ns: int) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
+        following_ns = self._clock.now_ns()
         while True:
             await self._sleep()
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
@@ -213,7 +218,9 @@ class MotionClient:
                 if state.reached_id >= wanted_id:
                     return HoldReason.NONE
                 self._raise_when_latched(state)
-                if state.command_id >= wanted_id and _is_refusal(state.hold_reason):
+                if state.command_id < wanted_id or not _is_refusal(state.hold_reason):
+                    following_ns = self._clock.now_ns()
+                elif self._is_given_up(state.hold_reason, following_ns):
                     return state.hold_reason
             if self._clock.now_ns() > deadline_ns:
                 self.hold()
@@ -272,11 +279,12 @@ class MotionClient:
         last = self._servo.read_command()
         self.state = state = self._servo.read_state()
         seen_id = 0 if state is None else state.command_id
-        seen_arm = 0 if state is None else state.arm_id
+        left_arm_id = 0 if last is None else last.arm_id
         return ServoCommand(
             stamp_ns=self._clock.now_ns(),
             command_id=max(seen_id, 0 if last is None else last.command_id) + 1,
-            arm_id=max(seen_arm, 0 if last is None else last.arm_id),
+            # A release that an earlier life left behind must not come true now.
+            arm_id=left_arm_id if state is None else state.arm_id,
             mode=MotionMode.HOLD,
             q_target=np.zeros(6) if state is None else state.q,
             base_from_tcp=Pose.identity() if state is None else state.base_from_tcp,
@@ -290,8 +298,20 @@ class MotionClient:
             f" state {self.state_age_s() * 1e3:.0f} ms old"
         )
 
-    async def _sleep(self) -> None:
-        await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(POLL_S))
+    def _is_given_up(self, reason: HoldReason, following_ns: int) -> bool:
+        """Say whether a hold will not pass by itself while the same order stands."""
+        held_ns = self._clock.now_ns() - following_ns
+        return reason not in _PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
+
+    def _is_release_pending(self) -> bool:
+        return self.state is None or self.state.arm_id < self._command.arm_id
+
+    def _set_arm_id(self, arm_id: int) -> None:
+        self._command = replace(self._command, arm_id=arm_id)
+        self._servo.write_command(self._command)
+
+    async def _sleep(self, duration_s: float = POLL_S) -> None:
+        await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
 
 
 def is_at_rest(state: ServoState) -> bool:

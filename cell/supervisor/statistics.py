@@ -20,8 +20,9 @@ class Statistics:
         attempts: times the fingers closed on a proposal.
         picked: attempts that ended with a part in the fingers.
         placed: parts let go in the outfeed, confirmed.
-        lost: parts that left the fingers on the way.
-        first_tries: attempts that followed a success or the start.
+        failed: attempts that were judged and placed nothing.
+        lost: those of them whose part left the fingers on the way to the outfeed.
+        first_tries: judged attempts that followed a success or the start.
         first_successes: those of them that ended in a placed part.
         manual_assists: stops that demanded a person, other than commanded ones.
         fallback_proposals: grasps taken from the fallback policy.
@@ -33,6 +34,7 @@ class Statistics:
     attempts: int = 0
     picked: int = 0
     placed: int = 0
+    failed: int = 0
     lost: int = 0
     first_tries: int = 0
     first_successes: int = 0
@@ -42,23 +44,27 @@ class Statistics:
     observed_s: float = 0.0
     stops: Counter[str] = field(default_factory=Counter)
     _is_first_try: bool = True
-    _current_is_first: bool = True
     _cycle_s: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
     _policy_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
     def note_attempt(self) -> None:
-        """Count a closing of the fingers."""
+        """Count a closing of the fingers; how it ends is another matter."""
         self.attempts += 1
-        self._current_is_first = self._is_first_try
-        self.first_tries += self._is_first_try
-        self._is_first_try = False
 
     def note_placed(self, cycle_s: float) -> None:
         """Count a confirmed part and the time since the previous one [s]."""
         self.placed += 1
-        self.first_successes += self._current_is_first
+        self.first_tries += self._is_first_try
+        self.first_successes += self._is_first_try
         self._is_first_try = True
         self._cycle_s.append(cycle_s)
+
+    def note_failed(self, *, is_lost: bool) -> None:
+        """Count an attempt that placed nothing."""
+        self.failed += 1
+        self.lost += is_lost
+        self.first_tries += self._is_first_try
+        self._is_first_try = False
 
     def note_policy(self, milliseconds: float) -> None:
         """Record what one proposal took [ms]."""
@@ -71,19 +77,19 @@ class Statistics:
 
     def compute_figures(self) -> dict[str, Any]:
         """Return the figures as a JSON-able tree; None where nothing is known."""
+        judged = self.placed + self.failed
         ratio = self.first_successes / self.first_tries if self.first_tries else None
         return {
             "placed": self.placed,
             "attempts": self.attempts,
             "picked": self.picked,
+            "failed": self.failed,
             "lost": self.lost,
             "first_tries": self.first_tries,
             "first_successes": self.first_successes,
             "first_try_success_ratio": ratio,
             "success_interval": compute_wilson(self.first_successes, self.first_tries),
-            "attempt_success_ratio": (
-                self.placed / self.attempts if self.attempts else None
-            ),
+            "attempt_success_ratio": self.placed / judged if judged else None,
             "picks_per_hour": (
                 self.placed * 3600.0 / self.observed_s if self.observed_s > 0 else None
             ),
@@ -116,6 +122,7 @@ _RESTORED = (
     "attempts",
     "picked",
     "placed",
+    "failed",
     "lost",
     "first_tries",
     "first_successes",

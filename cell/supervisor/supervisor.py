@@ -41,6 +41,8 @@ from cell.supervisor.status import make_first_machine, parse_previous
 from cell.supervisor.watch import Watch
 
 _END_PATIENCE_S = 3.0
+# Commands have lapsed and the line has noticed by then.
+_STALL_S = 0.5
 # The line reads our block within two periods; then it knows how we ended.
 _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
@@ -146,7 +148,7 @@ class Supervisor:
 
     async def _decide_until_end(self) -> None:
         period_ns = ns_from_s(self._layout.timing.command_period_s)
-        due_ns = self._clock.now_ns()
+        due_ns = self._turned_ns = self._clock.now_ns()
         while not self._may_end():
             self._turn()
             # A turn that came late is not made up for: stamps count, not turns.
@@ -156,8 +158,12 @@ class Supervisor:
     def _turn(self) -> None:
         """Look, decide, act once, and show that it was done."""
         now_ns = self._clock.now_ns()
+        has_stalled = now_ns - self._turned_ns > ns_from_s(_STALL_S)
+        if has_stalled:
+            # What was wanted before the gap must not go on with the next stamp.
+            self._station.motion.hold()
         self._station.motion.pulse()
-        self._conditions = self._watch.read()
+        self._conditions = self._watch.read(has_stalled=has_stalled)
         self._follow_line()
         decision = decide(self._make_situation(now_ns))
         self._apply(decision, now_ns)

@@ -28,7 +28,7 @@ class Watch:
         self._boots = 0
         self._permitted_ns = station.clock.now_ns()
 
-    def read(self) -> Conditions:
+    def read(self, *, has_stalled: bool = False) -> Conditions:
         """Return one picture."""
         motion, gripper = self._station.motion, self._station.gripper
         exchange = self._exchange
@@ -38,7 +38,7 @@ class Watch:
             servo=motion.state,
             is_servo_fresh=motion.is_fresh(),
             is_servo_ready=motion.is_ready(),
-            is_release_pending=motion.is_release_pending(),
+            is_making_ready=self._station.gate.is_making_ready,
             is_plc_valid=exchange.is_valid(),
             has_plc_restarted=has_restarted,
             is_map_mismatched=exchange.is_map_mismatched,
@@ -48,6 +48,7 @@ class Watch:
             gripper_detail=gripper.detail,
             frame_age_s=self.frame_age_s(),
             is_policy_ready=self._policy.is_ready(),
+            has_stalled=has_stalled,
             lost_zone_permit=self._lost_permit(),
             is_speed_zero=self._is_speed_zero(),
         )

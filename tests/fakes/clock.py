@@ -27,6 +27,12 @@ class FakeClock:
                 waiting.set_result(None)
         self._sleepers = [entry for entry in self._sleepers if not entry[1].done()]
 
+    def advance_to_next(self) -> None:
+        """Move on to the earliest deadline that somebody sleeps for, if any."""
+        pending = [due for due, waiting in self._sleepers if not waiting.done()]
+        if pending:
+            self.advance_s(max(0, min(pending) - self._now_ns) / 1e9)
+
     async def sleep_until_ns(self, deadline_ns: int) -> None:
         """Return once the clock has reached `deadline_ns`."""
         if self._auto_advance:

@@ -1,0 +1,82 @@
+"""A policy worker that answers from a script."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cell.contracts.drivers import Clock
+from cell.contracts.geometry import Pose
+from cell.contracts.observation import Abstain, ActionChunk, ActionStep
+from cell.contracts.units import ns_from_s
+from cell.supervisor.ports import Proposal
+
+Answer = ActionChunk | Abstain | Exception
+GRASP_XYZ_M = (-0.20, 0.48, 0.035)
+
+
+def make_chunk(
+    stamp_ns: int = 0,
+    xyz_m: tuple[float, float, float] = GRASP_XYZ_M,
+    yaw_rad: float = 0.4,
+    alternatives: tuple[ActionChunk, ...] = (),
+) -> ActionChunk:
+    """Return a grasp with its pregrasp straight above."""
+    x, y, z = xyz_m
+    steps = (
+        ActionStep(Pose.tool_down((x, y, z + 0.10), yaw_rad), 0.07),
+        ActionStep(Pose.tool_down(xyz_m, yaw_rad), 0.07),
+    )
+    return ActionChunk(stamp_ns, steps, 0.9, "fake@1", alternatives)
+
+
+@dataclass
+class FakePolicy:
+    """Answers after a while, on the newest frame.
+
+    Attributes:
+        clock: for the time it takes.
+        script: answers by turn; an exception is raised. A callable gets the stamp.
+        think_s: time per answer [s].
+        is_up: a worker is there.
+        asked: whether each request was for the fallback.
+    """
+
+    clock: Clock
+    script: list[Callable[[int], Answer]] = field(default_factory=list)
+    think_s: float = 0.15
+    is_up: bool = True
+    asked: list[bool] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
+
+    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+        """Answer the next turn of the script, or a good grasp when it is over."""
+        self.asked.append(fallback)
+        self.stamps.append(min_frame_stamp_ns)
+        await self.clock.sleep_until_ns(self.clock.now_ns() + ns_from_s(self.think_s))
+        make = self.script.pop(0) if self.script else make_chunk
+        answer = make(max(min_frame_stamp_ns, self.clock.now_ns()))
+        if isinstance(answer, Exception):
+            raise answer
+        return Proposal(answer, self.think_s * 1e3)
+
+    def is_ready(self) -> bool:
+        """Say whether it is up."""
+        return self.is_up
+
+    def model_name(self) -> str:
+        """Return its name."""
+        return "fake@1"
+
+
+def see_empty_bin(stamp_ns: int) -> Abstain:
+    """Answer that the bin is empty."""
+    return Abstain(stamp_ns, "the bin is empty", "fake@1", is_bin_empty=True)
+
+
+def see_nothing_good(stamp_ns: int) -> Abstain:
+    """Answer that nothing is worth trying."""
+    return Abstain(stamp_ns, "nothing scores high enough", "fake@1")
+
+
+def fail_with(error: Exception) -> Callable[[int], Answer]:
+    """Answer with an exception."""
+    return lambda _stamp_ns: error

@@ -1,0 +1,207 @@
+"""A servo process without an arm: follows orders under a fake clock."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.robot import RobotMode, SafetyBit
+from cell.contracts.servo import (
+    HoldReason,
+    MotionMode,
+    ServoCommand,
+    ServoPhase,
+    ServoState,
+)
+from cell.contracts.units import ns_from_s, s_from_ns
+from cell.kinematics.arm import compute_base_from_tcp
+from cell.kinematics.inverse import solve_ik
+from tests.fakes.clock import FakeClock
+
+FRESHNESS_S = 0.1
+_JOINT_RADPS = 2.0
+_LINE_MPS = 0.4
+_ARMING_S = 0.6
+
+
+class FakeServo:
+    """Both mailboxes and the process behind them.
+
+    Attributes:
+        is_dead: it neither reads nor publishes.
+        latch: why it waits for a release, NONE while it is armed.
+        trouble: makes every release fail.
+        refusals: reasons with which the next orders to move are refused.
+        safety_bits: as the robot reports them.
+        orders: every new order, in order.
+        travelled_rad: sum of the joint travel so far.
+    """
+
+    def __init__(self, clock: FakeClock, q: Vector, flange_from_tcp: Pose) -> None:
+        self.is_dead = False
+        self.latch = HoldReason.NOT_ARMED
+        self.trouble = HoldReason.NONE
+        self.refusals: list[HoldReason] = []
+        self.safety_bits = 1 << SafetyBit.NORMAL
+        self.orders: list[ServoCommand] = []
+        self.travelled_rad = 0.0
+        self.q = np.array(q, dtype=np.float64)
+        self._clock = clock
+        self._tool = flange_from_tcp
+        self._command: ServoCommand | None = None
+        self._arm_id = 0
+        self._armed_ns = 0
+        self._reached_id = 0
+        self._seen_id = 0
+        self._q_start = self.q
+        self._q_target = self.q
+        self._duration_s = 0.0
+        self._done_ratio = 1.0
+        self._hold = HoldReason.NOT_ARMED
+        self._updated_ns = clock.now_ns()
+        self._is_moving = False
+        self._state: ServoState | None = None
+
+    def write_command(self, command: ServoCommand) -> None:
+        """Take an order, or the same one with a new stamp."""
+        self._advance()
+        self._command = command
+
+    def read_command(self) -> ServoCommand | None:
+        """Return the newest order."""
+        return self._command
+
+    def read_state(self) -> ServoState | None:
+        """Return the newest state."""
+        self._advance()
+        return self._state
+
+    def base_from_tcp(self) -> Pose:
+        """Return the tool pose."""
+        return compute_base_from_tcp(self.q, self._tool)
+
+    def fault(self, reason: HoldReason) -> None:
+        """Latch, as after trouble with the robot or its link."""
+        self._advance()
+        self.latch = reason
+
+    def restart(self) -> None:
+        """Come back as a new process: inhibited, with old releases void."""
+        self.is_dead = False
+        self.latch = HoldReason.NOT_ARMED
+        self._arm_id = 0 if self._command is None else self._command.arm_id
+        self._done_ratio, self._seen_id, self._reached_id = 1.0, 0, 0
+        self._updated_ns = self._clock.now_ns()
+
+    def _advance(self) -> None:
+        now_ns = self._clock.now_ns()
+        elapsed_s = s_from_ns(now_ns - self._updated_ns)
+        self._updated_ns = now_ns
+        self._is_moving = False
+        if self.is_dead:
+            return
+        self._arm_when_released(now_ns)
+        if self.latch is HoldReason.NONE and self._command is not None:
+            self._follow(self._command, elapsed_s, now_ns)
+        else:
+            self._hold, self._done_ratio = self.latch, 1.0
+            self._q_target = self.q
+        self._state = self._make_state(now_ns)
+
+    def _arm_when_released(self, now_ns: int) -> None:
+        command = self._command
+        if command is None or command.arm_id <= self._arm_id:
+            return
+        if self.latch is HoldReason.NONE or not self._is_fresh(command, now_ns):
+            return
+        if self._armed_ns == 0:
+            self._armed_ns = now_ns + ns_from_s(_ARMING_S)
+        if now_ns < self._armed_ns:
+            return
+        self._armed_ns = 0
+        self._arm_id = command.arm_id
+        self._seen_id = command.command_id
+        if self.trouble is HoldReason.NONE:
+            self.latch = HoldReason.NONE
+        self._q_target, self._done_ratio = self.q, 1.0
+
+    def _follow(self, command: ServoCommand, elapsed_s: float, now_ns: int) -> None:
+        if not self._is_fresh(command, now_ns):
+            self._hold = HoldReason.COMMAND_STALE
+            return
+        if self._hold is HoldReason.COMMAND_STALE:
+            self._hold = HoldReason.NONE
+        if command.command_id > self._seen_id:
+            self._take(command)
+        elif self._hold is HoldReason.NONE and self._done_ratio < 1.0:
+            self._step(command, elapsed_s)
+        if self._hold is HoldReason.NONE and self._done_ratio >= 1.0:
+            self._reached_id = self._seen_id
+
+    def _take(self, command: ServoCommand) -> None:
+        self._seen_id = command.command_id
+        self.orders.append(replace(command))
+        self._q_start, self._q_target = self.q, self.q
+        self._hold, self._done_ratio = HoldReason.NONE, 1.0
+        if command.mode in (MotionMode.HOLD, MotionMode.STOP):
+            return
+        if self.refusals:
+            self._hold = self.refusals.pop(0)
+            return
+        target = command.q_target
+        distance = np.max(np.abs(target - self.q)) / _JOINT_RADPS
+        if command.mode is MotionMode.MOVE_LINEAR:
+            solved = solve_ik(command.base_from_tcp, self._tool, self.q)
+            if solved is None:
+                self._hold = HoldReason.UNREACHABLE
+                return
+            target = solved
+            way_m = command.base_from_tcp.position_m - self.base_from_tcp().position_m
+            distance = np.linalg.norm(way_m) / _LINE_MPS
+        self._q_target = np.array(target)
+        self._duration_s = float(distance) + 0.1
+        self._done_ratio = 0.0
+
+    def _step(self, command: ServoCommand, elapsed_s: float) -> None:
+        before = self.q
+        step = command.speed_ratio * elapsed_s / self._duration_s
+        self._done_ratio = min(1.0, self._done_ratio + step)
+        self.q = self._q_start + self._done_ratio * (self._q_target - self._q_start)
+        self.travelled_rad += float(np.max(np.abs(self.q - before)))
+        self._is_moving = self._done_ratio < 1.0
+
+    def _is_fresh(self, command: ServoCommand, now_ns: int) -> bool:
+        return now_ns - command.stamp_ns <= ns_from_s(FRESHNESS_S)
+
+    def _phase(self) -> ServoPhase:
+        if self.latch is HoldReason.NONE:
+            return ServoPhase.MOVING if self._is_moving else ServoPhase.READY
+        return ServoPhase.FAULT
+
+    def _make_state(self, now_ns: int) -> ServoState:
+        return ServoState(
+            stamp_ns=now_ns,
+            cycle=now_ns // 2_000_000,
+            phase=self._phase(),
+            hold_reason=self._hold,
+            hold_count=0,
+            hold_counts=np.zeros(len(HoldReason)),
+            command_id=self._seen_id,
+            reached_id=self._reached_id,
+            arm_id=self._arm_id,
+            q=self.q.copy(),
+            qd=np.full(6, 0.5 if self._is_moving else 0.0),
+            q_command=self.q.copy(),
+            base_from_tcp=self.base_from_tcp(),
+            force_tcp_n=np.zeros(6),
+            robot_mode=RobotMode.RUNNING,
+            safety_status_bits=self.safety_bits,
+            speed_fraction=1.0,
+            arm_age_s=0.002,
+            late_cycles=0,
+            unguarded_cycles=0,
+            guard_p50_us=10.0,
+            guard_p999_us=20.0,
+            scheduler=2,
+            period_s=0.002,
+        )

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,40 +29,48 @@ class VirtualUr:
     process: "subprocess.Popen[bytes]"
 
 
+def start_virtual_ur(
+    directory: Path, host: str, *options: str
+) -> "subprocess.Popen[bytes]":
+    """Start a controller; the caller waits for it and reaps it."""
+    command = [
+        *(sys.executable, "-m", "sim2real.virtual_cell.ur"),
+        *("--config", str(REPOSITORY / "config.yaml")),
+        *("--runtime", str(directory / "runtime")),
+        *("--host", host),
+        *options,
+    ]
+    environment = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE
+    )
+
+
 @contextmanager
 def running_virtual_ur(
     directory: Path, *options: str, host: str | None = None
 ) -> Iterator[VirtualUr]:
     """Run a controller until the end of the scope, then reap it."""
     address = host or _find_free_address()
-    runtime = directory / "runtime"
-    command = [
-        *(sys.executable, "-m", "sim2real.virtual_cell.ur"),
-        *("--config", str(REPOSITORY / "config.yaml")),
-        *("--runtime", str(runtime)),
-        *("--host", address),
-        *options,
-    ]
-    environment = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+    process = start_virtual_ur(directory, address, *options)
     try:
         _wait_until_it_listens(address, process)
-        yield VirtualUr(address, runtime, process)
+        yield VirtualUr(address, directory / "runtime", process)
     finally:
         process.terminate()
         try:
-            process.wait(5.0)
+            _, spoken = process.communicate(timeout=5.0)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            _, spoken = process.communicate()
+        sys.stderr.write(spoken.decode())
 
 
-def wait_until(condition: object, timeout_s: float = 3.0) -> bool:
-    """Poll a callable until it is true or the time is over; return the last answer."""
-    assert callable(condition)
+def wait_until(condition: Callable[[], object], timeout_s: float = 3.0) -> bool:
+    """Poll until the condition is true or the time is over; return the last answer."""
     deadline = time.monotonic() + timeout_s
     while not (found := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(0.002)  # noqa: TID251
+        time.sleep(0.002)
     return found
 
 

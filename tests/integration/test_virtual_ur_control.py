@@ -52,9 +52,7 @@ def control(robot: VirtualUr) -> Iterator[RTDEControlInterface]:
 
 
 @pytest.fixture
-def home(
-    control: RTDEControlInterface, receive: RTDEReceiveInterface
-) -> Iterator[list[float]]:
+def home(control: RTDEControlInterface, receive: RTDEReceiveInterface) -> list[float]:
     """A place from which every move of these tests is possible; the arm is there."""
     if not control.isProgramRunning():
         assert control.reuploadScript()
@@ -63,7 +61,7 @@ def home(
     q = [0.3, -1.4, 1.6, -1.8, -1.57, 0.2]
     assert control.moveJ(q, 3.0, 20.0)
     assert wait_until(lambda: is_near(receive.getActualQ(), q, 1e-4))
-    yield q
+    return q
 
 
 def is_near(a: list[float], b: list[float], tolerance: float) -> bool:
@@ -509,9 +507,7 @@ def test_the_upper_range_of_registers_serves_the_whole_control_interface(
         goal = moved(receive.getActualQ(), j0=0.05)
         assert control.moveJ(goal, 2.0, 10.0)
         assert wait_until(lambda: is_near(receive.getActualQ(), goal, 1e-4))
-        assert is_near(
-            control.getForwardKinematics(), receive.getActualTCPPose(), 1e-6
-        )
+        assert is_near(control.getForwardKinematics(), receive.getActualTCPPose(), 1e-6)
         assert control.servoJ(moved(goal, j0=0.02), 0, 0, 0.002, 0.05, 500)
         assert wait_until(
             lambda: is_near(receive.getActualQ(), moved(goal, j0=0.02), 1e-3)

@@ -168,8 +168,7 @@ class JointServo:
         # Exact solution of the critically damped filter over one tick.
         slope = rate + omega * offset
         wanted = (slope - omega * (offset + slope * dt_s)) * decay
-        # Never faster than what can still be braked within the remaining distance.
-        brake = math.sqrt(1.8 * SERVO_ACCELERATION_RADPS2 * abs(offset))
+        brake = self._compute_approach(abs(offset))
         if offset > 0.0:
             wanted = max(wanted, -brake)
         elif offset < 0.0:
@@ -181,6 +180,18 @@ class JointServo:
         else:
             self._q[joint] += 0.5 * (rate + limited) * dt_s
         self._qd[joint] = limited
+
+    def _compute_approach(self, distance: float) -> float:
+        """Return the speed from which the target is still reached without overshoot.
+
+        Far away that is what the acceleration can brake, close by the filter's own
+        asymptote; a tenth of the acceleration is kept for the discrete steps.
+        """
+        acceleration = 0.9 * SERVO_ACCELERATION_RADPS2
+        near = acceleration / (self._omega * self._omega)
+        if distance <= near:
+            return self._omega * distance
+        return math.sqrt(2.0 * acceleration * (distance - 0.5 * near))
 
 
 class JointSpeed:

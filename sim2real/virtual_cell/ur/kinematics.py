@@ -21,6 +21,7 @@ JOINT_LIMIT_RAD = 2.0 * math.pi
 """Largest joint angle of every axis."""
 
 _SINGULAR = 1e-9
+_REACH_ROUNDING = 1e-7  # keeps the stretched arm itself within reach
 
 
 def compute_flange(q: Sequence[float]) -> Frame:
@@ -109,15 +110,16 @@ def _wrap_near(angle: float, reference: float) -> float:
 
 def _solve(flange: Frame, q_near: Sequence[float]) -> Iterator[Joints]:
     """Yield up to eight solutions, shoulder by shoulder and wrist by wrist."""
-    z6, p = flange.axes[2], flange.origin
+    (x6, y6, z6), p = flange
     wrist_x, wrist_y = p[0] - D6 * z6[0], p[1] - D6 * z6[1]
     radius = math.hypot(wrist_x, wrist_y)
-    if radius < D4:
+    if radius < D4 - _REACH_ROUNDING:
         return
-    bearing, offset = math.atan2(wrist_y, wrist_x), math.asin(D4 / radius)
+    bearing, offset = math.atan2(wrist_y, wrist_x), math.asin(min(1.0, D4 / radius))
     for q1 in (bearing + offset, bearing + math.pi - offset):
         normal = (math.sin(q1), -math.cos(q1), 0.0)
-        bend = math.acos(max(-1.0, min(1.0, compute_dot(z6, normal))))
+        sine = math.hypot(compute_dot(x6, normal), compute_dot(y6, normal))
+        bend = math.atan2(sine, compute_dot(z6, normal))
         for q5 in (bend, -bend):
             yield from _solve_elbow(flange, q1, q5, q_near[5])
 
@@ -139,7 +141,7 @@ def _solve_elbow(
     p3 = tuple(p[i] - D6 * z6[i] - D5 * z4[i] - D4 * normal[i] for i in range(3))
     reach, height = p3[0] * c1 + p3[1] * s1, p3[2] - D1
     c3 = (reach * reach + height * height - A2 * A2 - A3 * A3) / (2.0 * A2 * A3)
-    if abs(c3) > 1.0 + 1e-9:
+    if abs(c3) > 1.0 + _REACH_ROUNDING:
         return
     elbow = math.acos(max(-1.0, min(1.0, c3)))
     for q3 in (elbow, -elbow):

@@ -11,9 +11,13 @@ import structlog
 
 from cell.contracts.drivers import Clock
 from cell.contracts.errors import CellError
+from cell.contracts.geometry import Pose
+from cell.contracts.observation import ActionChunk, ActionStep
+from cell.contracts.runtime import ChunkCheck
 from cell.drivers.clock import MonotonicClock
 from cell.drivers.gripper.opening import open_gripper
 from cell.drivers.plc.opening import open_plc
+from cell.kinematics import compute_base_from_tcp, solve_ik
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
@@ -109,6 +113,7 @@ async def run_supervisor(context: ProcessContext) -> None:
         beat=context.beat,
         record=record,
     )
+    _rehearse(peers.chunk_check, settings)
     # Jitter of reconnects, so that two cells do not knock at one line in step.
     jitter = random.Random()  # noqa: S311
     supervisor = Supervisor(peers, make_layout(settings), jitter)
@@ -122,6 +127,18 @@ async def run_supervisor(context: ProcessContext) -> None:
         await supervisor.run()
         for task in beside:
             task.cancel()
+
+
+def _rehearse(check: ChunkCheck, settings: Settings) -> None:
+    """Compile what the first grasp would otherwise compile while the arm moves."""
+    home = np.array(settings.arm.home_q_rad)
+    tool = settings.arm.flange_from_tcp.pose()
+    pose = compute_base_from_tcp(home, tool)
+    low, high = settings.safety.joint_min_rad, settings.safety.joint_max_rad
+    solve_ik(pose, tool, home, np.array(low), np.array(high))
+    lower = Pose(pose.position_m - np.array([0.0, 0.0, 0.02]), pose.quat_wxyz)
+    steps = tuple(ActionStep(p, settings.gripper.max_aperture_m) for p in (pose, lower))
+    check.check(ActionChunk(1, steps, 1.0, "rehearsal"), home)
 
 
 async def _watch_stop(stop: StopFlag, supervisor: Supervisor, clock: Clock) -> None:

@@ -73,7 +73,7 @@ def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContex
     )
     configure_logging(name, settings.runtime.log_level, logs / f"{name}.jsonl")
     make_directory(arguments.runtime)
-    context = ProcessContext(
+    return ProcessContext(
         name=name,
         settings=settings,
         config_path=arguments.config,
@@ -81,7 +81,6 @@ def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContex
         beats=Beats.open(arguments.runtime / "beats"),
         stop=stop,
     )
-    return context
 
 
 def bind_to_parent() -> None:

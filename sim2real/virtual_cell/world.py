@@ -54,7 +54,10 @@ class WorldLinks:
     def read_target(self) -> JointTarget | None:
         """Return the robot controller's newest order, however old."""
         version = self._target.version()
-        if version != self._target_version and (record := self._target.read()):
+        if version == self._target_version:
+            return self._newest_target
+        record = self._target.read()
+        if record is not None:
             self._target_version = version
             self._newest_target = JointTarget(
                 stamp_ns=int(record["stamp_ns"]),
@@ -71,7 +74,10 @@ class WorldLinks:
     def read_order(self) -> LineOrder | None:
         """Return the line's newest order."""
         version = self._order.version()
-        if version != self._order_version and (record := self._order.read()):
+        if version == self._order_version:
+            return self._newest_order
+        record = self._order.read()
+        if record is not None:
             self._order_version = version
             self._newest_order = LineOrder(
                 refill_id=int(record["refill_id"]),

@@ -22,14 +22,15 @@ from sim2real.scene.gripper import (
 )
 from sim2real.scene.robot import compute_feed_forward
 
-STALE_S: Final = 0.1
-"""A target older than this is the last one: the brakes hold the arm."""
+BRIDGE_S: Final = 0.04
+"""A target may be this old; then the arm brakes and holds."""
 
-_BRIDGE_S: Final = 0.02
 _DECELERATION_RADPS2: Final = 40.0
 # Share of the position error taken up in a tick, and the speed this may cost.
 _PULL: Final = 0.05
 _PULL_MAX_RADPS: Final = 0.3
+# The finger drive trails its control by its damping over its stiffness.
+_DRIVE_LAG_S: Final = 0.1
 # The URCap's full stroke in position units, as the product converts it.
 STROKE_M: Final = 0.085
 
@@ -74,11 +75,11 @@ class JointServo:
     def step(self, target: JointTarget | None, now_ns: int) -> None:
         """Write the controls of one tick that begins at `now_ns`."""
         age_s = np.inf if target is None else s_from_ns(now_ns - target.stamp_ns)
-        if target is None or not target.brakes_released or age_s > _BRIDGE_S:
+        if target is None or not target.brakes_released or age_s > BRIDGE_S:
             self._brake()
         else:
             # A tick that is being caught up may lie before the stamp: age below zero.
-            ahead_s = max(age_s, -_BRIDGE_S)
+            ahead_s = max(age_s, -BRIDGE_S)
             error = target.q + target.qd * ahead_s - self.q
             pull = error * (_PULL / TIMESTEP_S)
             np.clip(pull, -_PULL_MAX_RADPS, _PULL_MAX_RADPS, out=pull)
@@ -111,7 +112,10 @@ class GripperDrive:
         change_m = min(max(wanted_m - self._aperture_m, -reach_m), reach_m)
         self._aperture_m += change_m
         data = self._scene.data
-        data.ctrl[self._arm.gripper_actuator] = compute_control(self._aperture_m)
+        lead_m = change_m / TIMESTEP_S * _DRIVE_LAG_S
+        data.ctrl[self._arm.gripper_actuator] = compute_control(
+            min(max(self._aperture_m + lead_m, 0.0), MAX_APERTURE_M)
+        )
         if target.gripper_force != self._force:
             self._force = target.gripper_force
             limit = compute_torque_limit_nm(target.gripper_force)

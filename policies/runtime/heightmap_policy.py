@@ -27,6 +27,7 @@ INPUT_NAME = "heightmap"
 SCORE_NAME = "score"
 TIP_NAME = "tip"
 MAX_SORTED = 4096
+ALTERNATIVE_RATIO = 0.5
 
 
 class HeightmapPolicy:
@@ -65,6 +66,21 @@ class HeightmapPolicy:
         """Name and version for the record."""
         return self._name
 
+    @property
+    def workspace(self) -> GraspWorkspace:
+        """The bin and the tool it plans for."""
+        return self._workspace
+
+    @property
+    def viewer(self) -> BinViewer:
+        """What turns observations into heightmaps."""
+        return self._viewer
+
+    @property
+    def apertures_m(self) -> NDArray[np.float64]:
+        """Finger openings, one for each output channel."""
+        return self._apertures_m
+
     def propose(self, observation: Observation) -> ActionChunk | Abstain:
         """Answer one observation."""
         return self.propose_except(observation, ())
@@ -83,7 +99,7 @@ class HeightmapPolicy:
         )
         if not chosen:
             return Abstain(
-                view.stamp_ns, f"best score {score.max(initial=0.0):.2f}", self._name
+                view.stamp_ns, f"best score {np.nanmax(score):.2f}", self._name
             )
         return make_chunk(
             candidates, chosen, self._workspace, view.stamp_ns, self._name
@@ -120,11 +136,28 @@ class HeightmapPolicy:
             score=score.reshape(-1)[index].astype(np.float64),
         )
 
+    def nearest_cell(
+        self, x_m: float, y_m: float, yaw_rad: float, aperture_m: float
+    ) -> tuple[int, int, int, int]:
+        """Return angle, aperture, row and column nearest to a grasp in the bin."""
+        angles, grid = len(self._yaws_rad), self._workspace.grid
+        angle = round(yaw_rad * angles / np.pi) % angles
+        cos, sin = np.cos(self._yaws_rad[angle]), np.sin(self._yaws_rad[angle])
+        middle, last = (grid.size_px - 1) / 2, grid.size_px - 1
+        col = round((x_m * cos + y_m * sin) / grid.pixel_m + middle)
+        row = round((y_m * cos - x_m * sin) / grid.pixel_m + middle)
+        aperture = int(np.argmin(np.abs(self._apertures_m - aperture_m)))
+        return angle, aperture, min(max(row, 0), last), min(max(col, 0), last)
+
     def _collect(
         self, score: NDArray[np.float32], tip_m: NDArray[np.float32]
     ) -> Candidates:
-        # Written so that a NaN score is never a candidate.
-        index = np.flatnonzero(score >= self._minimum_score)
+        # Alternatives far worse than the best one are not worth sorting. A NaN score
+        # fails every comparison, so it is never a candidate.
+        best = float(np.nanmax(score, initial=0.0))
+        index = np.flatnonzero(
+            score >= max(self._minimum_score, ALTERNATIVE_RATIO * best)
+        )
         if len(index) > MAX_SORTED:
             flat = score.reshape(-1)[index]
             index = index[np.argpartition(-flat, MAX_SORTED)[:MAX_SORTED]]

@@ -11,8 +11,8 @@ from policies.runtime.workspace import FloatMap, GraspWorkspace
 PART_HEIGHT_M = 0.008
 """Lower than this above the bin's surface nothing counts as a part."""
 
-PART_CELLS = 10
-"""Fewer cells than this are noise; the smallest part covers about forty."""
+PART_AREA_M2 = 1.6e-4
+"""Less area than this is noise; the smallest part covers four times as much."""
 
 SEEN_RATIO_MIN = 0.6
 """Less of the bin than this in view: the camera is covered or blind."""
@@ -59,6 +59,9 @@ class BinViewer:
                 model,
             )
         above = np.where(self._inside, heights - self._bin, np.float32(0.0))
-        if np.count_nonzero(above > PART_HEIGHT_M) < PART_CELLS:
+        area_m2 = (
+            np.count_nonzero(above > PART_HEIGHT_M) * self._workspace.grid.pixel_m**2
+        )
+        if area_m2 < PART_AREA_M2:
             return Abstain(frame.stamp_ns, "the bin is empty", model, is_bin_empty=True)
         return SceneView(frame.stamp_ns, heights, above)

@@ -93,8 +93,9 @@ class GraspWorkspace:
 
     def bin_heights_m(self) -> FloatMap:
         """Return the heightmap of the empty bin, shape (n, n) [m]."""
-        centres = self.grid.centres_m()
-        x_m, y_m = np.meshgrid(centres, centres)
+        # A heightmap shows the highest point of a cell: its outer edge.
+        outer_m = np.abs(self.grid.centres_m()) + self.grid.pixel_m / 2
+        x_m, y_m = np.meshgrid(outer_m, outer_m)
         return self.wall_heights_m(x_m, y_m).astype(np.float32)
 
     def compute_lowest_tips_m(

@@ -1,0 +1,1 @@
+"""Grasping in simulation: labels, training runs and evaluation of policies."""

@@ -1,0 +1,77 @@
+"""`python -m sim2real.grasping`: the learning side of the command line."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cell.contracts.errors import CellError
+from ops.exit_codes import ExitCode, compute_exit_code
+from sim2real.grasping import commands
+from sim2real.grasping.setup import DEFAULT_CONFIG
+
+
+def main(argv: Sequence[str] | None = None) -> ExitCode:
+    """Parse one command and run it."""
+    # Windowless rendering; must be chosen before mujoco is imported anywhere.
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    arguments = _make_parser().parse_args(argv)
+    config: Path = arguments.config
+    if arguments.command == "train":
+        return commands.train(
+            arguments.name,
+            arguments.seed,
+            config,
+            workers=arguments.workers,
+            work=arguments.work,
+            output=arguments.output,
+            is_fresh=arguments.fresh,
+            is_quick=arguments.quick,
+        )
+    if arguments.command == "evaluate":
+        return commands.evaluate(
+            arguments.name,
+            arguments.scenes,
+            arguments.seed,
+            config,
+            workers=arguments.workers,
+            as_json=arguments.json,
+        )
+    if arguments.command == "export":
+        return commands.export(arguments.name, config)
+    return commands.list_policies(config, as_json=arguments.json)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cellward policy")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    train = subparsers.add_parser("train", help="make data, train, export")
+    train.add_argument("name")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--workers", type=int, default=0, help="0: one per core")
+    train.add_argument("--work", type=Path, help="folder of intermediate files")
+    train.add_argument("--output", type=Path, help="model directory to write")
+    train.add_argument("--fresh", action="store_true", help="discard earlier work")
+    train.add_argument("--quick", action="store_true", help="small, to try it out")
+    evaluate = subparsers.add_parser("evaluate", help="first-try success")
+    evaluate.add_argument("name")
+    evaluate.add_argument("--scenes", type=int, default=300)
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--workers", type=int, default=0, help="0: one per core")
+    evaluate.add_argument("--json", action="store_true")
+    export = subparsers.add_parser("export", help="check the exported model")
+    export.add_argument("name")
+    listing = subparsers.add_parser("list", help="models and where they are used")
+    listing.add_argument("--json", action="store_true")
+    for subparser in (train, evaluate, export, listing):
+        subparser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(int(main()))
+    except CellError as error:
+        sys.stderr.write(f"cellward: {error}\n")
+        sys.exit(int(compute_exit_code(error)))

@@ -1,0 +1,197 @@
+"""Commands of the learning side: train, evaluate, export, list."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from cell.contracts.errors import ConfigError, ModelError
+from ops.exit_codes import ExitCode
+from ops.runtime_directory import compute_state_directory
+from ops.settings import load_settings
+from policies.model_directory import list_model_directories, read_model_directory
+from policies.runtime.loading import SCRIPTED
+from sim2real.grasping.evaluation import Evaluation, evaluate_policy
+from sim2real.grasping.setup import ROOT
+
+HEIGHTMAP = "heightmap"
+SUCCESS_BARS = {HEIGHTMAP: 0.92, SCRIPTED: 0.80}
+"""First-try success that `evaluate` asks for, by policy."""
+
+_console = Console()
+_notes = Console(stderr=True)
+
+
+def train(
+    name: str,
+    seed: int,
+    config: Path,
+    *,
+    workers: int = 0,
+    work: Path | None = None,
+    output: Path | None = None,
+    is_fresh: bool = False,
+    is_quick: bool = False,
+) -> ExitCode:
+    """Make data, train, export; goes on where an interrupted run stopped.
+
+    Args:
+        name: only `heightmap` is trained.
+        seed: of data and training.
+        config: configuration file.
+        workers: labelling processes, 0 for one per core.
+        work: folder of intermediate files, by default in the state directory.
+        output: model directory to write, by default the configured one.
+        is_fresh: discard what an earlier run left in the work folder.
+        is_quick: a few minutes less of everything; for trying out, not for use.
+
+    Raises:
+        ConfigError: the name is unknown, or the work folder belongs to another run.
+    """
+    if name != HEIGHTMAP:
+        raise ConfigError(f"policy {name!r} has no training; only {HEIGHTMAP!r} has")
+    # torch takes seconds to import and is an extra.
+    from sim2real.grasping.training_run import (
+        DEFAULT_ROUNDS,
+        QUICK_ROUNDS,
+        TrainingPlan,
+        TrainingRun,
+    )
+
+    settings = load_settings(config)
+    if work is None:
+        state = compute_state_directory(settings.runtime.state_directory)
+        work = state / "training" / f"{name}-{seed}{'-quick' * is_quick}"
+    if is_fresh and work.exists():
+        shutil.rmtree(work)
+    plan = TrainingPlan(QUICK_ROUNDS if is_quick else DEFAULT_ROUNDS, seed)
+    run = TrainingRun(plan, config, work, workers or _cores(), _notes.print)
+    try:
+        run.run(output or ROOT / settings.policy.directory / name)
+    except KeyboardInterrupt:
+        _notes.print(f"interrupted; the same command goes on from {work}")
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def evaluate(
+    name: str,
+    scenes: int,
+    seed: int,
+    config: Path,
+    *,
+    workers: int = 0,
+    as_json: bool = False,
+) -> ExitCode:
+    """Print first-try success on unseen scenes; exit code 10 below the bar.
+
+    Args:
+        name: a policy of the configured folder, `scripted`, or a model folder's path.
+        scenes: how many.
+        seed: of the scenes.
+        config: configuration file.
+        workers: processes, 0 for one per core.
+        as_json: print JSON instead of lines.
+
+    Raises:
+        ModelError: there is no usable model of that name.
+    """
+    settings = load_settings(config)
+    policy = name
+    if name != SCRIPTED and not Path(name).is_dir():
+        policy = str(ROOT / settings.policy.directory / name)
+
+    def report(done: int, good: int) -> None:
+        _notes.print(f"{done}/{scenes} scenes, {good} lifted", highlight=False)
+
+    try:
+        result = evaluate_policy(
+            config, policy, scenes, seed, workers or _cores(), report
+        )
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    if as_json:
+        _console.print_json(json.dumps(result.as_dict()))
+    else:
+        _print_evaluation(result)
+    bar = SUCCESS_BARS.get(name, 0.0)
+    return ExitCode.OK if result.success_ratio >= bar else ExitCode.BAR_MISSED
+
+
+def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
+    """Print every model of the configured folder, damaged ones with the reason."""
+    settings = load_settings(config)
+    root = ROOT / settings.policy.directory
+    rows: list[dict[str, object]] = [{"name": SCRIPTED, "version": "1", "use": ""}]
+    for directory in list_model_directories(root):
+        try:
+            manifest = read_model_directory(directory).manifest
+        except ModelError as error:
+            rows.append({"name": directory.name, "error": str(error)})
+            continue
+        rows.append(
+            {
+                "name": directory.name,
+                "version": manifest.version,
+                "sha256": manifest.model_sha256,
+                "metrics": dict(manifest.metrics),
+            }
+        )
+    for row in rows:
+        is_live = row["name"] == settings.policy.live
+        is_fallback = row["name"] == settings.policy.fallback
+        row["use"] = "live" if is_live else "fallback" if is_fallback else ""
+    if as_json:
+        _console.print_json(json.dumps(rows))
+    else:
+        _print_rows(rows)
+    return ExitCode.OK
+
+
+def export(name: str, config: Path) -> ExitCode:
+    """Prove that the shipped model loads and fits its manifest and this cell.
+
+    Raises:
+        ModelError: it does not.
+    """
+    from policies.runtime.loading import load_heightmap_policy
+    from sim2real.grasping.setup import load_setup
+
+    setup = load_setup(config)
+    policy = load_heightmap_policy(
+        setup.models_root / name, setup.workspace, setup.minimum_score
+    )
+    _console.print(f"{policy.name}: loads, fits its manifest and this cell")
+    return ExitCode.OK
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _print_evaluation(result: Evaluation) -> None:
+    low, high = result.interval
+    _console.print(
+        f"{result.policy}: first try {result.successes}/{result.scenes} = "
+        f"{result.success_ratio:.1%}, 95 % interval {low:.1%} .. {high:.1%}",
+        highlight=False,
+    )
+    for cause, count in sorted(result.failures.items()):
+        scenes = [str(s) for s, c in result.failed_scenes.items() if c == cause]
+        _console.print(f"  {cause}: {count} (scenes {', '.join(scenes)})")
+    _console.print(f"  median time to propose {result.policy_ms_p50:.1f} ms")
+
+
+def _print_rows(rows: list[dict[str, object]]) -> None:
+    for row in rows:
+        if "error" in row:
+            _console.print(f"{row['name']}: {row['error']}")
+            continue
+        use = f" [{row['use']}]" if row["use"] else ""
+        _console.print(f"{row['name']} {row['version']}{use}", markup=False)
+        metrics = row.get("metrics")
+        if isinstance(metrics, dict):
+            for key, value in metrics.items():
+                _console.print(f"  {key}: {value}", highlight=False)

@@ -1,0 +1,267 @@
+"""The whole training of the heightmap policy: label, fit, label on policy, fit again.
+
+Every step leaves a file in the work folder, so an interrupted run goes on where it was.
+Rounds after the first label what the network of the round before believes in; that is
+what takes its over-confident mistakes away.
+"""
+
+import hashlib
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from cell.contracts.errors import ConfigError
+from policies.training.export import Provenance, export_network
+from policies.training.fit import FitMetrics, FitPlan, fit_network
+from policies.training.network import GraspNetwork
+from policies.training.samples import (
+    GraspSamples,
+    compute_digest,
+    concatenate,
+    read_samples,
+)
+from sim2real.grasping.labels import ShardTask, make_shard
+from sim2real.grasping.parallel import run_tasks
+from sim2real.grasping.sampling import SamplingPlan
+from sim2real.grasping.setup import ROOT
+
+NAME = "heightmap"
+_PARITY_SAMPLES = 8
+# What a label depends on beside the plan; a change makes old labels wrong.
+_LABEL_SOURCES = (
+    "sim2real/grasping",
+    "sim2real/scene",
+    "policies/runtime",
+    "policies/training/network.py",
+)
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """One round of labelling and fitting.
+
+    Attributes:
+        scenes: clutter scenes to label in.
+        sampling: grasps in each.
+        epochs: passes over all labels so far.
+    """
+
+    scenes: int
+    sampling: SamplingPlan
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """All rounds and what makes them repeatable.
+
+    Attributes:
+        rounds: in order.
+        seed: of data and training.
+        shard_scenes: scenes in one file.
+        threads: of torch, while no labels are made.
+    """
+
+    rounds: tuple[RoundPlan, ...]
+    seed: int
+    shard_scenes: int = 20
+    threads: int = 2
+
+
+DEFAULT_ROUNDS = (
+    RoundPlan(500, SamplingPlan(best=0, near_best=0, scripted=5, random=5), 6),
+    RoundPlan(400, SamplingPlan(best=4, near_best=3, scripted=1, random=2), 5),
+    RoundPlan(400, SamplingPlan(best=5, near_best=4, scripted=0, random=1), 10),
+)
+
+QUICK_ROUNDS = (
+    RoundPlan(20, SamplingPlan(best=0, near_best=0, scripted=5, random=5), 1),
+    RoundPlan(20, SamplingPlan(best=4, near_best=3, scripted=1, random=2), 1),
+)
+"""Everything once; too little to pick with."""
+
+Say = Callable[[str], None]
+
+
+class TrainingRun:
+    """One training run in one work folder."""
+
+    def __init__(
+        self, plan: TrainingPlan, config: Path, work: Path, workers: int, say: Say
+    ) -> None:
+        """Open or continue the work folder.
+
+        Args:
+            plan: what to do.
+            config: configuration file.
+            work: folder of intermediate files.
+            workers: processes that make labels.
+            say: receives lines of progress.
+
+        Raises:
+            ConfigError: the folder belongs to a run with another plan.
+        """
+        self._plan, self._config, self._work = plan, config, work
+        self._workers, self._say = workers, say
+        work.mkdir(parents=True, exist_ok=True)
+        self._claim()
+
+    def run(self, output: Path) -> FitMetrics:
+        """Carry out what is left of the plan and write the model to `output`."""
+        network = _make_network(self._plan.seed)
+        model = self._work / "model_start"
+        self._export(network, model, _no_samples(network), None)
+        metrics: FitMetrics | None = None
+        shards: list[GraspSamples] = []
+        for number, round_plan in enumerate(self._plan.rounds):
+            shards += self._label(number, round_plan, model)
+            samples = concatenate(shards)
+            metrics = self._fit(network, number, round_plan, samples)
+            model = self._work / f"model_{number}"
+            self._export(network, model, samples, metrics)
+        if metrics is None:
+            raise ConfigError("the training plan has no rounds")
+        difference = self._export(network, output, samples, metrics)
+        self._say(f"exported to {output}; parity within {difference:.1e}")
+        return metrics
+
+    def _label(
+        self, number: int, round_plan: RoundPlan, model: Path
+    ) -> list[GraspSamples]:
+        tasks = [
+            ShardTask(
+                config=self._config,
+                model=model,
+                path=self._work / f"labels_{number}_{first:05d}.npz",
+                seed=self._plan.seed,
+                round=number,
+                first_scene=first,
+                scenes=min(self._plan.shard_scenes, round_plan.scenes - first),
+                plan=round_plan.sampling,
+            )
+            for first in range(0, round_plan.scenes, self._plan.shard_scenes)
+        ]
+        missing = [task for task in tasks if not task.path.exists()]
+        outcomes: Counter[str] = Counter()
+        for done, counted in enumerate(run_tasks(make_shard, missing, self._workers)):
+            outcomes += counted
+            total, good = outcomes.total(), outcomes["success"]
+            self._say(
+                f"round {number}: labels {len(tasks) - len(missing) + done + 1}"
+                f"/{len(tasks)} files, {total} grasps, {good / max(total, 1):.0%} good"
+            )
+        return [read_samples(task.path) for task in tasks]
+
+    def _fit(
+        self,
+        network: GraspNetwork,
+        number: int,
+        round_plan: RoundPlan,
+        samples: GraspSamples,
+    ) -> FitMetrics:
+        torch.set_num_threads(self._plan.threads)
+
+        def report(metrics: FitMetrics) -> None:
+            self._say(
+                f"round {number}: epoch {metrics.epoch}/{round_plan.epochs} of "
+                f"{len(samples)} grasps, loss {metrics.train_loss:.3f}, held out "
+                f"{metrics.held_out_loss:.3f} ({metrics.held_out_accuracy:.1%} right)"
+            )
+
+        fit_plan = FitPlan(
+            epochs=round_plan.epochs, seed=self._plan.seed * 100 + number
+        )
+        checkpoint = self._work / f"checkpoint_{number}.pt"
+        return fit_network(network, samples, fit_plan, checkpoint, report)
+
+    def _export(
+        self,
+        network: GraspNetwork,
+        directory: Path,
+        samples: GraspSamples,
+        metrics: FitMetrics | None,
+    ) -> float:
+        figures = {} if metrics is None else _figures(metrics, samples)
+        digest = compute_digest(samples)
+        provenance = Provenance(
+            name=NAME,
+            version=f"{self._plan.seed}.{digest[:8]}",
+            seed=self._plan.seed,
+            data_sha256=digest,
+            git_commit=_read_commit(),
+            metrics=figures,
+            created_at=datetime.now(UTC).replace(microsecond=0),
+        )
+        maps = [samples.heights_m[i] for i in range(len(samples.heights_m))]
+        return export_network(network, directory, provenance, maps[:_PARITY_SAMPLES])
+
+    def _claim(self) -> None:
+        path = self._work / "plan.json"
+        wanted = json.dumps(
+            {
+                "plan": asdict(self._plan),
+                "config": hashlib.sha256(self._config.read_bytes()).hexdigest(),
+                "sources": _source_digest(),
+            },
+            indent=2,
+        )
+        if path.exists() and path.read_text(encoding="utf-8") != wanted:
+            raise ConfigError(
+                f"{self._work} holds a training run with another plan, configuration "
+                "or code; add --fresh to discard it, or name another --work folder"
+            )
+        path.write_text(wanted, encoding="utf-8")
+
+
+def _make_network(seed: int) -> GraspNetwork:
+    torch.manual_seed(seed)
+    return GraspNetwork()
+
+
+def _no_samples(network: GraspNetwork) -> GraspSamples:
+    size = network.shape.size_px
+    none = torch.zeros(0, dtype=torch.int32).numpy()
+    no_float = torch.zeros(0).numpy()
+    flat = torch.zeros(1, size, size).numpy()
+    return GraspSamples(flat, none, none, none, none, none, no_float, no_float)
+
+
+def _figures(metrics: FitMetrics, samples: GraspSamples) -> dict[str, float]:
+    return {
+        "labelled_grasps": float(len(samples)),
+        "labelled_scenes": float(len(samples.heights_m)),
+        "label_success_ratio": round(float(samples.success.mean()), 4),
+        "held_out_loss": round(metrics.held_out_loss, 4),
+        "held_out_accuracy": round(metrics.held_out_accuracy, 4),
+    }
+
+
+def _source_digest() -> str:
+    digest = hashlib.sha256()
+    for name in _LABEL_SOURCES:
+        path = ROOT / name
+        files: Sequence[Path] = [path] if path.is_file() else sorted(path.glob("*.py"))
+        for file in files:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _read_commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,270 @@
+"""One simulated grasp in a settled scene, from pregrasp to the brisk swing away.
+
+The arm is put at the pregrasp pose directly; from there on everything is physics, with
+the paths, speeds and gripper of the real cycle.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import mujoco
+import numpy as np
+
+from cell.contracts.geometry import Pose, Vector
+from cell.kinematics import solve_ik, track_ik
+from sim2real.grasping.contacts import ContactWatch
+from sim2real.grasping.profiles import MotionLimits, compute_profile
+from sim2real.scene.build import TIMESTEP_S, ArmHandles, Scene
+from sim2real.scene.gripper import (
+    SPEED_MAX_MPS,
+    compute_aperture_m,
+    compute_control,
+    compute_torque_limit_nm,
+)
+from sim2real.scene.robot import compute_feed_forward
+
+_KNOTS = 13
+_CLOSE_TIME_MAX_S = 0.7
+_GRIP_TIME_S = 0.12
+_SWING_RAD = 0.6
+_HOLD_S = 0.1
+_LIFTED_M = 0.05
+_EMPTY_APERTURE_M = 0.004
+_CHECK_EVERY = 4
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    SUCCESS = "success"
+    MISSED = "missed"
+    LOST = "lost"
+    COLLIDED = "collided"
+    DOUBLE = "double"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What a trial takes from the configuration.
+
+    Attributes:
+        linear: limits along straight tool paths [m].
+        joint: limits of joint moves [rad].
+        retreat_height_m: how far the part is lifted before the swing.
+        force_ratio: 0..1 of the gripper's force.
+        joint_min_rad: lower joint limits.
+        joint_max_rad: upper joint limits.
+    """
+
+    linear: MotionLimits
+    joint: MotionLimits
+    retreat_height_m: float
+    force_ratio: float
+    joint_min_rad: tuple[float, ...]
+    joint_max_rad: tuple[float, ...]
+
+
+class GraspTrial:
+    """Runs trials in one scene; each starts from the same settled state."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        settings: TrialSettings,
+        finger_postures: "FingerPostures",
+    ) -> None:
+        """Remember the scene's present state as the start of every trial."""
+        if scene.arm is None:
+            raise ValueError("trials need a scene with an arm")
+        self._scene, self._arm = scene, scene.arm
+        self._settings = settings
+        self._postures = finger_postures
+        self._model = scene.model
+        self._settled = mujoco.MjData(scene.model)
+        mujoco.mj_copyData(self._settled, scene.model, scene.data)
+        limit_nm = compute_torque_limit_nm(settings.force_ratio)
+        actuator = self._arm.gripper_actuator
+        self._model.actuator_forcerange[actuator] = (-limit_nm, limit_nm)
+        self._heights_before = self._part_heights(self._settled)
+
+    def run(
+        self, base_from_pregrasp: Pose, base_from_grasp: Pose, aperture_m: float
+    ) -> Outcome:
+        """Carry out one grasp; the scene's state is put back afterwards."""
+        data = self._scene.data
+        try:
+            path = self._plan(base_from_pregrasp, base_from_grasp)
+            if path is None:
+                return Outcome.UNREACHABLE
+            return self._carry_out(path, aperture_m)
+        finally:
+            mujoco.mj_copyData(data, self._model, self._settled)
+
+    def _carry_out(self, path: "_Path", aperture_m: float) -> Outcome:
+        self._teleport(path.down[0], aperture_m)
+        watch = ContactWatch(self._scene, self._arm)
+        if not self._follow(path.down, watch):
+            return Outcome.COLLIDED
+        self._close(aperture_m)
+        if self._aperture_m() < _EMPTY_APERTURE_M:
+            return Outcome.MISSED
+        if not self._follow(path.up, watch):
+            return Outcome.COLLIDED
+        if not self._lifted():
+            return Outcome.LOST if watch.has_touched_part else Outcome.MISSED
+        self._follow(path.swing, None)
+        self._step(round(_HOLD_S / TIMESTEP_S))
+        lifted = self._lifted()
+        if not lifted or self._aperture_m() < _EMPTY_APERTURE_M:
+            return Outcome.LOST
+        return Outcome.DOUBLE if len(lifted) > 1 else Outcome.SUCCESS
+
+    def _plan(self, base_from_pregrasp: Pose, base_from_grasp: Pose) -> "_Path | None":
+        settings, geometry = self._settings, self._scene.geometry
+        start = solve_ik(
+            base_from_pregrasp,
+            geometry.flange_from_tcp,
+            np.array(geometry.home_q_rad),
+            np.array(settings.joint_min_rad),
+            np.array(settings.joint_max_rad),
+        )
+        if start is None:
+            return None
+        down = self._straight(start, base_from_pregrasp, base_from_grasp)
+        if down is None:
+            return None
+        lift = np.array([0.0, 0.0, settings.retreat_height_m])
+        above = Pose(base_from_grasp.position_m + lift, base_from_grasp.quat_wxyz)
+        up = self._straight(down[-1], base_from_grasp, above)
+        if up is None:
+            return None
+        along = compute_profile(_SWING_RAD, settings.joint, TIMESTEP_S)
+        swing = np.repeat(up[-1:], len(along), axis=0)
+        swing[:, 0] += along
+        return _Path(down, up, swing)
+
+    def _straight(self, q_start: Vector, start: Pose, end: Pose) -> Vector | None:
+        """Return joint setpoints along a straight line, shape (ticks, 6)."""
+        tool = self._scene.geometry.flange_from_tcp
+        knots = [q_start]
+        ratios = np.linspace(0.0, 1.0, _KNOTS)
+        step = end.position_m - start.position_m
+        for ratio in ratios[1:]:
+            target = Pose(start.position_m + ratio * step, end.quat_wxyz)
+            q, distance_m, _ = track_ik(target, tool, knots[-1], 8)
+            if distance_m > 1e-4:
+                return None
+            knots.append(q)
+        length_m = float(np.linalg.norm(step))
+        along = compute_profile(length_m, self._settings.linear, TIMESTEP_S) / length_m
+        table = np.array(knots)
+        return np.column_stack(
+            [np.interp(along, ratios, table[:, joint]) for joint in range(6)]
+        )
+
+    def _teleport(self, q: Vector, aperture_m: float) -> None:
+        data, arm = self._scene.data, self._arm
+        data.qpos[arm.qpos] = q
+        data.qvel[arm.qvel] = 0.0
+        data.ctrl[arm.actuators] = q
+        self._postures.apply(data, aperture_m)
+        data.ctrl[arm.gripper_actuator] = compute_control(aperture_m)
+
+    def _follow(self, path: Vector, watch: ContactWatch | None) -> bool:
+        """Send setpoints one by one; False as soon as something is hit."""
+        data, arm = self._scene.data, self._arm
+        speeds = np.diff(path, axis=0, prepend=path[:1]) / TIMESTEP_S
+        controls = path + compute_feed_forward(speeds)
+        for tick, control in enumerate(controls):
+            data.ctrl[arm.actuators] = control
+            mujoco.mj_step(self._model, data)
+            if watch is not None and tick % _CHECK_EVERY == 0:
+                watch.look()
+                if watch.has_collided:
+                    return False
+        data.ctrl[arm.actuators] = path[-1]
+        return True
+
+    def _close(self, aperture_m: float) -> None:
+        """Close at full speed until the fingers stand still, then let the grip set."""
+        data, arm = self._scene.data, self._arm
+        wanted_m, still = aperture_m, 0
+        for _ in range(round(_CLOSE_TIME_MAX_S / TIMESTEP_S)):
+            wanted_m = max(0.0, wanted_m - SPEED_MAX_MPS * TIMESTEP_S)
+            data.ctrl[arm.gripper_actuator] = compute_control(wanted_m)
+            mujoco.mj_step(self._model, data)
+            is_still = wanted_m < self._aperture_m() - 0.003 or wanted_m == 0.0
+            is_still = is_still and abs(float(data.qvel[arm.driver_qvel])) < 0.05
+            still = still + 1 if is_still else 0
+            if still > 15:
+                break
+        data.ctrl[arm.gripper_actuator] = compute_control(0.0)
+        self._step(round(_GRIP_TIME_S / TIMESTEP_S))
+
+    def _step(self, ticks: int) -> None:
+        for _ in range(ticks):
+            mujoco.mj_step(self._model, self._scene.data)
+
+    def _aperture_m(self) -> float:
+        return compute_aperture_m(float(self._scene.data.qpos[self._arm.driver_qpos]))
+
+    def _part_heights(self, data: mujoco.MjData) -> Vector:
+        return np.array(data.qpos[self._scene.part_handles.qpos + 2])
+
+    def _lifted(self) -> list[int]:
+        risen = self._part_heights(self._scene.data) - self._heights_before
+        return [int(i) for i in np.flatnonzero(risen > _LIFTED_M)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """Joint setpoints of the three moves, shape (ticks, 6) each."""
+
+    down: Vector
+    up: Vector
+    swing: Vector
+
+
+class FingerPostures:
+    """Joint positions of the gripper's linkage for some openings.
+
+    The linkage is a closed chain, so its joints are found by letting it settle once.
+    """
+
+    def __init__(self, scene: Scene, apertures_m: tuple[float, ...]) -> None:
+        """Settle the fingers of `scene`, whose parts are parked, at each opening."""
+        if scene.arm is None:
+            raise ValueError("finger postures need a scene with an arm")
+        arm, model = scene.arm, scene.model
+        self._joints = _finger_qpos(model, arm)
+        self._postures: dict[float, Vector] = {}
+        data = mujoco.MjData(model)
+        for aperture_m in apertures_m:
+            mujoco.mj_resetData(model, data)
+            data.qpos[arm.qpos] = scene.geometry.home_q_rad
+            data.ctrl[arm.actuators] = scene.geometry.home_q_rad
+            data.ctrl[arm.gripper_actuator] = compute_control(aperture_m)
+            for _ in range(400):
+                mujoco.mj_step(model, data)
+            self._postures[aperture_m] = np.array(data.qpos[self._joints])
+
+    def apply(self, data: mujoco.MjData, aperture_m: float) -> None:
+        """Write the nearest known posture into `data`, at rest."""
+        nearest = min(self._postures, key=lambda known: abs(known - aperture_m))
+        data.qpos[self._joints] = self._postures[nearest]
+        data.qvel[self._joints] = 0.0
+
+
+def _finger_qpos(model: mujoco.MjModel, arm: ArmHandles) -> np.ndarray:
+    # Arm and gripper come first in the tree and have single-axis joints only, so
+    # positions and velocities share their addresses.
+    last = int(arm.qpos.max())
+    names = range(model.njnt)
+    found = [
+        int(model.jnt_qposadr[j])
+        for j in names
+        if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_HINGE
+        and model.jnt_qposadr[j] > last
+    ]
+    return np.array(found, dtype=np.int32)

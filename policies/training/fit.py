@@ -72,6 +72,8 @@ def fit_network(
     Returns:
         Metrics of the last epoch.
     """
+    # Convolutions with few channels run a third faster in this layout on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out = samples.scene % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
     kept, aside = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     steps = max(1, len(kept) // plan.batch)
@@ -99,6 +101,7 @@ def fit_network(
         metrics = FitMetrics(epoch + 1, total / steps, held_out_loss, accuracy)
         _save(checkpoint, epoch + 1, network, optimiser, schedule)
         report(metrics)
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network.eval()
     return metrics
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from policies.training.network import GraspNetwork
 from policies.training.samples import GraspSamples
 
-PATCH_PX = 48
+PATCH_PX = 44
 MARGIN_PX = 16
 """Finger heights look this far beyond a pixel; cut off before the network."""
 

@@ -10,7 +10,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from cell.contracts.geometry import Pose
 from cell.contracts.observation import RgbdFrame
+from cell.drivers.camera.frame_feed import FeedPair
 from cell.kinematics.compiled import compiled
 from sim2real.scene.build import Scene
 from sim2real.virtual_cell.ray_renderer import RayRenderer
@@ -21,6 +23,7 @@ from sim2real.virtual_cell.renderer import (
 )
 from sim2real.virtual_cell.vcamera_optics import (
     DEPTH_UNIT_M,
+    VirtualCamera,
     make_virtual_camera,
     read_world_from_camera,
 )
@@ -57,24 +60,8 @@ class OverheadCamera:
         finally:
             if isinstance(renderer, GlRenderer):
                 renderer.close()
-        base_from_camera = read_world_from_camera(scene.data, camera.camera_id)
-        depth_lens = camera.imagers.depth
-        aligned = np.zeros((lens.height_px, lens.width_px), np.float32)
-        _align(
-            pair.depth.astype(np.float32) * np.float32(DEPTH_UNIT_M),
-            np.array([depth_lens.fx_px, depth_lens.cx_px, depth_lens.cy_px]),
-            np.array([lens.fx_px, lens.cx_px, lens.cy_px]),
-            camera.imagers.color_from_depth.position_m,
-            aligned,
-        )
-        return RgbdFrame(
-            camera=CAMERA,
-            stamp_ns=1,
-            number=1,
-            rgb=pair.rgb,
-            depth_m=aligned,
-            intrinsics=lens,
-            base_from_camera=base_from_camera,
+        return align_pair(
+            pair, camera, read_world_from_camera(scene.data, camera.camera_id)
         )
 
     def _open(
@@ -91,6 +78,30 @@ class OverheadCamera:
         if self._has_gl:
             return GlRenderer(scene.model, width_px, height_px)
         return RayRenderer(scene.model)
+
+
+def align_pair(
+    pair: FeedPair, camera: VirtualCamera, base_from_camera: Pose
+) -> RgbdFrame:
+    """Return a raw pair as the driver would: depth in the colour image's pixels."""
+    lens, depth_lens = camera.imagers.color, camera.imagers.depth
+    aligned = np.zeros((lens.height_px, lens.width_px), np.float32)
+    _align(
+        pair.depth.astype(np.float32) * np.float32(DEPTH_UNIT_M),
+        np.array([depth_lens.fx_px, depth_lens.cx_px, depth_lens.cy_px]),
+        np.array([lens.fx_px, lens.cx_px, lens.cy_px]),
+        camera.imagers.color_from_depth.position_m,
+        aligned,
+    )
+    return RgbdFrame(
+        camera=camera.name,
+        stamp_ns=1,
+        number=pair.number,
+        rgb=pair.rgb,
+        depth_m=aligned,
+        intrinsics=lens,
+        base_from_camera=base_from_camera,
+    )
 
 
 @compiled

@@ -75,11 +75,10 @@ class TrainingPlan:
 
 
 DEFAULT_ROUNDS = (
-    RoundPlan(500, SamplingPlan(best=0, near_best=0, scripted=5, random=5), 6),
-    RoundPlan(400, SamplingPlan(best=4, near_best=3, scripted=1, random=2), 5),
-    RoundPlan(400, SamplingPlan(best=5, near_best=4, scripted=0, random=1), 10),
+    RoundPlan(400, SamplingPlan(best=0, near_best=0, scripted=5, random=4), 6),
+    RoundPlan(400, SamplingPlan(best=4, near_best=3, scripted=0, random=2), 5),
+    RoundPlan(500, SamplingPlan(best=5, near_best=3, scripted=0, random=1), 10),
 )
-
 QUICK_ROUNDS = (
     RoundPlan(20, SamplingPlan(best=0, near_best=0, scripted=5, random=5), 1),
     RoundPlan(20, SamplingPlan(best=4, near_best=3, scripted=1, random=2), 1),

@@ -8,7 +8,7 @@ from cell.contracts.robot import GripperObject, RobotMode
 from sim2real.virtual_cell.ur.arm import Arm
 from sim2real.virtual_cell.ur.gripper_urcap import GripperUrcap
 from sim2real.virtual_cell.ur.joint_motion import JointMove
-from sim2real.virtual_cell.ur.plant import PlantSample, PlantTarget
+from sim2real.virtual_cell.ur.plant import GripperTarget, PlantSample, PlantTarget
 from sim2real.virtual_cell.ur.safety_state import SafetyState
 
 HOME = (0.3, -1.4, 1.6, -1.8, -1.57, 0.2)
@@ -20,6 +20,7 @@ class ScriptedPlant:
 
     def __init__(self) -> None:
         self.sample: PlantSample | None = None
+        self.before: GripperTarget | None = None
         self.targets: list[PlantTarget] = []
 
     def read(self, now_ns: int) -> PlantSample | None:
@@ -27,6 +28,9 @@ class ScriptedPlant:
 
     def write(self, target: PlantTarget) -> None:
         self.targets.append(target)
+
+    def recall_gripper(self) -> GripperTarget | None:
+        return self.before
 
 
 class Bench:
@@ -187,6 +191,18 @@ def test_position_speed_and_force_reach_the_fingers(bench: Bench) -> None:
 
     target = bench.plant.targets[-1].gripper
     assert (target.position, target.speed, target.force) == (1.0, 0.2, 0.4)
+
+
+def test_a_held_part_stays_held_while_the_controller_restarts() -> None:
+    bench = Bench()
+    bench.plant.before = GripperTarget(position=1.0, speed=1.0, force=0.4)
+    bench.show(gripper_position=0.5, gripper_velocity=0.0, gripper_contact=True)
+
+    bench.run(100)
+
+    assert bench.plant.targets[0].gripper == bench.plant.before
+    assert bench.gripper.read("PRE") == "255"
+    assert read_object(bench) == GripperObject.STOPPED_CLOSING
 
 
 def test_contact_while_closing_is_an_object(bench: Bench) -> None:

@@ -150,7 +150,8 @@ class Arm:
 
     def _boot(self, sample: PlantSample) -> None:
         self.motion.reset(sample.q)
-        self.gripper = GripperTarget(position=sample.gripper_position)
+        before = self._plant.recall_gripper()
+        self.gripper = before or GripperTarget(position=sample.gripper_position)
         self.safety.finish_boot()
 
     def _watch_contact(self, sample: PlantSample, now_ns: int) -> None:

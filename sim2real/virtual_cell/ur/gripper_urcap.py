@@ -36,8 +36,8 @@ class GripperUrcap:
         self._values = {"ACT": 1, "GTO": 1, "ATR": 0, "ARD": 0, "FOR": 0, "SPE": 0}
         # A gripper that has power is active: the URCap activates it at start-up.
         self._activation = Activation.ACTIVE
-        self._requested = 0
-        self._object = GripperObject.AT_POSITION
+        self._requested: int | None = None
+        self._object = GripperObject.MOVING
         self._fault = 0
         self._since_ns = 0
         self._still_since_ns: int | None = None
@@ -48,6 +48,8 @@ class GripperUrcap:
         sample = self._arm.sample
         if sample is None:
             return
+        if self._requested is None:
+            self._requested = round(_FULL * self._arm.gripper.position)
         powered = self._is_powered()
         if self._was_powered and not powered:
             self._reset()
@@ -65,7 +67,7 @@ class GripperUrcap:
             return "?"
         readable: dict[str, Callable[[], int]] = {
             "POS": lambda: round(_FULL * min(1.0, max(0.0, sample.gripper_position))),
-            "PRE": lambda: self._requested,
+            "PRE": lambda: self._requested or 0,
             "OBJ": lambda: int(self._object),
             "STA": lambda: int(self._activation),
             "FLT": lambda: self._fault,
@@ -97,7 +99,7 @@ class GripperUrcap:
             self._requested = position
         if not self._values["GTO"] or not self._is_powered():
             return
-        self._order(self._requested, self._values["SPE"], self._values["FOR"])
+        self._order(self._requested or 0, self._values["SPE"], self._values["FOR"])
         self._object = GripperObject.MOVING
         self._since_ns = now_ns
         self._still_since_ns = None
@@ -126,10 +128,12 @@ class GripperUrcap:
     def _detect_object(self, sample: PlantSample, now_ns: int) -> None:
         target = self._arm.gripper.position
         gap = target - sample.gripper_position
-        if abs(gap) <= _ARRIVED or _is_at_end(target, sample.gripper_position):
+        is_still = abs(sample.gripper_velocity) <= _STILL_RATE
+        at_end = is_still and _is_at_end(target, sample.gripper_position)
+        if abs(gap) <= _ARRIVED or at_end:
             self._object = GripperObject.AT_POSITION
             return
-        if abs(sample.gripper_velocity) > _STILL_RATE:
+        if not is_still:
             self._still_since_ns = None
             self._object = GripperObject.MOVING
             return

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from sim2real.virtual_cell.ur.frames import (
@@ -26,10 +27,11 @@ _REACH_ROUNDING = 1e-7  # keeps the stretched arm itself within reach
 
 def compute_flange(q: Sequence[float]) -> Frame:
     """Return `base_from_flange` for joint positions [rad]."""
-    return _compute_chain(q)[0]
+    return _compute_chain(tuple(q))[0]
 
 
-def _compute_chain(q: Sequence[float]) -> tuple[Frame, tuple[Vec3, ...], Vec3, Vec3]:
+@lru_cache(maxsize=8)  # pose, speed and force of one tick ask for the same position
+def _compute_chain(q: Joints) -> tuple[Frame, tuple[Vec3, ...], Vec3, Vec3]:
     """Return the flange frame, origins of axes 2-6, and the axes of joints 5 and 6."""
     s1, c1 = math.sin(q[0]), math.cos(q[0])
     s2, c2 = math.sin(q[1]), math.cos(q[1])
@@ -61,14 +63,19 @@ def compute_jacobian(q: Sequence[float], point: Vec3) -> list[tuple[float, ...]]
         q: joint positions [rad].
         point: the point fixed to the flange, in base coordinates [m].
     """
-    _, origins, z4, z5 = _compute_chain(q)
-    shoulder = (math.sin(q[0]), -math.cos(q[0]), 0.0)
-    axes = ((0.0, 0.0, 1.0), shoulder, shoulder, shoulder, z4, z5)
     columns: list[tuple[float, ...]] = []
-    for axis, origin in zip(axes, ((0.0, 0.0, 0.0), *origins), strict=True):
+    for axis, origin in zip(*_compute_axes(q), strict=True):
         arm = (point[0] - origin[0], point[1] - origin[1], point[2] - origin[2])
         columns.append(compute_cross(axis, arm) + axis)
     return columns
+
+
+def _compute_axes(q: Sequence[float]) -> tuple[tuple[Vec3, ...], tuple[Vec3, ...]]:
+    """Return direction and origin of the six joint axes in base coordinates."""
+    _, origins, z4, z5 = _compute_chain(tuple(q))
+    shoulder = (math.sin(q[0]), -math.cos(q[0]), 0.0)
+    axes = ((0.0, 0.0, 1.0), shoulder, shoulder, shoulder, z4, z5)
+    return axes, ((0.0, 0.0, 0.0), *origins)
 
 
 def compute_tcp_speed(
@@ -77,11 +84,16 @@ def compute_tcp_speed(
     """Return linear and angular velocity of a point of the tool [m/s, rad/s]."""
     if not any(qd):
         return (0.0,) * 6
-    columns = compute_jacobian(q, point)
-    return tuple(
-        sum(column[row] * rate for column, rate in zip(columns, qd, strict=True))
-        for row in range(6)
-    )
+    vx = vy = vz = wx = wy = wz = 0.0
+    for (ax, ay, az), (ox, oy, oz), rate in zip(*_compute_axes(q), qd, strict=True):
+        x, y, z = point[0] - ox, point[1] - oy, point[2] - oz
+        vx += rate * (ay * z - az * y)
+        vy += rate * (az * x - ax * z)
+        vz += rate * (ax * y - ay * x)
+        wx += rate * ax
+        wy += rate * ay
+        wz += rate * az
+    return (vx, vy, vz, wx, wy, wz)
 
 
 def compute_joints(base_from_flange: Frame, q_near: Sequence[float]) -> Joints | None:

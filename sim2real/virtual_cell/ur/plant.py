@@ -85,6 +85,13 @@ class JointPlant(Protocol):
         """Hand over the orders of a tick."""
         ...
 
+    def recall_gripper(self) -> GripperTarget | None:
+        """Return what the fingers were told before this controller started.
+
+        A gripper keeps its hold while the robot's controller restarts.
+        """
+        ...
+
 
 def _make_struct(dtype: np.dtype[np.void]) -> struct.Struct:
     """Build the struct of a record whose fields are all 8 bytes wide."""
@@ -142,6 +149,17 @@ class MailboxPlant:
         )
         self._target.write(np.frombuffer(packed, dtype=JOINT_TARGET)[0])
 
+    def recall_gripper(self) -> GripperTarget | None:
+        """Return the order that a controller before this one left behind."""
+        record = self._target.read()
+        if record is None:
+            return None
+        return GripperTarget(
+            float(record["gripper_position"]),
+            float(record["gripper_speed"]),
+            float(record["gripper_force"]),
+        )
+
 
 class IdealPlant:
     """Joints with a first-order lag and fingers that move as told.
@@ -198,6 +216,10 @@ class IdealPlant:
     def write(self, target: PlantTarget) -> None:
         """Take over the orders of a tick."""
         self._target = target
+
+    def recall_gripper(self) -> GripperTarget | None:
+        """Return nothing: this plant starts together with its controller."""
+        return None
 
     def _move_fingers(self, target: GripperTarget, dt_s: float) -> float:
         span = self._FINGER_SPEED - self._FINGER_SPEED_MIN

@@ -34,6 +34,9 @@ class Tally:
 
 def main(arguments: list[str]) -> int:
     """Run what was asked for, print one closing line and return the exit status."""
+    if "--help" in arguments:
+        print(__doc__)
+        return 0
     os.chdir(ROOT)
     tally = Tally()
     if arguments:

@@ -1,0 +1,1 @@
+"""Finding out where cameras, tools and loads are, and the records of it."""

@@ -111,6 +111,9 @@ def run_cameras(context: ProcessContext) -> None:
         open_exposures(context.settings.cameras, scene, selector) as exposures,
         open_renderer(scene.model, exposures, log) as renderer,
     ):
+        for exposure in exposures:
+            # The first picture compiles the noise; nobody shall wait for that.
+            exposure.camera.take(renderer, scene.data, 0, 0, rng)
         log.info("virtual cameras serve", ports=[e.server.port for e in exposures])
         while not context.stop.is_set:
             context.beat()

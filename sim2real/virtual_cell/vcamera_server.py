@@ -62,10 +62,14 @@ class FeedServer:
             backlog.waiting = pair
             self._send(client, backlog)
 
-    def close(self) -> None:
-        """Drop all clients and stop listening."""
+    def drop_clients(self) -> None:
+        """Close every connection, as a cable that is pulled would."""
         for client in list(self._clients):
             self._drop(client)
+
+    def close(self) -> None:
+        """Drop all clients and stop listening."""
+        self.drop_clients()
         self._selector.unregister(self._listener)
         self._listener.close()
 

@@ -125,7 +125,8 @@ def read_recorded(
     """
     path = directory / line.file
     try:
-        with np.load(path, allow_pickle=False) as images:
+        # Opened here, for numpy leaves a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as images:
             rgb, depth_m = images["rgb"], images["depth_m"]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DriverError(name, f"{path} cannot be read: {error}") from error

@@ -249,9 +249,11 @@ class MotionClient:
             raise CauseError(cause, self._describe())
 
     def _order(self, wanted: ServoCommand) -> None:
+        # Not stamped here: only the decision loop vouches, or a cycle whose decision
+        # loop hangs could keep the arm moving with order after order.
         self._command = replace(
             wanted,
-            stamp_ns=self._clock.now_ns(),
+            stamp_ns=self._command.stamp_ns,
             command_id=self._command.command_id + 1,
             payload_kg=self.payload_kg,
         )

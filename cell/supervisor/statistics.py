@@ -141,7 +141,8 @@ def compute_wilson(successes: int, trials: int) -> list[float] | None:
     centre = ratio + spread / 2
     half = _Z_95 * math.sqrt((ratio * (1 - ratio) + spread / 4) / trials)
     low, high = (centre - half) / (1 + spread), (centre + half) / (1 + spread)
-    return [max(0.0, low), min(1.0, high)]
+    # The ends are exact by definition; rounding must not put them beside the ratio.
+    return [low if successes else 0.0, high if successes < trials else 1.0]
 
 
 def _median(values: deque[float]) -> float | None:

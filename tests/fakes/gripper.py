@@ -62,7 +62,9 @@ class FakeFingers:
         self.moves.append(command)
         is_closing = command.aperture_m < self.aperture_m
         if is_closing and command.aperture_m == 0.0 and self.holding_m is None:
-            self.holding_m = self.finds_m.pop(0) if self.finds_m else self.default_find_m
+            self.holding_m = (
+                self.finds_m.pop(0) if self.finds_m else self.default_find_m
+            )
         if not is_closing and not self.is_jammed:
             self.holding_m = None
         self._target_m = command.aperture_m

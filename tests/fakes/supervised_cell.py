@@ -15,6 +15,7 @@ import yaml
 from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import ActionChunk
+from cell.contracts.plc import PlcOutputs
 from cell.drivers.plc.freshness import HeartbeatTracker
 from cell.drivers.plc.opening import WatchedPlc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
@@ -162,8 +163,7 @@ class SupervisedCell:
         self.line.request_command(int(command))
         end_ns = self.clock.now_ns() + 1_000_000_000
         await self.until(
-            lambda: not self.line.inputs.command_request
-            or self.clock.now_ns() > end_ns
+            lambda: not self.line.inputs.command_request or self.clock.now_ns() > end_ns
         )
         self.set_line(command_request=False)
         await self.pass_s(0.12)
@@ -198,14 +198,16 @@ class SupervisedCell:
         """Change what the line says from its next block on."""
         self.line.inputs = replace(self.line.inputs, **inputs)
 
-    def lose_line(self) -> None:
-        """Cut the connection to the line."""
-        self.line.is_reachable = False
+    def told(self) -> PlcOutputs:
+        """Return what the line heard from us last."""
+        return self.line.outputs
 
     @asynccontextmanager
     async def _open_plc(self) -> AsyncIterator[WatchedPlc]:
         async with open_sim_plc(self.clock, self.line) as link:
-            yield WatchedPlc(link, HeartbeatTracker(PLC_TIMEOUT_S, PLC_PERIOD_S), self.clock)
+            yield WatchedPlc(
+                link, HeartbeatTracker(PLC_TIMEOUT_S, PLC_PERIOD_S), self.clock
+            )
 
     def _beat(self) -> None:
         self.beats += 1

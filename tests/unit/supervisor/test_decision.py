@@ -75,9 +75,7 @@ def test_a_lost_line_aborts_a_moving_arm_and_holds_a_resting_one() -> None:
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.ABORTING, State.ABORTED}))
 def test_a_protective_stop_aborts_in_every_state(state: State) -> None:
-    decision = decide(
-        make_situation(state, findings=(Finding(Cause.PROTECTIVE_STOP),))
-    )
+    decision = decide(make_situation(state, findings=(Finding(Cause.PROTECTIVE_STOP),)))
 
     assert decision.trigger is Command.ABORT
 

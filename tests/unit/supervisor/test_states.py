@@ -118,7 +118,9 @@ def test_only_a_command_leaves_a_wait_state() -> None:
         assert next_state(state, SC, Mode.PRODUCTION) is None
 
 
-def test_every_acting_state_but_execute_completes_into_a_wait_state_or_execute() -> None:
+def test_every_acting_state_but_execute_completes_into_a_wait_state_or_execute() -> (
+    None
+):
     for state in ACTING_STATES - {State.EXECUTE}:
         target = next_state(state, SC, Mode.PRODUCTION)
         assert target in WAIT_STATES | {State.EXECUTE}

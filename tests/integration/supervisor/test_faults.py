@@ -1,0 +1,555 @@
+"""What the supervised cell does when something breaks, and what it leaves to people."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+from cell.contracts.robot import SafetyBit
+from cell.contracts.servo import HoldReason, MotionMode
+from cell.supervisor.states import Command, State
+from tests.fakes.policy import fail_with
+from tests.fakes.supervised_cell import MemoryStatus, SupervisedCell
+
+Breakage = Callable[[SupervisedCell], None]
+
+
+async def until_moving(cell: SupervisedCell) -> None:
+    """Wait until the arm moves."""
+    travelled = cell.servo.travelled_rad
+    await cell.until(lambda: cell.servo.travelled_rad > travelled + 0.05)
+
+
+def protective_stop(cell: SupervisedCell) -> None:
+    cell.servo.safety_bits = 1 << SafetyBit.PROTECTIVE_STOP
+    cell.servo.fault(HoldReason.PROTECTIVE_STOP)
+
+
+def link_loss(cell: SupervisedCell) -> None:
+    cell.servo.fault(HoldReason.LINK_LOST)
+
+
+def servo_death(cell: SupervisedCell) -> None:
+    cell.servo.is_dead = True
+
+
+def line_loss(cell: SupervisedCell) -> None:
+    cell.line.is_reachable = False
+
+
+def line_freeze(cell: SupervisedCell) -> None:
+    cell.line.heartbeat_is_frozen = True
+
+
+def line_restart(cell: SupervisedCell) -> None:
+    cell.line.restart()
+
+
+def repair(cell: SupervisedCell) -> None:
+    """Make everything well again, as if by itself."""
+    cell.servo.safety_bits = 1 << SafetyBit.NORMAL
+    if cell.servo.is_dead:
+        cell.servo.restart()
+    cell.line.is_reachable = True
+    cell.line.heartbeat_is_frozen = False
+
+
+BREAKAGES = [
+    (protective_stop, "protective_stop"),
+    (link_loss, "robot_link_lost"),
+    (servo_death, "servo_lost"),
+    (line_loss, "plc_lost"),
+    (line_freeze, "plc_lost"),
+    (line_restart, "plc_lost"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "cause"), BREAKAGES)
+async def test_a_breakage_while_moving_aborts_and_stays_aborted(
+    break_it: Breakage, cause: str
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        broken_ns = cell.clock.now_ns()
+
+        break_it(cell)
+        await cell.until_state(State.ABORTING, State.ABORTED)
+        reacted_s = (cell.clock.now_ns() - broken_ns) / 1e9
+        await cell.until_state(State.ABORTED)
+        repair(cell)
+        travelled = cell.servo.travelled_rad
+        await cell.pass_s(10.0)
+
+        assert reacted_s <= 0.40
+        assert cell.supervisor.state is State.ABORTED
+        assert cell.servo.travelled_rad == travelled
+        assert cell.tree()["cause"] in (cause, "plc_restarted")
+        assert cell.tree()["fault_code"] != 0
+        assert cell.tree()["remedy"]
+
+
+@pytest.mark.parametrize(("break_it", "cause"), BREAKAGES)
+async def test_a_person_brings_the_cell_back_with_acknowledge_and_three_commands(
+    break_it: Breakage, cause: str
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        break_it(cell)
+        await cell.until_state(State.ABORTED)
+        repair(cell)
+        await cell.pass_s(3.0)
+
+        await cell.command(Command.CLEAR)
+        assert cell.supervisor.state is State.ABORTED, "not acknowledged yet"
+        await cell.acknowledge()
+        await cell.command(Command.CLEAR)
+        await cell.until_state(State.STOPPED)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+        travelled = cell.servo.travelled_rad
+        await cell.pass_s(2.0)
+        assert cell.servo.travelled_rad == travelled, "nothing moves in Resetting, Idle"
+        await cell.command(Command.START)
+        await cell.until_state(State.EXECUTE)
+
+        placed = cell.supervisor.statistics.placed
+        await cell.until(lambda: cell.supervisor.statistics.placed > placed)
+
+
+async def test_a_lost_line_holds_a_waiting_cell_and_its_return_changes_nothing() -> (
+    None
+):
+    cell = SupervisedCell()
+    cell.set_line(bin_present=False)
+    async with cell.running():
+        await cell.start()
+        await cell.until_state(State.SUSPENDED)
+
+        line_loss(cell)
+        await cell.until_state(State.HELD)
+        repair(cell)
+        cell.set_line(bin_present=True)
+        await cell.pass_s(10.0)
+
+        assert cell.supervisor.state is State.HELD
+        assert cell.servo.travelled_rad == 0.0
+        await cell.command(Command.UNHOLD)
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+
+async def test_a_strobe_left_up_across_a_lost_link_is_no_command() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.pass_s(0.5)
+        line_loss(cell)
+        await cell.pass_s(0.5)
+        cell.line.request_command(int(Command.RESET))
+        repair(cell)
+
+        await cell.pass_s(5.0)
+
+        assert cell.supervisor.state is State.STOPPED
+
+
+async def test_a_command_is_acknowledged_until_its_strobe_falls() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.pass_s(0.5)
+        acknowledged = []
+        cell.line.request_command(int(Command.RESET))
+        while cell.line.inputs.command_request:
+            await cell.step()
+            acknowledged.append(cell.told().command_ack)
+        await cell.pass_s(0.2)
+
+        assert acknowledged[-1] == Command.RESET
+        assert cell.told().command_ack == 0
+
+
+async def test_a_refused_command_is_not_acknowledged() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.pass_s(0.5)
+
+        await cell.command(Command.START)
+
+        assert cell.told().command_ack == 0
+        assert any(event == "command_refused" for event, _ in cell.events)
+
+
+async def test_a_lost_gripper_holds_and_unhold_activates_it_again() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        activations = cell.fingers.activations
+        cell.fingers.is_reachable = False
+        await cell.until_state(State.HELD)
+        assert cell.tree()["cause"] == "gripper_lost"
+
+        cell.fingers.is_reachable = True
+        await cell.pass_s(3.0)
+        assert cell.supervisor.state is State.HELD
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.EXECUTE)
+
+        assert cell.fingers.activations == activations + 1
+
+
+async def test_after_unhold_a_part_in_hand_goes_back_to_the_bin() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.picked == 1)
+        await cell.command(Command.HOLD)
+        await cell.until_state(State.HELD)
+        assert cell.fingers.holding_m is not None
+
+        await cell.command(Command.UNHOLD)
+        await cell.until(lambda: cell.fingers.holding_m is None)
+
+        x_m, y_m, _ = cell.servo.base_from_tcp().position_m
+        assert abs(x_m - -0.20) < 0.05
+        assert abs(y_m - 0.48) < 0.05
+        assert cell.supervisor.statistics.placed == 0
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+
+async def test_coming_back_starts_straight_up_and_slowly() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.servo.base_from_tcp().position_m[2] < 0.06)
+        await cell.command(Command.HOLD)
+        await cell.until_state(State.HELD)
+        cell.fingers.drop()
+        orders = len(cell.servo.orders)
+        low = cell.servo.base_from_tcp().position_m
+
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.EXECUTE)
+
+    moves = [o for o in cell.servo.orders[orders:] if o.mode is not MotionMode.HOLD]
+    assert moves[0].mode is MotionMode.MOVE_LINEAR
+    assert moves[0].base_from_tcp.position_m[:2] == pytest.approx(low[:2], abs=1e-3)
+    assert moves[0].base_from_tcp.position_m[2] > low[2] + 0.05
+    assert all(move.speed_ratio <= 0.3 + 1e-9 for move in moves[:2])
+
+
+async def test_a_zone_permit_taken_away_over_the_bin_holds() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.servo.base_from_tcp().position_m[2] < 0.06)
+        cell.set_line(zone_permit=False)
+
+        await cell.until_state(State.HELD, limit_s=2.0)
+
+        assert cell.tree()["cause"] == "zone_permit_lost"
+
+
+async def test_a_bouncing_zone_permit_is_ignored() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.servo.base_from_tcp().position_m[2] < 0.06)
+        cell.set_line(zone_permit=False)
+        await cell.pass_s(0.06)
+        cell.set_line(zone_permit=True)
+
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+        assert State.HELD not in cell.visited
+
+
+async def test_stop_brings_the_arm_to_rest_and_the_cell_to_stopped() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+
+        await cell.command(Command.STOP)
+        await cell.until_state(State.STOPPED)
+
+        assert cell.servo.orders[-1].mode is MotionMode.HOLD
+        travelled = cell.servo.travelled_rad
+        await cell.pass_s(3.0)
+        assert cell.servo.travelled_rad == travelled
+        assert cell.tree()["state_reason"] == "Stop was commanded"
+
+
+async def test_a_robot_that_boots_late_is_armed_by_the_same_reset() -> None:
+    cell = SupervisedCell()
+    cell.servo.trouble = HoldReason.ROBOT_NOT_READY
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        await cell.pass_s(5.0)
+        assert cell.supervisor.state is State.RESETTING
+
+        cell.servo.trouble = HoldReason.NONE
+
+        await cell.until_state(State.IDLE)
+
+
+async def test_a_reset_that_nobody_answered_does_not_lie_in_wait() -> None:
+    cell = SupervisedCell()
+    cell.servo.is_dead = True
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.STOPPED, limit_s=40.0)
+        assert cell.tree()["cause"] == "arm_not_ready"
+
+        cell.servo.restart()
+        await cell.pass_s(5.0)
+
+        assert cell.servo.latch is HoldReason.NOT_ARMED
+
+
+async def test_a_ready_arm_is_never_given_a_release_to_keep() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.command(Command.STOP)
+        await cell.until_state(State.STOPPED)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+
+        cell.servo.fault(HoldReason.LINK_LOST)
+        await cell.pass_s(5.0)
+
+        assert cell.servo.latch is HoldReason.LINK_LOST
+        assert cell.supervisor.state is State.STOPPED
+
+
+@pytest.mark.parametrize("at", ["EXECUTE", "SUSPENDED", "HELD", "ABORTED", "UNHOLDING"])
+async def test_a_supervisor_cut_off_in_its_work_comes_back_aborted(at: str) -> None:
+    text = json.dumps({"state": at, "placed": 41, "attempts": 44, "first_tries": 43})
+    cell = SupervisedCell(status=MemoryStatus(text))
+    async with cell.running():
+        await cell.pass_s(1.0)
+
+        tree = cell.tree()
+        assert tree["state"] == "ABORTED"
+        assert tree["cause"] == "supervisor_restarted"
+        assert at in tree["state_reason"]
+        assert tree["placed"] == 41
+        assert tree["manual_assists"] == 1
+        await cell.command(Command.CLEAR)
+        assert cell.supervisor.state is State.ABORTED
+        await cell.acknowledge()
+        await cell.command(Command.CLEAR)
+        await cell.until_state(State.STOPPED)
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"state": "NONSENSE"}', "{}"])
+async def test_without_a_readable_past_the_cell_is_stopped(text: str | None) -> None:
+    cell = SupervisedCell(status=MemoryStatus(text))
+
+    assert cell.supervisor.state is State.STOPPED
+
+
+@pytest.mark.parametrize("at", ["STOPPED", "IDLE", "COMPLETED", "RESETTING"])
+async def test_a_supervisor_that_ended_at_rest_comes_back_stopped(at: str) -> None:
+    cell = SupervisedCell(status=MemoryStatus(json.dumps({"state": at})))
+
+    assert cell.supervisor.state is State.STOPPED
+
+
+async def test_a_killed_supervisor_never_moves_the_arm_in_its_next_life() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        text = cell.status.text
+    cell.status.text = text  # what a SIGKILL would have left
+
+    cell.supervisor = cell.make_supervisor()
+    travelled = cell.servo.travelled_rad
+    async with cell.running():
+        await cell.pass_s(10.0)
+
+        assert cell.supervisor.state is State.ABORTED
+        assert cell.servo.travelled_rad == travelled
+
+
+async def test_orders_of_a_new_life_are_newer_than_those_of_the_old_one() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+    before = cell.servo.read_command()
+    assert before is not None
+
+    cell.supervisor = cell.make_supervisor()
+    async with cell.running():
+        await cell.pass_s(0.5)
+
+    after = cell.servo.read_command()
+    assert after is not None
+    assert after.command_id > before.command_id
+    assert after.arm_id == before.arm_id
+
+
+async def run_until_a_task_dies(cell: SupervisedCell) -> None:
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        cell.policy.script = [fail_with(ZeroDivisionError("a defect"))]
+        await cell.pass_s(20.0)
+
+
+async def test_any_dying_task_ends_the_run_with_the_arm_on_hold() -> None:
+    cell = SupervisedCell()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_until_a_task_dies(cell)
+
+    assert caught.group_contains(ZeroDivisionError)
+    last = cell.servo.read_command()
+    assert last is not None
+    assert last.mode is MotionMode.HOLD
+    assert cell.tree()["state"] == "EXECUTE", "so that the next life starts aborted"
+
+
+async def test_cancellation_leaves_the_arm_on_hold() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+
+    last = cell.servo.read_command()
+    assert last is not None
+    assert last.mode is MotionMode.HOLD
+
+
+async def test_an_orderly_end_stops_and_tells_the_line() -> None:
+    cell = SupervisedCell()
+    async with asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(cell.supervisor.run())
+        cell._task = run
+        await cell.start()
+        await until_moving(cell)
+        cell.supervisor.request_end()
+        while not run.done():
+            await cell.step()
+
+    assert cell.tree()["state"] == "STOPPED"
+    assert cell.told().state == State.STOPPED
+
+
+async def test_a_hung_decision_loop_ends_the_heartbeat_and_lets_the_motion_lapse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        forever = asyncio.Event()
+        real_sleep = cell.clock.sleep_until_ns
+
+        async def hang_for_decisions(deadline_ns: int) -> None:
+            task = asyncio.current_task()
+            if task is cell._task:
+                await forever.wait()
+            await real_sleep(deadline_ns)
+
+        monkeypatch.setattr(cell.clock, "sleep_until_ns", hang_for_decisions)
+        await cell.pass_s(0.15)
+        beat, beats = cell.told().heartbeat, cell.beats
+        travelled = cell.servo.travelled_rad
+        await cell.pass_s(2.0)
+
+        assert cell.told().heartbeat == beat
+        assert cell.beats == beats
+        assert cell.servo.travelled_rad == travelled
+
+
+async def test_a_supervisor_that_stood_still_does_not_go_on_where_it_was() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        cell.clock.advance_s(2.0)  # stopped and continued from outside
+        travelled = cell.servo.travelled_rad
+
+        await cell.pass_s(5.0)
+
+        assert cell.supervisor.state in (State.HELD, State.ABORTED)
+        assert cell.servo.travelled_rad == pytest.approx(travelled, abs=0.01)
+
+
+async def test_in_manual_mode_nothing_can_be_started() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.pass_s(0.5)
+        cell.set_line(unit_mode=3, unit_mode_request=True)
+        await cell.pass_s(0.3)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+
+        await cell.command(Command.START)
+
+        assert cell.supervisor.state is State.IDLE
+        assert cell.tree()["mode"] == "MANUAL"
+
+
+async def test_the_mode_does_not_change_in_execute() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.set_line(unit_mode=2, unit_mode_request=True)
+
+        await cell.pass_s(0.5)
+
+        assert cell.tree()["mode"] == "PRODUCTION"
+
+
+async def test_a_line_that_never_takes_the_part_suspends_with_that_reason() -> None:
+    cell = SupervisedCell()
+    real_scan = cell.line.scan
+
+    def scan_without_taking(outputs: object) -> None:
+        real_scan(outputs)  # type: ignore[arg-type]
+        cell.set_line(part_taken=False)
+
+    cell.line.scan = scan_without_taking  # type: ignore[method-assign]
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+        await cell.until(lambda: cell.tree().get("cause") == "blocked")
+        await cell.pass_s(12.0)
+
+        assert cell.supervisor.state is State.SUSPENDED
+        assert cell.supervisor.statistics.placed == 1
+        assert cell.supervisor.statistics.manual_assists == 0
+
+
+async def test_no_start_order_of_the_peers_matters() -> None:
+    cell = SupervisedCell()
+    cell.line.is_reachable = False
+    cell.fingers.is_reachable = False
+    cell.servo.is_dead = True
+    cell.policy.is_up = False
+    cell.camera_is_live, cell.frame_stamp_ns = False, None
+    async with cell.running():
+        await cell.pass_s(3.0)
+        assert len(cell.tree()["permissives"]) == 5
+
+        cell.policy.is_up = True
+        cell.fingers.is_reachable = True
+        await cell.pass_s(1.0)
+        cell.camera_is_live = True
+        cell.servo.restart()
+        await cell.pass_s(1.0)
+        cell.line.is_reachable = True
+        await cell.pass_s(3.0)
+
+        assert cell.tree()["permissives"] == []
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)

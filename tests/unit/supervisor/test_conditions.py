@@ -1,0 +1,167 @@
+"""Which causes are seen in one picture of the peers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cell.contracts.geometry import Pose
+from cell.contracts.robot import RobotMode, SafetyBit
+from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.supervisor.causes import Cause
+from cell.supervisor.conditions import Conditions, find_causes
+from cell.supervisor.permissives import compute_unmet
+from cell.supervisor.states import State
+
+SERVO = ServoState(
+    stamp_ns=0,
+    cycle=1,
+    phase=ServoPhase.READY,
+    hold_reason=HoldReason.NONE,
+    hold_count=0,
+    hold_counts=np.zeros(len(HoldReason)),
+    command_id=1,
+    reached_id=1,
+    arm_id=1,
+    q=np.zeros(6),
+    qd=np.zeros(6),
+    q_command=np.zeros(6),
+    base_from_tcp=Pose.identity(),
+    force_tcp_n=np.zeros(6),
+    robot_mode=RobotMode.RUNNING,
+    safety_status_bits=1 << SafetyBit.NORMAL,
+    speed_fraction=1.0,
+    arm_age_s=0.0,
+    late_cycles=0,
+    unguarded_cycles=0,
+    guard_p50_us=0.0,
+    guard_p999_us=0.0,
+    scheduler=0,
+    period_s=0.002,
+)
+WELL = Conditions(
+    servo=SERVO,
+    is_servo_fresh=True,
+    is_servo_ready=True,
+    is_making_ready=False,
+    is_plc_valid=True,
+    has_plc_restarted=False,
+    is_map_mismatched=False,
+    plc_detail="",
+    is_gripper_lost=False,
+    is_gripper_faulty=False,
+    gripper_detail="",
+    frame_age_s=0.05,
+    is_policy_ready=True,
+)
+
+
+def causes_in(conditions: Conditions) -> list[Cause]:
+    return [finding.cause for finding in find_causes(conditions)]
+
+
+def faulted(reason: HoldReason, mode: RobotMode = RobotMode.RUNNING) -> Conditions:
+    servo = replace(
+        SERVO, phase=ServoPhase.FAULT, hold_reason=reason, robot_mode=int(mode)
+    )
+    return replace(WELL, servo=servo, is_servo_ready=False)
+
+
+def test_a_well_cell_has_no_cause() -> None:
+    assert causes_in(WELL) == []
+    assert compute_unmet(WELL, State.IDLE) == ()
+
+
+@pytest.mark.parametrize(
+    ("bit", "cause"),
+    [
+        (SafetyBit.PROTECTIVE_STOP, Cause.PROTECTIVE_STOP),
+        (SafetyBit.SAFEGUARD_STOP, Cause.SAFEGUARD_STOP),
+        (SafetyBit.SYSTEM_EMERGENCY_STOP, Cause.EMERGENCY_STOP),
+        (SafetyBit.ROBOT_EMERGENCY_STOP, Cause.EMERGENCY_STOP),
+        (SafetyBit.EMERGENCY_STOP, Cause.EMERGENCY_STOP),
+        (SafetyBit.VIOLATION, Cause.ROBOT_FAULT),
+        (SafetyBit.FAULT, Cause.ROBOT_FAULT),
+    ],
+)
+def test_every_safety_bit_has_its_cause(bit: SafetyBit, cause: Cause) -> None:
+    servo = replace(SERVO, safety_status_bits=1 << bit)
+
+    assert causes_in(replace(WELL, servo=servo)) == [cause]
+
+
+def test_reduced_mode_is_no_cause() -> None:
+    bits = 1 << SafetyBit.NORMAL | 1 << SafetyBit.REDUCED
+    servo = replace(SERVO, safety_status_bits=bits)
+
+    assert causes_in(replace(WELL, servo=servo)) == []
+
+
+def test_a_latch_left_by_an_unlocked_protective_stop_is_a_servo_fault() -> None:
+    assert causes_in(faulted(HoldReason.PROTECTIVE_STOP)) == [Cause.SERVO_FAULT]
+
+
+def test_a_lost_link_and_a_powered_down_robot_are_told_apart() -> None:
+    off = faulted(HoldReason.ROBOT_NOT_READY, RobotMode.POWER_OFF)
+
+    assert causes_in(faulted(HoldReason.LINK_LOST)) == [Cause.ROBOT_LINK_LOST]
+    assert causes_in(off) == [Cause.ROBOT_NOT_RUNNING]
+    assert "POWER_OFF" in compute_unmet(off, State.IDLE)[0]
+
+
+def test_a_peer_that_never_spoke_is_lost() -> None:
+    nobody = Conditions(
+        servo=None,
+        is_servo_fresh=False,
+        is_servo_ready=False,
+        is_making_ready=False,
+        is_plc_valid=False,
+        has_plc_restarted=False,
+        is_map_mismatched=False,
+        plc_detail="not connected yet",
+        is_gripper_lost=True,
+        is_gripper_faulty=False,
+        gripper_detail="not connected yet",
+        frame_age_s=float("inf"),
+        is_policy_ready=False,
+    )
+
+    assert causes_in(nobody) == [
+        Cause.SERVO_LOST,
+        Cause.PLC_LOST,
+        Cause.GRIPPER_LOST,
+        Cause.CAMERA_STALE,
+        Cause.POLICY_UNAVAILABLE,
+    ]
+    assert len(compute_unmet(nobody, State.STOPPED)) == 5
+
+
+def test_an_arm_that_is_being_made_ready_is_no_news() -> None:
+    arming = replace(
+        faulted(HoldReason.LINK_LOST),
+        is_servo_fresh=False,
+        is_gripper_lost=True,
+        is_making_ready=True,
+    )
+
+    assert causes_in(arming) == []
+
+
+def test_an_intervention_is_seen_even_while_the_arm_is_being_made_ready() -> None:
+    servo = replace(SERVO, safety_status_bits=1 << SafetyBit.PROTECTIVE_STOP)
+    conditions = replace(WELL, servo=servo, is_making_ready=True, is_servo_ready=False)
+
+    assert causes_in(conditions) == [Cause.PROTECTIVE_STOP]
+
+
+def test_what_reset_does_anyway_is_not_missing_before_reset() -> None:
+    unarmed = replace(faulted(HoldReason.NOT_ARMED), is_gripper_faulty=True)
+
+    assert compute_unmet(unarmed, State.STOPPED) == ()
+    assert len(compute_unmet(unarmed, State.IDLE)) == 2
+
+
+def test_a_wrong_register_map_is_named_instead_of_a_lost_line() -> None:
+    conditions = replace(WELL, is_plc_valid=False, is_map_mismatched=True)
+
+    assert causes_in(conditions) == [Cause.PLC_MAP_MISMATCH]

@@ -1,0 +1,87 @@
+"""Reasons and times of the state machine."""
+
+from cell.contracts.errors import FaultCode
+from cell.supervisor.causes import Cause
+from cell.supervisor.machine import Machine, Reason
+from cell.supervisor.states import SC, Command, Mode, State
+
+SECOND = 1_000_000_000
+
+
+def make_machine(state: State = State.EXECUTE) -> Machine:
+    return Machine(state, Mode.PRODUCTION, 0)
+
+
+def test_the_first_cause_of_a_stop_is_kept() -> None:
+    machine = make_machine()
+    machine.apply(Command.HOLD, 1, Reason(Cause.CAMERA_STALE, "3 s old", 1))
+    machine.latch(Cause.PLC_LOST)
+    machine.apply(SC, 2, None)
+
+    assert machine.reason == Reason(Cause.CAMERA_STALE, "3 s old", 1)
+    assert machine.latched == {Cause.CAMERA_STALE, Cause.PLC_LOST}
+
+
+def test_a_worse_stop_has_its_own_reason() -> None:
+    machine = make_machine(State.HELD)
+    machine.reason = Reason(Cause.CAMERA_STALE, "", 0)
+
+    machine.apply(Command.ABORT, 1, Reason(Cause.PROTECTIVE_STOP, "", 1))
+
+    assert machine.reason is not None
+    assert machine.reason.cause is Cause.PROTECTIVE_STOP
+    assert machine.reason.fault_code is FaultCode.PROTECTIVE_STOP
+
+
+def test_a_reason_ends_with_its_stop() -> None:
+    machine = make_machine(State.HELD)
+    machine.reason = Reason(Cause.CAMERA_STALE, "", 0)
+    machine.latched = {Cause.CAMERA_STALE}
+
+    machine.apply(Command.UNHOLD, 1, None)
+
+    assert machine.reason is None
+    assert machine.latched == set()
+
+
+def test_an_acknowledgement_counts_only_after_the_abort() -> None:
+    machine = make_machine()
+    seen = []
+    machine.acknowledge()
+    machine.apply(Command.ABORT, 1, Reason(Cause.PROTECTIVE_STOP, "", 1))
+    machine.acknowledge()
+    machine.apply(SC, 2, None)
+    seen.append(machine.needs_acknowledgement())
+    machine.acknowledge()
+    seen.append(machine.needs_acknowledgement())
+
+    assert seen == [True, False]
+
+
+def test_a_commanded_abort_needs_no_acknowledgement() -> None:
+    machine = make_machine()
+    machine.apply(Command.ABORT, 1, Reason(Cause.COMMANDED, "Abort was commanded", 1))
+    machine.apply(SC, 2, None)
+
+    assert not machine.needs_acknowledgement()
+
+
+def test_a_refused_trigger_changes_nothing() -> None:
+    machine = make_machine(State.IDLE)
+
+    assert not machine.apply(Command.UNHOLD, 5, None)
+    assert machine.state is State.IDLE
+    assert machine.entered_ns == 0
+
+
+def test_times_are_kept_by_mode_and_state() -> None:
+    machine = make_machine()
+    machine.apply(Command.SUSPEND, 3 * SECOND, None)
+    machine.apply(SC, 4 * SECOND, None)
+
+    assert machine.durations_s[Mode.PRODUCTION, State.EXECUTE] == 3.0
+    assert machine.durations_s[Mode.PRODUCTION, State.SUSPENDING] == 1.0
+
+
+def test_a_machine_without_a_cause_does_not_return_by_itself() -> None:
+    assert not make_machine(State.HELD).may_return()

@@ -1,0 +1,221 @@
+"""Orders to the servo process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from cell.contracts.servo import HoldReason, MotionMode
+from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.grasp_plan import lift
+from cell.supervisor.motion_client import MotionClient
+from tests.fakes.clock import FakeClock
+from tests.fakes.servo import FakeServo
+from tests.fakes.supervised_cell import make_layout
+
+LAYOUT = make_layout()
+HOME = LAYOUT.home_q_rad
+NEAR = HOME + np.array([0.4, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+
+class Bench:
+    """A motion client, a fake servo process, and a decision loop to pulse them."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.servo = FakeServo(self.clock, HOME, LAYOUT.flange_from_tcp)
+        self.motion = MotionClient(self.servo, self.clock)
+        self.pulses = True
+
+    async def run(
+        self, work: Callable[[], Awaitable[None]], limit_s: float = 60.0
+    ) -> None:
+        """Do `work` while the decision loop pulses."""
+        end_ns = self.clock.now_ns() + round(limit_s * 1e9)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(_wrap(work))
+            while not task.done():
+                assert self.clock.now_ns() < end_ns
+                if self.pulses:
+                    self.motion.pulse()
+                for _ in range(4):
+                    await asyncio.sleep(0)
+                self.clock.advance_s(0.01)
+
+    async def release(self) -> None:
+        """Arm the servo process."""
+        await self.run(self.motion.release)
+
+
+async def _wrap(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+async def ready_bench() -> Bench:
+    bench = Bench()
+    await bench.release()
+    return bench
+
+
+async def test_a_joint_move_ends_at_its_target() -> None:
+    bench = await ready_bench()
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    assert bench.servo.q == pytest.approx(NEAR)
+    assert not bench.motion.is_moving()
+
+
+async def test_a_linear_move_ends_at_its_pose() -> None:
+    bench = await ready_bench()
+    target = lift(bench.servo.base_from_tcp(), 0.05)
+
+    await bench.run(lambda: bench.motion.move_linear(target))
+
+    reached = bench.servo.base_from_tcp().position_m
+    assert reached == pytest.approx(target.position_m, abs=1e-4)
+
+
+async def test_nothing_moves_before_a_release() -> None:
+    bench = Bench()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    assert caught.group_contains(CauseError)
+    assert bench.servo.travelled_rad == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (HoldReason.LINK_LOST, Cause.ROBOT_LINK_LOST),
+        (HoldReason.PROTECTIVE_STOP, Cause.PROTECTIVE_STOP),
+        (HoldReason.EMERGENCY_STOP, Cause.EMERGENCY_STOP),
+        (HoldReason.ROBOT_NOT_READY, Cause.ROBOT_NOT_RUNNING),
+        (HoldReason.TRACKING_ERROR, Cause.SERVO_FAULT),
+    ],
+)
+async def test_a_latching_fault_ends_the_motion_with_its_cause(
+    reason: HoldReason, cause: Cause
+) -> None:
+    bench = await ready_bench()
+
+    async def move_and_fail() -> None:
+        bench.servo.fault(reason)
+        with pytest.raises(CauseError) as caught:
+            await bench.motion.move_joint(NEAR)
+        assert caught.value.cause is cause
+
+    await bench.run(move_and_fail)
+
+
+async def test_a_refused_motion_is_ordered_again_from_where_the_arm_is() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals = [HoldReason.JOINT_SPEED, HoldReason.JOINT_SPEED]
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    modes = [order.mode for order in bench.servo.orders]
+    assert modes.count(MotionMode.MOVE_JOINT) == 3
+    assert modes.count(MotionMode.HOLD) >= 2
+    assert bench.servo.q == pytest.approx(NEAR)
+
+
+async def test_a_third_refusal_is_final() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals = [HoldReason.WORKSPACE] * 3
+
+    async def move_and_fail() -> None:
+        with pytest.raises(CauseError, match="WORKSPACE") as caught:
+            await bench.motion.move_joint(NEAR)
+        assert caught.value.cause is Cause.COMMAND_VETOED
+
+    await bench.run(move_and_fail)
+    command = bench.servo.read_command()
+    assert command is not None
+    assert command.mode is MotionMode.HOLD
+
+
+async def test_without_pulses_a_motion_lapses_however_long_it_waits() -> None:
+    bench = await ready_bench()
+    ended = []
+
+    async def move() -> None:
+        try:
+            await bench.motion.move_joint(NEAR)
+        except CauseError as error:
+            ended.append(error.cause)
+
+    bench.pulses = False
+    await bench.run(move)
+
+    # At most what the last stamp still covered.
+    assert bench.servo.travelled_rad < 0.15
+    assert ended
+
+
+async def test_a_short_gap_between_pulses_costs_no_new_order() -> None:
+    bench = await ready_bench()
+    orders = len(bench.servo.orders)
+
+    async def move_with_a_gap() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.motion.move_joint(NEAR))
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 50_000_000)
+            bench.pulses = False
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 300_000_000)
+            bench.pulses = True
+
+    await bench.run(move_with_a_gap)
+
+    assert len(bench.servo.orders) == orders + 1
+    assert bench.servo.q == pytest.approx(NEAR)
+
+
+async def test_a_lower_speed_limit_reaches_a_motion_under_way() -> None:
+    bench = await ready_bench()
+
+    async def move_slower_and_slower() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.motion.move_joint(NEAR))
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 50_000_000)
+            bench.motion.speed_limit_ratio = 0.1
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 50_000_000)
+            command = bench.servo.read_command()
+            assert command is not None
+            assert command.speed_ratio == pytest.approx(0.1)
+
+    await bench.run(move_slower_and_slower)
+
+
+async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
+    bench = Bench()
+    bench.motion.pulse()
+    bench.servo.is_dead = True
+
+    async def release_and_fail() -> None:
+        with pytest.raises(CauseError) as caught:
+            await bench.motion.release()
+        assert caught.value.cause is Cause.ARM_NOT_READY
+
+    await bench.run(release_and_fail)
+    bench.servo.is_dead = False
+    for _ in range(100):
+        bench.motion.pulse()
+        bench.clock.advance_s(0.02)
+
+    assert bench.servo.latch is HoldReason.NOT_ARMED
+
+
+async def test_orders_start_at_the_measured_position() -> None:
+    bench = await ready_bench()
+    bench.servo.q = NEAR.copy()
+    bench.motion.pulse()
+
+    bench.motion.hold()
+
+    command = bench.servo.read_command()
+    assert command is not None
+    assert command.q_target == pytest.approx(NEAR)

@@ -22,6 +22,7 @@ from safety.limits import MINIMUM_SINGULAR_VALUE
 
 # Denser than the thinnest thing a workspace face could stand for.
 _LINE_STEP_M = 0.01
+_LINE_TURN_RAD = 0.05
 _JOINT_STEP_RAD = 0.05
 # A straight centimetre that turns a joint further than this crosses a singularity.
 _JOINT_JUMP_RAD = 0.35
@@ -114,7 +115,9 @@ class EnvelopeChunkCheck:
         distance_m = float(np.linalg.norm(end.position_m - start.position_m))
         turn = (start.inverse() @ end).as_rotvec()
         angle_rad = float(np.linalg.norm(turn))
-        for ratio in _ratios(max(distance_m / _LINE_STEP_M, angle_rad / 0.05)):
+        for ratio in _ratios(
+            max(distance_m / _LINE_STEP_M, angle_rad / _LINE_TURN_RAD)
+        ):
             place_m = start.position_m + ratio * (end.position_m - start.position_m)
             spin = Pose.from_rotvec([0.0, 0.0, 0.0], (ratio * turn).tolist())
             target = Pose(place_m, (start @ spin).quat_wxyz)

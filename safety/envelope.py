@@ -172,7 +172,9 @@ def check_time(
     was: Any, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int, lim: Any
 ) -> Check:
     """Check that command and arm sample are fresh and that no setpoints were missed."""
-    # A stamp of zero means never; it also keeps the differences far from overflow.
+    # A stamp of zero means never, and times are positive: no difference overflows.
+    if now_ns <= 0:
+        return _COMMAND_STALE, -1.0, now_ns * 1e-9
     command_age_ns = now_ns - command_stamp_ns if command_stamp_ns > 0 else now_ns
     arm_age_ns = now_ns - arm_stamp_ns if arm_stamp_ns > 0 else now_ns
     command_margin = 1.0 - command_age_ns / lim["command_age_ns"]

@@ -50,9 +50,9 @@ class EnvelopeGuard:
             vet_setpoint(
                 self._state,
                 _request_of(q_request),
-                int(command_stamp_ns),
-                int(arm_stamp_ns),
-                int(now_ns),
+                _stamp_of(command_stamp_ns),
+                _stamp_of(arm_stamp_ns),
+                _stamp_of(now_ns),
                 self._limits,
                 self._after,
             )
@@ -66,7 +66,11 @@ class EnvelopeGuard:
             return _refuse_unarmed()
         try:
             hold_setpoint(
-                self._state, int(reason), int(now_ns), self._limits, self._after
+                self._state,
+                int(reason),
+                _stamp_of(now_ns),
+                self._limits,
+                self._after,
             )
         except Exception:  # noqa: BLE001  (as above)
             # Not even the ramp can be computed: the last vetted position it is.
@@ -99,6 +103,15 @@ def _request_of(q: Any) -> Vector:
     except (TypeError, ValueError):
         return _NAN
     return request if request.shape == (6,) else _NAN
+
+
+def _stamp_of(stamp_ns: Any) -> int:
+    """Return a stamp the kernel can take, the same with and without its compiler.
+
+    Raises:
+        OverflowError: it does not fit into 64 bits.
+    """
+    return int(np.int64(int(stamp_ns)))
 
 
 def _refuse_unarmed() -> Verdict:

@@ -85,9 +85,12 @@ def fill_pose_error(current: Vector, target: Vector, error: Vector) -> None:
         trace += ax * bx + ay * by + az * bz
     sine = math.sqrt(wx * wx + wy * wy + wz * wz)
     angle = math.atan2(sine, 0.5 * (trace - 1.0))
-    # Half a turn has no unique axis; a zero step there ends as "not converged".
-    scale = angle / sine if sine > 1e-12 else 1.0
-    error[3], error[4], error[5] = scale * wx, scale * wy, scale * wz
+    if sine > 1e-12:
+        scale = angle / sine
+        error[3], error[4], error[5] = scale * wx, scale * wy, scale * wz
+    else:
+        # No turn, or half a turn: then any axis will do, as long as it is not "none".
+        error[3], error[4], error[5] = angle, 0.0, 0.0
 
 
 @compiled

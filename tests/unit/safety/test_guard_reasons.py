@@ -1,0 +1,414 @@
+"""Each reason to hold, met on its own and at its edge."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.runtime import Verdict
+from cell.contracts.servo import HoldReason
+from safety.guard import EnvelopeGuard
+from safety.limits import make_limits
+from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
+
+MS = 1_000_000
+START_NS = 1_000 * MS
+NO_TIME: Any = None
+TOOL = Pose(np.array([0.0, 0.0, TOOL_Z_M]), np.array([1.0, 0.0, 0.0, 0.0]))
+
+
+class Rig:
+    """A guard and the clock of its caller."""
+
+    def __init__(self, q: Any = HOME_Q, **changes: Any) -> None:
+        config = SAFETY.model_copy(update=changes)
+        self.guard = EnvelopeGuard(make_limits(config, TOOL, PERIOD_S))
+        self.guard.reset(q)
+        self.q = np.array(q)
+        self.qd = np.zeros(6)
+        self.now_ns = START_NS
+
+    def ask(
+        self,
+        request: Any,
+        *,
+        command_age_ms: int = 0,
+        arm_age_ms: int = 0,
+        gap_ms: int = 2,
+    ) -> Verdict:
+        self.now_ns += gap_ms * MS
+        verdict = self.guard.vet(
+            request,
+            self.now_ns - command_age_ms * MS,
+            self.now_ns - arm_age_ms * MS,
+            self.now_ns,
+        )
+        self.qd = (verdict.q - self.q) / PERIOD_S
+        self.q = verdict.q
+        return verdict
+
+    def accelerate(self, rate: Any, cycles: int) -> Verdict:
+        """Speed up with a joint acceleration [rad/s2], shape (6,)."""
+        for _ in range(cycles):
+            qd = self.qd + np.array(rate) * PERIOD_S
+            verdict = self.ask(self.q + qd * PERIOD_S)
+            if verdict.reason:
+                return verdict
+        return verdict
+
+    def cruise(self, cycles: int) -> Verdict:
+        """Go on with the present velocity."""
+        for _ in range(cycles):
+            verdict = self.ask(self.q + self.qd * PERIOD_S)
+            if verdict.reason:
+                return verdict
+        return verdict
+
+
+def one_joint(index: int, value: float) -> Vector:
+    vector = np.zeros(6)
+    vector[index] = value
+    return vector
+
+
+def test_a_request_inside_every_limit_is_granted_unchanged() -> None:
+    rig = Rig()
+    request = HOME_Q + one_joint(0, 25.0 * 0.9 * PERIOD_S**2)
+
+    verdict = rig.ask(request)
+
+    assert verdict.reason is HoldReason.NONE
+    assert (verdict.q == request).all()
+    assert 0.0 <= verdict.margin < 1.0
+
+
+def test_before_any_reset_nothing_is_granted_and_there_is_no_setpoint() -> None:
+    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+
+    for verdict in (guard.vet(HOME_Q, 1, 1, 1), guard.hold(HoldReason.NONE, 1)):
+        assert verdict.reason is HoldReason.NOT_ARMED
+        assert np.isnan(verdict.q).all()
+
+
+@pytest.mark.parametrize("measured", [np.full(6, np.nan), np.zeros(5), "x", None])
+def test_a_reset_to_nonsense_leaves_the_guard_unarmed(measured: Any) -> None:
+    rig = Rig()
+
+    rig.guard.reset(measured)
+
+    assert rig.ask(HOME_Q).reason is HoldReason.NOT_ARMED
+
+
+@pytest.mark.parametrize(
+    "request_q",
+    [
+        np.full(6, np.nan),
+        HOME_Q + one_joint(5, np.inf),
+        HOME_Q - one_joint(0, np.inf),
+        np.zeros(7),
+        np.zeros((1, 6)),
+        [],
+        None,
+        "home",
+        [object()] * 6,
+    ],
+    ids=str,
+)
+def test_what_is_no_finite_joint_position_is_refused(request_q: Any) -> None:
+    rig = Rig()
+
+    verdict = rig.ask(request_q)
+
+    assert verdict.reason is HoldReason.COMMAND_NOT_FINITE
+    assert (verdict.q == HOME_Q).all()
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.float32])
+def test_other_forms_of_the_same_numbers_are_accepted(form: Any) -> None:
+    rig = Rig(q=np.array([-2.25, -1.5, 1.5, -1.5, -1.5, -0.75]))
+
+    request = rig.q.astype(form) if form is np.float32 else form(rig.q)
+
+    assert rig.ask(request).reason is HoldReason.NONE
+
+
+def test_a_command_is_fresh_up_to_its_limit_and_stale_beyond() -> None:
+    assert Rig().ask(HOME_Q, command_age_ms=100).reason is HoldReason.NONE
+    assert Rig().ask(HOME_Q, command_age_ms=101).reason is HoldReason.COMMAND_STALE
+
+
+def test_an_arm_sample_is_fresh_up_to_its_limit_and_stale_beyond() -> None:
+    assert Rig().ask(HOME_Q, arm_age_ms=50).reason is HoldReason.NONE
+    assert Rig().ask(HOME_Q, arm_age_ms=51).reason is HoldReason.ARM_STATE_STALE
+
+
+def test_stamps_from_the_future_and_stamps_of_nothing_are_stale() -> None:
+    for age_ms in (-11, START_NS // MS + 2):
+        verdict = Rig().ask(HOME_Q, command_age_ms=age_ms)
+        assert verdict.reason is HoldReason.COMMAND_STALE
+        verdict = Rig().ask(HOME_Q, arm_age_ms=age_ms)
+        assert verdict.reason is HoldReason.ARM_STATE_STALE
+    assert Rig().ask(HOME_Q, command_age_ms=-5, arm_age_ms=-5).reason is HoldReason.NONE
+
+
+@pytest.mark.parametrize("stamp", [None, "now", 2**80, float("nan"), -(2**63) - 1])
+def test_a_stamp_that_is_no_stamp_holds(stamp: Any) -> None:
+    rig = Rig()
+
+    verdict = rig.guard.vet(HOME_Q + 0.001, stamp, START_NS, START_NS)
+
+    assert verdict.reason is HoldReason.GUARD_EXCEPTION
+    assert (verdict.q == HOME_Q).all()
+
+
+def test_a_present_time_before_all_time_holds() -> None:
+    rig = Rig()
+
+    verdict = rig.guard.vet(HOME_Q, 2**63 - 1, START_NS, -(2**63))
+
+    assert verdict.reason is HoldReason.COMMAND_STALE
+
+
+def test_an_unusable_present_time_holds_at_the_last_setpoint() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 20)
+    last = rig.q
+
+    verdict = rig.guard.vet(rig.q, START_NS, START_NS, NO_TIME)
+
+    assert verdict.reason is HoldReason.GUARD_EXCEPTION
+    assert (verdict.q == last).all()
+
+
+def test_a_joint_beyond_its_position_limit_is_refused() -> None:
+    rig = Rig(joint_max_rad=(*HOME_Q[:3], HOME_Q[3] + 0.001, 6.2, 6.2))
+
+    verdict = rig.ask(HOME_Q + one_joint(3, 0.002))
+
+    assert verdict.reason is HoldReason.JOINT_POSITION
+    assert verdict.margin < 0.0
+    assert verdict.value == pytest.approx(HOME_Q[3] + 0.002)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_joint_that_could_not_stop_before_its_limit_is_refused_in_time(
+    sign: Any,
+) -> None:
+    near = HOME_Q[5] + sign * 0.12
+    limits = {"joint_max_rad": (6.2, 0.0, 2.9, 6.2, 6.2, max(near, HOME_Q[5] + 0.1))}
+    limits["joint_min_rad"] = (
+        -6.2,
+        -3.14,
+        -2.9,
+        -6.2,
+        -6.2,
+        min(near, HOME_Q[5] - 0.1),
+    )
+    rig = Rig(**limits)
+    rig.accelerate(one_joint(5, sign * 20.0), 40)
+
+    refused = rig.cruise(200)
+    assert refused.reason is HoldReason.JOINT_POSITION
+    while rig.qd.any():
+        rig.ask(rig.q)
+
+    assert abs(rig.q[5] - HOME_Q[5]) <= 0.12
+    assert abs(rig.q[5] - HOME_Q[5]) > 0.09
+
+
+def test_speed_is_granted_up_to_the_limit_and_refused_beyond() -> None:
+    speeds = (3.0, 3.0, 3.0, 3.0, 3.0, 0.5)
+    rig = Rig(joint_speed_radps=speeds)
+    assert rig.accelerate(one_joint(5, 10.0), 25).reason is HoldReason.NONE
+
+    verdict = rig.ask(rig.q + one_joint(5, 0.501 * PERIOD_S))
+
+    assert verdict.reason is HoldReason.JOINT_SPEED
+    assert verdict.value == pytest.approx(0.501)
+    assert verdict.margin == pytest.approx(-0.002, rel=1e-3)
+
+
+def test_acceleration_is_granted_up_to_the_limit_and_refused_beyond() -> None:
+    granted = Rig().ask(HOME_Q + one_joint(5, 25.0 * PERIOD_S**2))
+    refused = Rig().ask(HOME_Q + one_joint(5, 25.1 * PERIOD_S**2))
+
+    assert granted.reason is HoldReason.NONE
+    assert refused.reason is HoldReason.JOINT_ACCELERATION
+    assert refused.value == pytest.approx(25.1, rel=1e-6)
+
+
+def test_the_tool_may_not_be_faster_than_its_limit() -> None:
+    rig = Rig(tcp_speed_mps=0.3)
+
+    verdict = rig.accelerate(one_joint(0, 10.0), 200)
+
+    assert verdict.reason is HoldReason.TCP_SPEED
+    assert 0.28 < verdict.value < 0.32
+
+
+def test_a_tool_step_alone_can_be_too_fast() -> None:
+    # So much acceleration that one cycle reaches the speed.
+    rig = Rig(tcp_speed_mps=0.03)
+
+    verdict = rig.ask(HOME_Q + one_joint(0, 24.0 * PERIOD_S**2))
+    assert verdict.reason is HoldReason.NONE
+    verdict = rig.ask(rig.q + one_joint(0, 2 * 24.0 * PERIOD_S**2))
+
+    assert verdict.reason is HoldReason.TCP_SPEED
+
+
+def test_tool_speed_that_grows_while_braking_is_refused_before() -> None:
+    # The arm swings out: the tool gets faster at the same joint speed.
+    folded = np.array([-2.28, -1.0, 2.6, -3.1, -1.57, -0.7])
+    low = {"workspace_min_m": (-0.9, -0.9, -0.9), "workspace_max_m": (0.9, 0.9, 0.9)}
+    rig = Rig(q=folded, tcp_speed_mps=0.6, **low)
+
+    verdict = rig.accelerate(np.array([0.0, 0.0, -24.0, 0.0, 0.0, 0.0]), 200)
+
+    assert verdict.reason is HoldReason.TCP_SPEED
+
+
+def test_the_tool_stops_inside_the_workspace() -> None:
+    place = compute_tcp(HOME_Q)
+    rig = Rig(workspace_max_m=(0.50, 0.80, place[2] + 0.03))
+
+    verdict = rig.accelerate(np.array([0.0, -10.0, 0.0, 10.0, 0.0, 0.0]), 200)
+    assert verdict.reason is HoldReason.WORKSPACE
+    while rig.qd.any():
+        rig.ask(rig.q)
+
+    assert compute_tcp(rig.q)[2] <= place[2] + 0.03
+    assert compute_tcp(rig.q)[2] > place[2] + 0.01
+
+
+def test_a_single_step_out_of_the_workspace_is_refused() -> None:
+    place = compute_tcp(HOME_Q)
+    rig = Rig(workspace_max_m=(0.50, 0.80, place[2] + 1e-6))
+
+    verdict = rig.ask(HOME_Q + one_joint(1, -24.0 * PERIOD_S**2))
+
+    assert verdict.reason is HoldReason.WORKSPACE
+    assert verdict.value == pytest.approx(place[2], abs=1e-3)
+
+
+def test_an_arm_found_outside_may_come_back_but_go_no_further() -> None:
+    place = compute_tcp(HOME_Q)
+    outside = {"workspace_max_m": (0.50, 0.80, place[2] - 0.05)}
+
+    away = Rig(**outside).ask(HOME_Q + one_joint(1, -20.0 * PERIOD_S**2))
+    back = Rig(**outside).ask(HOME_Q + one_joint(1, 20.0 * PERIOD_S**2))
+    rest = Rig(**outside).ask(HOME_Q)
+
+    assert away.reason is HoldReason.WORKSPACE
+    assert back.reason is HoldReason.NONE
+    assert rest.reason is HoldReason.NONE
+
+
+def test_a_joint_found_outside_may_come_back_but_go_no_further() -> None:
+    outside = {"joint_max_rad": (6.2, 0.0, 2.9, 6.2, 6.2, HOME_Q[5] - 0.1)}
+
+    away = Rig(**outside).ask(HOME_Q + one_joint(5, 20.0 * PERIOD_S**2))
+    back = Rig(**outside).ask(HOME_Q - one_joint(5, 20.0 * PERIOD_S**2))
+
+    assert away.reason is HoldReason.JOINT_POSITION
+    assert back.reason is HoldReason.NONE
+
+
+def test_motion_into_a_singularity_is_refused_and_out_of_it_granted() -> None:
+    # With the wrist almost straight the roll axes nearly coincide.
+    wrist = HOME_Q.copy()
+    wrist[4] = -0.30
+    rig = Rig(q=wrist)
+
+    verdict = rig.accelerate(one_joint(4, 5.0), 300)
+
+    assert verdict.reason is HoldReason.SINGULAR
+    assert verdict.value < 0.08
+    inside = HOME_Q.copy()
+    inside[4] = -0.05
+    step = one_joint(4, 20.0 * PERIOD_S**2)
+    assert Rig(q=inside).ask(inside).reason is HoldReason.NONE
+    assert Rig(q=inside).ask(inside - step).reason is HoldReason.NONE
+    assert Rig(q=inside).ask(inside + step).reason is HoldReason.SINGULAR
+
+
+def test_setpoints_missed_while_moving_end_the_motion_smoothly() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 40)
+    fast = rig.qd[0]
+    assert rig.ask(rig.q + rig.qd * PERIOD_S, gap_ms=6).reason is HoldReason.NONE
+
+    verdict = rig.ask(rig.q + rig.qd * PERIOD_S, gap_ms=7)
+
+    assert verdict.reason is HoldReason.CYCLE_OVERRUN
+    assert verdict.value == pytest.approx(0.007)
+    assert 0.0 < rig.qd[0] == pytest.approx(fast - 25.0 * PERIOD_S)
+
+
+def test_after_a_long_silence_the_arm_stays_where_its_last_setpoint_was() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 40)
+    last = rig.q
+
+    verdict = rig.ask(rig.q + rig.qd * PERIOD_S, gap_ms=60)
+
+    assert verdict.reason is HoldReason.CYCLE_OVERRUN
+    assert (verdict.q == last).all()
+
+
+def test_a_clock_that_goes_backwards_ends_the_motion() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 40)
+
+    verdict = rig.ask(rig.q + rig.qd * PERIOD_S, gap_ms=-3)
+
+    assert verdict.reason is HoldReason.CYCLE_OVERRUN
+
+
+def test_at_rest_a_missed_cycle_means_nothing() -> None:
+    assert Rig().ask(HOME_Q, gap_ms=500).reason is HoldReason.NONE
+
+
+def test_a_ramp_once_begun_runs_to_its_end_whatever_is_asked() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 40)
+    rig.ask(rig.q, command_age_ms=150)
+
+    reasons = set()
+    while rig.qd.any():
+        reasons.add(rig.ask(rig.q + rig.qd * PERIOD_S).reason)
+
+    assert reasons == {HoldReason.COMMAND_STALE}
+    assert rig.ask(rig.q).reason is HoldReason.NONE
+
+
+def test_the_ramp_keeps_the_direction_and_the_permitted_deceleration() -> None:
+    rig = Rig()
+    rig.accelerate(np.array([20.0, 0.0, 5.0, 0.0, 0.0, -10.0]), 40)
+    before = rig.qd
+
+    rig.ask(np.full(6, np.nan))
+
+    assert np.allclose(rig.qd / rig.qd[0], before / before[0])
+    assert before[0] - rig.qd[0] == pytest.approx(25.0 * PERIOD_S)
+
+
+def test_a_hold_from_outside_ramps_and_names_its_reason() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 40)
+
+    verdict = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 2 * MS)
+
+    assert verdict.reason is HoldReason.TRACKING_ERROR
+    assert verdict.q[0] > rig.q[0]
+    assert verdict.margin < 0.0
+
+
+def test_a_verdict_is_a_copy_that_nobody_can_change() -> None:
+    rig = Rig()
+    verdict = rig.ask(HOME_Q)
+
+    verdict.q[:] = 99.0
+
+    assert (rig.ask(HOME_Q).q == HOME_Q).all()

@@ -46,7 +46,13 @@ class ImagerPair:
 
 
 class SceneRenderer(Protocol):
-    """Anything that takes pictures of a scene."""
+    """Anything that takes pictures of a scene.
+
+    Attributes:
+        rate_ratio: share of the cameras' rate that it can hold on a busy machine.
+    """
+
+    rate_ratio: float
 
     def render(
         self, data: mujoco.MjData, world_from_color: Pose, imagers: ImagerPair
@@ -67,6 +73,8 @@ class RendererUnavailableError(Exception):
 
 class GlRenderer:
     """Satisfies `SceneRenderer` with the current OpenGL context."""
+
+    rate_ratio = 1.0
 
     def __init__(self, model: mujoco.MjModel, width_px: int, height_px: int) -> None:
         """Take the size of the largest image; the context must be current."""

@@ -112,6 +112,7 @@ def run_cameras(context: ProcessContext) -> None:
         open_renderer(scene.model, exposures, log) as renderer,
     ):
         for exposure in exposures:
+            exposure.period_ns = round(exposure.period_ns / renderer.rate_ratio)
             # The first picture compiles the noise; nobody shall wait for that.
             exposure.camera.take(renderer, scene.data, 0, 0, rng)
         log.info("virtual cameras serve", ports=[e.server.port for e in exposures])

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,18 @@ class PolicyPort:
 
     client: PolicyWorkerClient
 
-    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+    async def propose(
+        self,
+        *,
+        fallback: bool,
+        min_frame_stamp_ns: int,
+        exclude_base_m: Sequence[tuple[float, float]] = (),
+    ) -> Proposal:
         """Ask for a grasp; see `cell.supervisor.ports.PolicyClient`."""
         timed = await self.client.propose(
-            fallback=fallback, min_frame_stamp_ns=min_frame_stamp_ns
+            fallback=fallback,
+            min_frame_stamp_ns=min_frame_stamp_ns,
+            exclude_base_m=exclude_base_m,
         )
         return Proposal(timed.answer, timed.milliseconds)
 

@@ -125,6 +125,12 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             is_live=True,
             disarms=True,
         ),
+        Cause.ARM_NOT_RELEASED: _link_row(
+            FaultCode.SERVO_LOST,
+            "the arm is not released for motion",
+            "nothing but Reset, or Unhold",
+            disarms=True,
+        ),
         Cause.ARM_NOT_READY: _held_row(
             FaultCode.ROBOT_NOT_RUNNING,
             "the robot could not be made ready",
@@ -151,11 +157,10 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "raise the speed limit of the line, Unhold",
             is_live=True,
         ),
-        Cause.ZONE_PERMIT_LOST: _held_row(
-            FaultCode.UNSPECIFIED,
-            "the line took the zone permit away while the arm was over the bin",
-            "give the permit again, Unhold",
-            is_live=True,
+        Cause.NO_WAY_BACK: _held_row(
+            FaultCode.PART_LOST,
+            "the part in the fingers cannot go back to the bin",
+            "give the zone permit or take the part out, Unhold",
         ),
         Cause.GRIPPER_LOST: _held_row(
             FaultCode.DRIVER_UNREACHABLE,
@@ -229,8 +234,9 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "a disturbance that goes away by itself came back too often",
             "find out why the camera or the policy worker keeps failing, Unhold",
         ),
+        # No fault: nothing was in work, and the next Reset simply tries again.
         Cause.RESET_FAILED: CauseFacts(
-            FaultCode.UNSPECIFIED,
+            FaultCode.NONE,
             Reaction.NONE,
             Reaction.NONE,
             Clears.BY_START,

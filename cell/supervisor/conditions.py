@@ -19,6 +19,7 @@ _EMERGENCY_BITS = (
     SafetyBit.ROBOT_EMERGENCY_STOP,
     SafetyBit.EMERGENCY_STOP,
 )
+_WITHOUT_ARM = (ServoPhase.STARTING, ServoPhase.CONNECTING)
 _FAULT_BITS = (SafetyBit.VIOLATION, SafetyBit.FAULT)
 
 
@@ -41,7 +42,6 @@ class Conditions:
         frame_age_s: age of the newest picture of the bin [s].
         is_policy_ready: a policy worker is there.
         has_stalled: our own decisions stood still for a while just now.
-        lost_zone_permit: the arm is over the bin without a permit.
         is_speed_zero: the line allows no speed.
     """
 
@@ -59,7 +59,6 @@ class Conditions:
     frame_age_s: float
     is_policy_ready: bool
     has_stalled: bool = False
-    lost_zone_permit: bool = False
     is_speed_zero: bool = False
 
 
@@ -96,12 +95,12 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
         yield Finding(Cause.SERVO_LOST)
         return
     detail = f"{state.phase.name}, {state.hold_reason.name}"
-    if state.hold_reason is HoldReason.LINK_LOST:
+    if state.phase in _WITHOUT_ARM or state.hold_reason is HoldReason.LINK_LOST:
         yield Finding(Cause.ROBOT_LINK_LOST)
-    elif state.phase is not ServoPhase.FAULT:
-        yield Finding(Cause.SERVO_LOST, detail)
     elif state.robot_mode != RobotMode.RUNNING:
         yield Finding(Cause.ROBOT_NOT_RUNNING, name_robot_mode(state.robot_mode))
+    elif state.hold_reason is HoldReason.NOT_ARMED:
+        yield Finding(Cause.ARM_NOT_RELEASED)
     else:
         # Also a protective stop that has been unlocked since: the latch remains.
         yield Finding(Cause.SERVO_FAULT, detail)
@@ -114,8 +113,6 @@ def _find_at_line(now: Conditions) -> Iterator[Finding]:
         yield Finding(Cause.PLC_MAP_MISMATCH, now.plc_detail)
     elif not now.is_plc_valid:
         yield Finding(Cause.PLC_LOST, now.plc_detail)
-    if now.lost_zone_permit:
-        yield Finding(Cause.ZONE_PERMIT_LOST)
     if now.is_speed_zero:
         yield Finding(Cause.LINE_SPEED_ZERO)
 

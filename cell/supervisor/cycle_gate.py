@@ -87,11 +87,15 @@ class CycleGate:
         await self._pass(self._find_place_obstacle)
 
     async def wait_refill(self, look_again_s: float) -> None:
-        """Wait a while for parts; returns to look again, whatever the line says."""
+        """Wait a while for parts; returns to look again once the bin is there."""
         self.wants_refill = True
         self.is_waiting, self.obstacle = True, Cause.STARVED
         deadline_ns = self.clock.now_ns() + ns_from_s(look_again_s)
-        while self.clock.now_ns() < deadline_ns and not self.is_finishing:
+        while not self.is_finishing:
+            line = self.line.read_inputs()
+            is_there = line is not None and line.bin_present
+            if is_there and self.clock.now_ns() >= deadline_ns:
+                return
             await self._sleep()
 
     def end_refill(self) -> None:

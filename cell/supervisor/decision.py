@@ -148,10 +148,14 @@ def _present(situation: Situation) -> list[Finding]:
 
 def _give_up(situation: Situation, failure: Finding) -> Decision | None:
     """Leave a state whose activity failed and whose cause asks for nothing there."""
-    if situation.state in (State.RESETTING, State.CLEARING):
-        stop = Command.STOP if situation.state is State.RESETTING else Command.ABORT
-        return Decision(trigger=stop, finding=failure)
-    return None
+    if situation.state is not State.RESETTING:
+        return None
+    text = FACTS[failure.cause].text
+    if failure.cause is Cause.RESET_FAILED:
+        return Decision(trigger=Command.STOP, finding=failure)
+    detail = f"{text} ({failure.detail})" if failure.detail else text
+    finding = Finding(Cause.RESET_FAILED, detail)
+    return Decision(trigger=Command.STOP, finding=finding)
 
 
 def _answer(situation: Situation, command: Command) -> Decision:

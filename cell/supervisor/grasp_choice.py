@@ -36,6 +36,10 @@ class GraspChooser:
         self._view_free_ns = self.station.clock.now_ns()
         self._request(fallback=False)
 
+    def is_usable(self, plan: PickPlan) -> bool:
+        """Say whether a grasp was still chosen from what the bin looks like now."""
+        return plan.chunk.observed_stamp_ns >= self._oldest_usable_ns()
+
     def note_failure(self, plan: PickPlan) -> None:
         """Remember where a grasp failed."""
         self._failed.append(spot_of(plan.chunk))
@@ -105,7 +109,7 @@ class GraspChooser:
         q_now = self.station.read_arm().q
         refusal = "each proposed grasp failed before"
         for candidate in candidates_of(chunk, self._failed):
-            if self._is_exhausted(candidate):
+            if self._is_exhausted(spot_of(candidate)):
                 continue
             plan = self.station.planner.plan_pick(candidate, q_now)
             if plan is None:
@@ -118,8 +122,7 @@ class GraspChooser:
         self.station.record("chunk_refused", {"reason": refusal, "model": chunk.model})
         return NoProposal(Cause.CHUNK_REFUSED, refusal)
 
-    def _is_exhausted(self, chunk: ActionChunk) -> bool:
-        spot = spot_of(chunk)
+    def _is_exhausted(self, spot: Spot) -> bool:
         tries = sum(spot.is_same(failed) for failed in self._failed)
         return tries >= self.station.layout.timing.max_tries_per_part
 
@@ -131,7 +134,15 @@ class GraspChooser:
             station.clock.now_ns() - age_ns,
             self._bin_settled_ns(),
         )
-        station.desk.request(oldest_ns, fallback=fallback)
+        station.desk.request(
+            oldest_ns,
+            fallback=fallback,
+            exclude_base_m=[
+                (spot.x_m, spot.y_m)
+                for spot in self._failed
+                if self._is_exhausted(spot)
+            ],
+        )
 
     def _oldest_usable_ns(self) -> int:
         use_by_ns = self.station.clock.now_ns() - ns_from_s(_USE_BY_S)

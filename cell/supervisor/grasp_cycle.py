@@ -62,10 +62,12 @@ class GraspCycle:
             plan = await chooser.choose()
             if plan is None:
                 return
-            # The zone may have been taken while we looked.
+            # The bin may have been refilled while we looked.
             await gate.pass_to_pick()
             if gate.shall_finish():
                 return
+            if not chooser.is_usable(plan):
+                continue
             self._judge(await self._carry_out(plan, chooser), plan, chooser)
 
     async def _carry_out(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:

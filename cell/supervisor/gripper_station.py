@@ -22,7 +22,7 @@ _MOVE_TIMEOUT_S = 3.0
 _ACTIVATE_TIMEOUT_S = 12.0
 _LOST_AFTER_S = 1.0
 # The object bits still describe the previous move until the fingers have started.
-_SETTLE_S = 0.1
+_SETTLE_S = 0.05
 _RELEASE_MARGIN_M = 0.002
 
 

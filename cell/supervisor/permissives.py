@@ -3,14 +3,14 @@
 An empty bin or a full outfeed is not among them: the cell starts and waits.
 """
 
+from cell.contracts.servo import ServoPhase
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.conditions import Conditions, find_causes
 from cell.supervisor.states import State
 
-_DONE_BY_RESET = (Cause.SERVO_FAULT, Cause.ROBOT_LINK_LOST, Cause.GRIPPER_FAULT)
+_DONE_BY_RESET = (Cause.SERVO_FAULT, Cause.ARM_NOT_RELEASED, Cause.GRIPPER_FAULT)
 _BEFORE_RESET = (State.STOPPED, State.ABORTED, State.CLEARING, State.COMPLETED)
-_NOT_WHILE_AT_REST = (Cause.ZONE_PERMIT_LOST, Cause.LINE_SPEED_ZERO)
 
 
 def compute_unmet(now: Conditions, state: State) -> tuple[str, ...]:
@@ -21,14 +21,15 @@ def compute_unmet(now: Conditions, state: State) -> tuple[str, ...]:
     return tuple(
         _describe(finding.cause, finding.detail)
         for finding in find_causes(now)
-        if finding.cause not in _NOT_WHILE_AT_REST
-        and not (state in _BEFORE_RESET and finding.cause in _DONE_BY_RESET)
-        and not (state in _BEFORE_RESET and _is_alive_but_unarmed(now, finding.cause))
+        if not (state in _BEFORE_RESET and _is_done_by_reset(now, finding.cause))
     )
 
 
-def _is_alive_but_unarmed(now: Conditions, cause: Cause) -> bool:
-    return cause is Cause.SERVO_LOST and now.servo is not None and now.is_servo_fresh
+def _is_done_by_reset(now: Conditions, cause: Cause) -> bool:
+    if cause is Cause.ROBOT_LINK_LOST:
+        # The link is back, its loss is still latched.
+        return now.servo is not None and now.servo.phase is ServoPhase.FAULT
+    return cause in _DONE_BY_RESET
 
 
 def _describe(cause: Cause, detail: str) -> str:

@@ -4,7 +4,7 @@ Drivers, policies and the guard are siblings it must not import; the composition
 hands them in. Everything here is satisfied by small adapters or by the thing itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,8 +49,19 @@ class Proposal:
 class PolicyClient(Protocol):
     """The policy worker as the supervisor sees it. One call at a time."""
 
-    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+    async def propose(
+        self,
+        *,
+        fallback: bool,
+        min_frame_stamp_ns: int,
+        exclude_base_m: Sequence[tuple[float, float]] = (),
+    ) -> Proposal:
         """Ask for a grasp on a frame that arrived at or after the given stamp.
+
+        Args:
+            fallback: ask the fallback policy instead of the live one.
+            min_frame_stamp_ns: oldest frame that will do.
+            exclude_base_m: points in base xy to stay away from [m].
 
         Raises:
             PolicyTimeoutError: no answer within the deadline.

@@ -5,6 +5,7 @@ still places the previous part, and collects when it is ready to pick.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cell.contracts.drivers import Clock
@@ -35,6 +36,7 @@ class _Request:
     number: int
     min_frame_stamp_ns: int
     fallback: bool
+    exclude_base_m: tuple[tuple[float, float], ...]
 
 
 class ProposalDesk:
@@ -52,10 +54,18 @@ class ProposalDesk:
         self._outcome: tuple[int, Proposal | NoProposal] | None = None
         self._count = 0
 
-    def request(self, min_frame_stamp_ns: int, *, fallback: bool = False) -> None:
+    def request(
+        self,
+        min_frame_stamp_ns: int,
+        *,
+        fallback: bool = False,
+        exclude_base_m: Sequence[tuple[float, float]] = (),
+    ) -> None:
         """Ask on a frame not older than the stamp; replaces any earlier request."""
         self._count += 1
-        self._request = _Request(self._count, min_frame_stamp_ns, fallback)
+        self._request = _Request(
+            self._count, min_frame_stamp_ns, fallback, tuple(exclude_base_m)
+        )
         self._outcome = None
         self._asked.set()
 
@@ -102,6 +112,7 @@ class ProposalDesk:
             proposal = await self._policy.propose(
                 fallback=request.fallback,
                 min_frame_stamp_ns=request.min_frame_stamp_ns,
+                exclude_base_m=request.exclude_base_m,
             )
         except PolicyTimeoutError as error:
             return NoProposal(Cause.POLICY_TIMEOUT, str(error))

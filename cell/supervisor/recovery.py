@@ -51,9 +51,7 @@ async def _lift(station: Station) -> None:
 async def _give_back(station: Station) -> None:
     line = station.gate.line.read_inputs()
     if line is None or not line.zone_permit:
-        raise CauseError(
-            Cause.ZONE_PERMIT_LOST, "the part in the fingers cannot go back to the bin"
-        )
+        raise CauseError(Cause.NO_WAY_BACK, "no zone permit")
     drop = station.planner.plan_drop(station.read_arm().q)
     if drop is None:
         raise CauseError(Cause.TARGET_UNREACHABLE, "above the bin")

@@ -114,6 +114,11 @@ class Supervisor:
         """What was counted."""
         return self._statistics
 
+    @property
+    def cycle_phase(self) -> str:
+        """What the grasp cycle does right now."""
+        return "" if self._runner is None else self._runner.cycle.phase
+
     def submit(self, command: Command) -> None:
         """Ask for a PackML command from within this process."""
         self._inbox.append(command)
@@ -144,7 +149,7 @@ class Supervisor:
                     link.cancel()
         finally:
             station.motion.hold()
-            self._publisher.publish(self._get_phase(), self._find_unmet())
+            self._publisher.publish(self.cycle_phase, self._find_unmet())
 
     async def _decide_until_end(self) -> None:
         period_ns = ns_from_s(self._layout.timing.command_period_s)
@@ -170,7 +175,7 @@ class Supervisor:
         self._progress += 1
         self._peers.beat()
         self._count_time(now_ns)
-        self._publisher.publish_when_due(self._get_phase(), self._find_unmet())
+        self._publisher.publish_when_due(self.cycle_phase, self._find_unmet())
 
     def _follow_line(self) -> None:
         """Take over what the line sets without a command."""
@@ -265,7 +270,7 @@ class Supervisor:
             fields["reason"] = reason.describe()
         self._events.add("state", fields)
         # A restart must find the state that this life was in, not the one before.
-        self._publisher.publish(self._get_phase(), self._find_unmet())
+        self._publisher.publish(self.cycle_phase, self._find_unmet())
 
     def _halt(self, finding: Finding | None) -> None:
         keeps_power = StopCategory.CONTROLLED_KEEP_POWER
@@ -318,6 +323,3 @@ class Supervisor:
 
     def _make_outputs(self) -> PlcOutputs:
         return self._publisher.make_outputs(self._progress, self._find_unmet())
-
-    def _get_phase(self) -> str:
-        return "" if self._runner is None else self._runner.cycle.phase

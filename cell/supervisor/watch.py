@@ -1,18 +1,17 @@
 """Looks at all peers once a turn and puts what it sees into one picture."""
 
-from cell.contracts.units import ns_from_s, s_from_ns
+from cell.contracts.units import s_from_ns
 from cell.supervisor.conditions import Conditions
 from cell.supervisor.cycle_gate import LEAST_SPEED_RATIO
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, ReadFrameStamp
 from cell.supervisor.station import Station
 
-# Short drops of a zone signal are contact bounce, not a decision of the line.
-_PERMIT_DEBOUNCE_S = 0.2
+_ARM_AGE_LIMIT_S = 0.5
 
 
 class Watch:
-    """Remembers just enough to see edges and to debounce."""
+    """Remembers just enough to see edges, and where the arm was seen last."""
 
     def __init__(
         self,
@@ -26,7 +25,8 @@ class Watch:
         self._policy = policy
         self._read_frame_stamp_ns = read_frame_stamp_ns
         self._boots = 0
-        self._permitted_ns = station.clock.now_ns()
+        # Until the arm was seen, it may be anywhere.
+        self._was_over_bin = True
 
     def read(self, *, has_stalled: bool = False) -> Conditions:
         """Return one picture."""
@@ -49,7 +49,6 @@ class Watch:
             frame_age_s=self.frame_age_s(),
             is_policy_ready=self._policy.is_ready(),
             has_stalled=has_stalled,
-            lost_zone_permit=self._lost_permit(),
             is_speed_zero=self._is_speed_zero(),
         )
 
@@ -61,18 +60,15 @@ class Watch:
         return s_from_ns(self._station.clock.now_ns() - stamp_ns)
 
     def is_in_zone(self) -> bool:
-        """Say whether the arm is over the bin, or about to be."""
-        state = self._station.motion.state
-        if self._station.gate.claims_zone or state is None:
-            return self._station.gate.claims_zone
-        return self._station.planner.is_over_bin(state.base_from_tcp)
+        """Say whether the arm is over the bin, or about to be.
 
-    def _lost_permit(self) -> bool:
-        now_ns = self._station.clock.now_ns()
-        line = self._exchange.read_inputs()
-        if line is None or line.zone_permit or not self.is_in_zone():
-            self._permitted_ns = now_ns
-        return now_ns - self._permitted_ns > ns_from_s(_PERMIT_DEBOUNCE_S)
+        An arm that is not seen any more counts as where it was seen last.
+        """
+        motion = self._station.motion
+        state = motion.state
+        if state is not None and motion.arm_age_s() < _ARM_AGE_LIMIT_S:
+            self._was_over_bin = self._station.planner.is_over_bin(state.base_from_tcp)
+        return self._was_over_bin or self._station.gate.claims_zone
 
     def _is_speed_zero(self) -> bool:
         line = self._exchange.read_inputs()

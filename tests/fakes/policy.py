@@ -1,6 +1,6 @@
 """A policy worker that answers from a script."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cell.contracts.drivers import Clock
@@ -38,6 +38,8 @@ class FakePolicy:
         think_s: time per answer [s].
         is_up: a worker is there.
         asked: whether each request was for the fallback.
+        stamps: the oldest frame that each request would take [ns].
+        excluded: points that each request wants to stay away from.
     """
 
     clock: Clock
@@ -46,11 +48,19 @@ class FakePolicy:
     is_up: bool = True
     asked: list[bool] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)
+    excluded: list[tuple[tuple[float, float], ...]] = field(default_factory=list)
 
-    async def propose(self, *, fallback: bool, min_frame_stamp_ns: int) -> Proposal:
+    async def propose(
+        self,
+        *,
+        fallback: bool,
+        min_frame_stamp_ns: int,
+        exclude_base_m: Sequence[tuple[float, float]] = (),
+    ) -> Proposal:
         """Answer the next turn of the script, or a good grasp when it is over."""
         self.asked.append(fallback)
         self.stamps.append(min_frame_stamp_ns)
+        self.excluded.append(tuple(exclude_base_m))
         await self.clock.sleep_until_ns(self.clock.now_ns() + ns_from_s(self.think_s))
         make = self.script.pop(0) if self.script else make_chunk
         answer = make(max(min_frame_stamp_ns, self.clock.now_ns()))

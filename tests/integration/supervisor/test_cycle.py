@@ -10,6 +10,7 @@ from cell.contracts.errors import (
     PolicyError,
     PolicyTimeoutError,
 )
+from cell.contracts.observation import ActionChunk
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.supervisor.states import Command, State
 from tests.fakes.policy import (
@@ -22,6 +23,12 @@ from tests.fakes.policy import (
 from tests.fakes.supervised_cell import SupervisedCell
 
 OUTFEED_XY_M = (0.22, 0.46)
+
+
+def propose_two(stamp_ns: int) -> ActionChunk:
+    """Answer with a grasp and another one elsewhere."""
+    other = make_chunk(stamp_ns, (-0.25, 0.50, 0.035))
+    return make_chunk(stamp_ns, alternatives=(other,))
 
 
 async def test_parts_go_from_the_bin_to_the_outfeed() -> None:
@@ -109,10 +116,7 @@ async def test_a_missed_grasp_is_tried_again_and_costs_the_first_try() -> None:
 
 async def test_after_a_miss_another_grasp_is_preferred() -> None:
     cell = SupervisedCell()
-    other = make_chunk(0, (-0.25, 0.50, 0.035))
-    cell.policy.script = [
-        lambda stamp: make_chunk(stamp, alternatives=(other,)) for _ in range(2)
-    ]
+    cell.policy.script = [propose_two, propose_two]
     cell.fingers.finds_m = [None, 0.03]
     async with cell.running():
         await cell.start()
@@ -161,6 +165,25 @@ async def test_the_same_failing_grasp_is_given_up_after_its_tries() -> None:
         limit = cell.layout.timing.max_tries_per_part
         assert cell.supervisor.statistics.attempts == limit
         assert cell.tree()["cause"] == "chunk_refused"
+        exhausted = cell.policy.excluded[-1]
+        assert exhausted
+        assert exhausted[0] == pytest.approx(GRASP_XYZ_M[:2])
+
+
+async def test_a_grasp_chosen_before_a_refill_is_not_carried_out_after_it() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "placing")
+        cell.set_line(bin_present=False, zone_permit=False)
+        await cell.until_state(State.SUSPENDED)
+        await cell.pass_s(2.0)
+        cell.set_line(bin_present=True, zone_permit=True)
+        back_ns = cell.clock.now_ns()
+
+        await cell.until(lambda: cell.supervisor.statistics.attempts == 2)
+
+        assert cell.policy.stamps[-1] >= back_ns
 
 
 async def test_a_part_lost_on_the_way_counts_as_reject_and_work_goes_on() -> None:
@@ -293,8 +316,7 @@ async def test_the_zone_is_claimed_from_before_the_arm_enters_until_it_has_left(
 async def test_a_refused_chunk_gives_way_to_its_alternative() -> None:
     cell = SupervisedCell()
     cell.check.phrases = ["grasp leaves the workspace"]
-    other = make_chunk(0, (-0.25, 0.50, 0.035))
-    cell.policy.script = [lambda stamp: make_chunk(stamp, alternatives=(other,))]
+    cell.policy.script = [propose_two]
     async with cell.running():
         await cell.start()
 

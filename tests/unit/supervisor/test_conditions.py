@@ -105,6 +105,7 @@ def test_a_lost_link_and_a_powered_down_robot_are_told_apart() -> None:
     off = faulted(HoldReason.ROBOT_NOT_READY, RobotMode.POWER_OFF)
 
     assert causes_in(faulted(HoldReason.LINK_LOST)) == [Cause.ROBOT_LINK_LOST]
+    assert causes_in(faulted(HoldReason.NOT_ARMED)) == [Cause.ARM_NOT_RELEASED]
     assert causes_in(off) == [Cause.ROBOT_NOT_RUNNING]
     assert "POWER_OFF" in compute_unmet(off, State.IDLE)[0]
 
@@ -159,6 +160,15 @@ def test_what_reset_does_anyway_is_not_missing_before_reset() -> None:
 
     assert compute_unmet(unarmed, State.STOPPED) == ()
     assert len(compute_unmet(unarmed, State.IDLE)) == 2
+
+
+def test_an_absent_robot_is_missing_before_reset_and_a_returned_one_is_not() -> None:
+    returned = faulted(HoldReason.LINK_LOST)
+    servo = replace(SERVO, phase=ServoPhase.CONNECTING)
+    absent = replace(WELL, servo=servo, is_servo_ready=False)
+
+    assert compute_unmet(returned, State.STOPPED) == ()
+    assert len(compute_unmet(absent, State.STOPPED)) == 1
 
 
 def test_a_wrong_register_map_is_named_instead_of_a_lost_line() -> None:

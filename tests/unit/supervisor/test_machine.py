@@ -40,8 +40,8 @@ def test_a_reason_ends_with_its_stop() -> None:
 
     machine.apply(Command.UNHOLD, 1, None)
 
-    assert machine.reason is None
-    assert machine.latched == set()
+    assert not machine.latched
+    assert not machine.may_return()
 
 
 def test_an_acknowledgement_counts_only_after_the_abort() -> None:

@@ -8,12 +8,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from cell.contracts.geometry import Pose
 from cell.contracts.model import Section
@@ -214,7 +209,7 @@ class ModbusPlcConfig(_PlcSection):
 
     kind: Literal["modbus"] = "modbus"
     host: Host
-    port: Port = 502
+    port: Port
     device_id: Annotated[int, Field(ge=0, le=255)] = 1
     word_order: Literal["big", "little"] = "big"
 
@@ -275,9 +270,9 @@ class MotionConfig(Section):
     """How the arm moves when nothing is wrong; the guard's limits lie above."""
 
     joint_speed_radps: Annotated[float, Field(gt=0.0, le=3.14)] = 2.6
-    joint_acceleration_radps2: PositiveFloat = 12.0
+    joint_acceleration_radps2: Annotated[float, Field(gt=0.0, le=100.0)] = 12.0
     joint_jerk_radps3: Annotated[float, Field(gt=0.0, le=5000.0)] = 120.0
-    linear_speed_mps: PositiveFloat = 0.5
+    linear_speed_mps: Annotated[float, Field(gt=0.0, le=5.0)] = 0.5
     linear_acceleration_mps2: Annotated[float, Field(gt=0.0, le=20.0)] = 2.5
     linear_jerk_mps3: Annotated[float, Field(gt=0.0, le=1000.0)] = 25.0
     approach_height_m: Annotated[float, Field(gt=0.0, le=0.5)] = 0.10

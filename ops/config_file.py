@@ -28,12 +28,15 @@ def read_config_file(path: Path) -> bytes:
         raise ConfigPermissionsError(
             f"{path}: cannot be read ({error.strerror}); check its owner and mode"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
+    try:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError(f"{path}: is not a file; name one with --config")
         _check_writers(path, status)
-        return file.read(MAX_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _check_writers(path: Path, status: os.stat_result) -> None:

@@ -1,0 +1,321 @@
+"""The configuration as a whole: every key of the shipped file is mutated."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from cell.config import RealsenseCameraConfig, RtdeArmConfig, SimArmConfig
+from cell.contracts.errors import ConfigError
+from ops.settings import Settings, load_settings
+from safety import ceilings
+from safety.config import SafetyConfig
+
+SHIPPED = Path(__file__).resolve().parents[3] / "config.yaml"
+TREE: dict[str, Any] = yaml.safe_load(SHIPPED.read_text())
+
+KeyPath = tuple[str | int, ...]
+
+
+def walk(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    if path:
+        yield path, value
+    items: Any = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    for key, inner in items:
+        yield from walk(inner, (*path, key))
+
+
+def put(path: KeyPath, value: Any) -> dict[str, Any]:
+    tree = copy.deepcopy(TREE)
+    place: Any = tree
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return tree
+
+
+def dotted(path: KeyPath) -> str:
+    return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in path)[1:]
+
+
+class PlainDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def write(tree: Any, directory: Path) -> Path:
+    path = directory / "config.yaml"
+    path.write_text(yaml.dump(tree, Dumper=PlainDumper))
+    path.chmod(0o644)
+    return path
+
+
+def load(tree: Any, directory: Path) -> Settings:
+    return load_settings(write(tree, directory))
+
+
+def refusal(tree: Any, directory: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(tree, directory)
+    return str(caught.value)
+
+
+ALL = list(walk(TREE))
+GROUPS = [path for path, value in ALL if isinstance(value, dict)]
+LEAVES = [(path, value) for path, value in ALL if not isinstance(value, dict)]
+NUMBERS = [path for path, value in LEAVES if type(value) in (int, float)]
+
+
+def test_the_shipped_file_is_valid() -> None:
+    settings = load_settings(SHIPPED)
+
+    assert isinstance(settings.arm, RtdeArmConfig)
+    assert settings.virtual_cell.enabled
+    assert settings.cameras["wrist"].flange_from_camera is not None
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=dotted)
+def test_an_unknown_key_is_refused_by_name(path: KeyPath, tmp_path: Path) -> None:
+    message = refusal(put((*path, "frobnicate"), 1), tmp_path)
+
+    # The keys of `cameras` are names, so any would do with the right content.
+    reason = "is 1; it must" if path == ("cameras",) else "is not a known key"
+    assert f"{dotted(path)}.frobnicate: {reason}" in message
+
+
+@pytest.mark.parametrize("path", [path for path, _ in ALL], ids=dotted)
+def test_without_a_key_the_file_is_refused_or_means_the_same(
+    path: KeyPath, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    place: Any = tree
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+
+    try:
+        settings = load(tree, tmp_path)
+    except ConfigError:
+        return
+
+    if path != ("cameras", "wrist"):
+        assert settings == load_settings(SHIPPED)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in LEAVES], ids=dotted)
+def test_a_value_of_another_type_is_refused(path: KeyPath, tmp_path: Path) -> None:
+    for wrong in wrong_values(dict(LEAVES)[path]):
+        message = refusal(put(path, wrong), tmp_path)
+
+        assert dotted(path) in message or f"{dotted(path[:-1])}:" in message
+
+
+def wrong_values(value: Any) -> list[Any]:
+    always = [{"a": 1}, [[]]]
+    if isinstance(value, bool):
+        return [*always, 0, 1, "true", "no", 0.5]
+    if isinstance(value, int):
+        return [*always, True, str(value)]
+    if isinstance(value, float):
+        return [*always, True, str(value), "no"]
+    if isinstance(value, str):
+        return [*always, 12, 1.5, True]
+    return [{"a": 1}, [], "no", 1.5, value[:-1], [*value, 0.0]]
+
+
+@pytest.mark.parametrize("path", NUMBERS, ids=dotted)
+def test_a_number_that_is_not_finite_is_refused(path: KeyPath, tmp_path: Path) -> None:
+    for text in (".nan", ".inf", "-.inf"):
+        message = refusal(put(path, float(text.replace(".", ""))), tmp_path)
+
+        assert f"{dotted(path)}: is {text}" in message
+
+
+@pytest.mark.parametrize("path", NUMBERS, ids=dotted)
+def test_an_absurd_number_is_refused(path: KeyPath, tmp_path: Path) -> None:
+    for absurd in (10**10, -(10**10)):
+        message = refusal(put(path, absurd), tmp_path)
+
+        assert f"{dotted(path)}: is {absurd}; it must be" in message
+
+
+def test_a_near_miss_is_named(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["arm"]["hots"] = tree["arm"].pop("host")
+
+    message = refusal(tree, tmp_path)
+
+    assert "arm.hots: is not a known key; did you mean 'host'?" in message
+    assert "arm.host: is missing" in message
+
+
+SLIPS: list[tuple[str, Any, str]] = [
+    ("gripper.force_ratio", 40, "is 40; it must be less than or equal to 1"),
+    ("plc.device_id", "1", "is '1'; it must be a whole number, without quotes"),
+    ("virtual_cell.enabled", "no", "is 'no'; it must be true or false"),
+    ("plc.device_id", 1.5, "is 1.5; it must be a whole number"),
+    ("plc.word_order", "mixed", "is 'mixed'; it must be 'big' or 'little'"),
+    ("plc.kind", "opc", "is of kind 'opc'; use one of 'modbus', 'sim'"),
+    ("arm.host", "10.0.0.300", "'10.0.0.300' is not an IPv4 address"),
+    ("arm.host", "ro bot", "'ro bot' is neither an IPv4 address nor a host"),
+    ("arm.host", "192.168.1.10", "virtual_cell.enabled is true, but arm.host"),
+    ("arm.frequency_hz", 1000, "is 1000; it must be less than or equal to 500"),
+    ("runtime.directory", "here", "'here' must be empty or an absolute path"),
+    ("safety.freshness_s", 0.2, "must be less than or equal to 0.1"),
+    ("safety.tcp_speed_mps", 3.5, "must be less than or equal to 3"),
+    ("motion.joint_speed_radps", 3.1, "above the 3.0 of safety.joint_speed_radps"),
+    ("motion.linear_speed_mps", 1.6, "above the 1.5 of safety.tcp_speed_mps"),
+    ("supervisor.command_period_s", 0.05, "at least 3 x supervisor.command_period"),
+    ("plc.heartbeat_timeout_s", 0.12, "plc: heartbeat_timeout_s must cover"),
+    ("plc.timeout_s", 0.3, "timeout_s must be smaller than heartbeat"),
+    ("cell.heightmap.pixel_m", 0.001, "heightmap covers 0.096 m, less"),
+    ("virtual_cell.refill_below", 12, "refill_below must be smaller than"),
+    ("policy.live", "Heightmap", "is 'Heightmap'; it must match pattern"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), SLIPS)
+def test_a_slip_is_explained_in_one_sentence(
+    path: str, value: Any, sentence: str, tmp_path: Path
+) -> None:
+    message = refusal(put(tuple(path.split(".")), value), tmp_path)
+
+    assert sentence in message
+    assert message.startswith(str(tmp_path / "config.yaml"))
+    assert "\n" not in message
+
+
+BETWEEN_ITEMS: list[tuple[KeyPath, Any, str]] = [
+    (("arm", "home_q_rad", 1), 0.5, "arm.home_q_rad[1] is 0.5, outside the joint"),
+    (("safety", "workspace_min_m", 0), 0.6, "workspace_min_m[0] is 0.6, which is not"),
+    (("safety", "joint_max_rad", 2), -3.0, "joint_min_rad[2] is -2.9, which is not"),
+    (("safety", "joint_speed_radps", 5), 3.2, "joint_speed_radps[5]: is 3.2; it must"),
+    (("cell", "bin", "base_from_bin", "position_m", 1), 1.2, "outside the workspace"),
+    (
+        ("cameras", "Top View"),
+        TREE["cameras"]["wrist"],
+        "cameras.Top View: is 'Top View'; it",
+    ),
+    (
+        ("cameras", "wrist", "base_from_camera"),
+        TREE["cameras"]["overhead"]["base_from_camera"],
+        "cameras.wrist: needs exactly one of base_from_camera (fixed) and",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), BETWEEN_ITEMS)
+def test_a_slip_deep_in_the_tree_is_named(
+    path: KeyPath, value: Any, sentence: str, tmp_path: Path
+) -> None:
+    assert sentence in refusal(put(path, value), tmp_path)
+
+
+def test_without_an_overhead_camera_the_file_is_refused(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["cameras"]["top"] = tree["cameras"].pop("overhead")
+
+    assert "one called 'overhead'" in refusal(tree, tmp_path)
+
+
+def test_many_errors_are_counted_after_the_first_few(tmp_path: Path) -> None:
+    message = refusal({**TREE, "safety": {}}, tmp_path)
+
+    assert message.count("\n") == 5
+    assert "more errors" in message.splitlines()[-1]
+
+
+def test_the_real_cell_needs_only_the_devices_changed(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["arm"]["host"] = "192.168.1.10"
+    tree["gripper"]["host"] = "192.168.1.10"
+    tree["plc"]["host"] = "line-plc.local"
+    tree["cameras"]["overhead"] = realsense("829212070000")
+    del tree["cameras"]["wrist"]
+    tree["virtual_cell"]["enabled"] = False
+
+    settings = load(tree, tmp_path)
+
+    assert isinstance(settings.cameras["overhead"], RealsenseCameraConfig)
+
+
+def test_one_of_every_kind_loads(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    kept = ("flange_from_tcp", "gripper_mass_kg", "home_q_rad")
+    tree["arm"] = {"kind": "sim"} | {key: TREE["arm"][key] for key in kept}
+    tree["gripper"] = {"kind": "sim"}
+    tree["plc"] = {"kind": "sim"}
+    tree["cameras"]["usb"] = realsense("1")
+    tree["cameras"]["old"] = {
+        "kind": "replay",
+        "directory": "recorded",
+        "base_from_camera": TREE["cameras"]["overhead"]["base_from_camera"],
+    }
+
+    assert isinstance(load(tree, tmp_path).arm, SimArmConfig)
+
+
+def test_a_serial_number_without_quotes_is_explained(tmp_path: Path) -> None:
+    message = refusal(put(("cameras", "wrist"), realsense(829212070000)), tmp_path)
+
+    assert "is 829212070000; it must be text; put it in quotes" in message
+
+
+def realsense(serial: str | int) -> dict[str, Any]:
+    pose = TREE["cameras"]["overhead"]["base_from_camera"]
+    return {"kind": "realsense", "serial": serial, "base_from_camera": pose}
+
+
+def test_settings_cannot_be_changed_after_loading() -> None:
+    settings = load_settings(SHIPPED)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.safety.freshness_s = 1.0  # type: ignore[misc]
+
+
+_ANY = st.floats(-20.0, 20.0)
+_SIX = st.lists(_ANY, min_size=6, max_size=6)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "freshness_s": st.floats(-1.0, 1.0),
+            "joint_min_rad": _SIX,
+            "joint_max_rad": _SIX,
+            "joint_speed_radps": _SIX,
+            "joint_acceleration_radps2": st.lists(
+                st.floats(-100.0, 100.0), min_size=6, max_size=6
+            ),
+            "tcp_speed_mps": _ANY,
+            "workspace_min_m": st.lists(st.floats(-2.0, 0.1), min_size=3, max_size=3),
+            "workspace_max_m": st.lists(st.floats(-0.1, 2.0), min_size=3, max_size=3),
+        }
+    )
+)
+def test_whatever_is_accepted_lies_within_the_ceilings(drawn: dict[str, Any]) -> None:
+    shipped = load_settings(SHIPPED).safety.model_dump()
+    for key, value in drawn.items():
+        try:
+            accepted = SafetyConfig.model_validate({**shipped, key: value})
+        except ValidationError:
+            continue
+
+        assert 0 < accepted.freshness_s <= ceilings.FRESHNESS_S
+        assert 0 < accepted.tcp_speed_mps <= ceilings.TCP_SPEED_MPS
+        assert min(accepted.joint_speed_radps) > 0
+        assert max(accepted.joint_speed_radps) <= ceilings.JOINT_SPEED_RADPS
+        assert min(accepted.joint_min_rad) >= -ceilings.JOINT_POSITION_RAD
+        assert max(accepted.joint_max_rad) <= ceilings.JOINT_POSITION_RAD
+        assert min(accepted.workspace_min_m) >= -ceilings.REACH_M
+        assert max(accepted.workspace_max_m) <= ceilings.REACH_M

@@ -83,11 +83,9 @@ class RestMotion:
         """Return the next point of the ramp."""
         if self.is_done:
             return self._point
-        result = self._otg.update(self._in, self._out)
-        self._out.pass_to_input(self._in)
+        self.is_done = _advance(self._otg, self._in, self._out)
         self._point = _joint_point(self._out)
-        if result != ruckig.Result.Working:
-            self.is_done = True
+        if self.is_done:
             self._point = JointPoint.at_rest(self._point.q)
         return self._point
 
@@ -117,15 +115,11 @@ class JointMotion:
         if speed_ratio != self._ratio:
             self._ratio = speed_ratio
             self._replan(max(speed_ratio, _LEAST_RATIO))
-        result = self._otg.update(self._in, self._out)
-        if result == ruckig.Result.Finished:
-            self.is_done = True
+        self.is_done = _advance(self._otg, self._in, self._out)
+        if self.is_done:
             self._point = JointPoint.at_rest(self._q_target)
-            return self._point
-        if result != ruckig.Result.Working:
-            raise TargetUnreachableError(f"no joint trajectory: {result}")
-        self._out.pass_to_input(self._in)
-        self._point = _joint_point(self._out)
+        else:
+            self._point = _joint_point(self._out)
         return self._point
 
     def _replan(self, ratio: float) -> None:
@@ -135,8 +129,10 @@ class JointMotion:
         trajectory = ruckig.Trajectory(6)
         for _ in range(_SPEED_TRIES):
             self._in.max_velocity = [speed] * 6
-            if self._otg.calculate(self._in, trajectory) < 0:
-                raise TargetUnreachableError("no joint trajectory to this target")
+            try:
+                self._otg.calculate(self._in, trajectory)
+            except ruckig.RuckigError as error:
+                raise TargetUnreachableError(f"no joint trajectory: {error}") from error
             peak = self._peak_tcp_speed(trajectory)
             if peak <= bound:
                 return
@@ -185,17 +181,13 @@ class LineMotion:
         if self.is_done:
             return self._point
         self._in.max_velocity = [self._speed_mps * max(speed_ratio, _LEAST_RATIO)]
-        result = self._otg.update(self._in, self._out)
-        if result < 0:
-            raise TargetUnreachableError(f"no line trajectory: {result}")
-        self._out.pass_to_input(self._in)
+        self.is_done = _advance(self._otg, self._in, self._out)
         before = self._point
         q = self._place(before.q, self._out.new_position[0] / self._length_m)
         qd = (q - before.q) / self._limits.period_s
         qdd = (qd - before.qd) / self._limits.period_s
         self._point = JointPoint(q, qd, qdd)
-        if result == ruckig.Result.Finished:
-            self.is_done = True
+        if self.is_done:
             self._point = JointPoint.at_rest(q)
         return self._point
 
@@ -232,6 +224,20 @@ class LineMotion:
         made.max_acceleration = [motion.linear_acceleration_mps2]
         made.max_jerk = [motion.linear_jerk_mps3]
         return made
+
+
+def _advance(
+    otg: "ruckig.Ruckig", given: "ruckig.InputParameter", out: "ruckig.OutputParameter"
+) -> bool:
+    """Step a trajectory by one period; return whether it has ended."""
+    try:
+        result = otg.update(given, out)
+    except ruckig.RuckigError as error:
+        raise TargetUnreachableError(f"no trajectory: {error}") from error
+    if result < 0:
+        raise TargetUnreachableError(f"no trajectory: {result}")
+    out.pass_to_input(given)
+    return bool(result == ruckig.Result.Finished)
 
 
 def _joint_input(start: JointPoint, limits: MotionLimits) -> "ruckig.InputParameter":

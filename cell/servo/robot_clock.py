@@ -14,7 +14,8 @@ from cell.contracts.units import ns_from_s
 
 # Samples come every 2 ms, and sometimes four of them late.
 _STALL_NS: Final = ns_from_s(0.008)
-_LONGEST_WAIT_NS: Final = ns_from_s(0.04)
+# Longer than the guard's bound for standstill, so that it starts anew from rest.
+_LONGEST_WAIT_NS: Final = ns_from_s(0.055)
 
 
 class RobotClock:

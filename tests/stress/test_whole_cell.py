@@ -1,0 +1,106 @@
+"""The product as a user runs it: all processes, real clients, real physics."""
+
+import json
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.running_cell import start_cell
+from tests.stress.kill_storm import MODULES, allow_many_restarts, run_storm
+
+pytestmark = pytest.mark.stress
+
+_REPORT_KEYS = {
+    "placed",
+    "attempts",
+    "picks_per_hour",
+    "first_try_success_ratio",
+    "success_interval",
+    "limit_violations",
+    "unguarded_cycles",
+    "late_cycles_ratio",
+    "guard_us_p50",
+    "guard_us_p999",
+    "real_time_factor",
+    "manual_assists",
+    "holds_by_reason",
+    "policy_ms_p50",
+    "cycle_s_p50",
+}
+
+
+@pytest.mark.timeout(240)
+def test_the_cell_picks_parts_and_accounts_for_them(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    with start_cell(tmp_path, loopback_address, "--picks", "4") as cell:
+        assert cell.process.wait(200.0) == 0, cell.output()
+
+    report = cell.report()
+    assert set(report) >= _REPORT_KEYS
+    assert report["placed"] >= 4
+    assert report["attempts"] >= report["placed"]
+    assert report["limit_violations"] == 0
+    assert report["unguarded_cycles"] == 0
+    assert report["manual_assists"] == 0
+
+
+@pytest.mark.timeout(240)
+def test_ctrl_c_ends_everything_in_order(tmp_path: Path, loopback_address: str) -> None:
+    with start_cell(tmp_path, loopback_address) as cell:
+        cell.wait_for(lambda s: s["state"] == "EXECUTE", 90.0)
+        assert cell.stop() == 0
+
+    assert "killed" not in (tmp_path / "state/log/host.jsonl").read_text()
+    assert cell.report()["state"] == "STOPPED"
+    assert cell.report()["limit_violations"] == 0
+
+
+@pytest.mark.timeout(240)
+def test_killing_the_host_leaves_nothing_behind(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    with start_cell(tmp_path, loopback_address) as cell:
+        cell.wait_for(lambda s: s["state"] == "EXECUTE", 90.0)
+        cell.process.send_signal(signal.SIGKILL)
+        cell.process.wait()
+    # The context manager fails when a descendant survives.
+
+
+@pytest.mark.timeout(240)
+def test_a_second_controller_is_refused_and_the_first_goes_on(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    with start_cell(tmp_path, loopback_address) as first:
+        first.wait_for(lambda s: s["state"] == "EXECUTE", 90.0)
+        second_folder = tmp_path / "second"
+        second_folder.mkdir()
+
+        def share_runtime(tree: dict[str, dict[str, str]]) -> None:
+            tree["runtime"]["directory"] = str(first.runtime)
+
+        with start_cell(
+            second_folder, loopback_address, change=share_runtime
+        ) as second:
+            assert second.process.wait(30.0) == 5
+            assert "another controller is running" in second.output()
+        assert first.process.poll() is None
+        before = first.status()["stamp_ns"]
+        first.wait_for(lambda s: s["stamp_ns"] > before, 5.0)
+
+
+@pytest.mark.timeout(600)
+def test_a_short_kill_storm_never_moves_the_arm_by_itself(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    rng = random.Random(1)
+    with start_cell(tmp_path, loopback_address, change=allow_many_restarts) as cell:
+        records = run_storm(cell, 8, rng, tuple(MODULES))
+        assert cell.stop() == 0
+
+    assert not [record for record in records if record.self_resumed]
+    assert cell.report()["limit_violations"] == 0, json.dumps(
+        cell.report()["violations_by_kind"]
+    )

@@ -6,6 +6,7 @@ The process stops beating when a thread hangs inside the SDK, so that the host e
 process and starts it again: nothing less helps then.
 """
 
+import contextvars
 import sys
 import threading
 import time
@@ -32,7 +33,7 @@ from ops.processes.shell import ProcessContext, enter_process
 
 _FRAME_TIMEOUT_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.1
-_LAST_PAUSE_S: Final = 2.0
+_LAST_PAUSE_S: Final = 1.0
 _BEAT_PERIOD_S: Final = 0.2
 # Longer than any call takes by design; opening USB hardware is the slowest.
 _HANG_S: Final = 6.0
@@ -58,8 +59,12 @@ class CameraLoop:
         self._stop = threading.Event()
         self._changes = ChangeLog(structlog.get_logger("camera"))
         self._progress_ns = time.monotonic_ns()
-        # A thread that hangs inside the SDK must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # A thread that hangs inside the SDK must not keep the process alive. The
+        # context holds what every log line of this process carries.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name=name, daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""

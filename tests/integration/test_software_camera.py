@@ -19,7 +19,11 @@ from cell.contracts.errors import (
 )
 from cell.drivers.camera.frame_feed import FeedPair, encode_greeting
 from cell.drivers.camera.opening import open_camera
-from cell.drivers.camera.realsense import StreamRequest, open_stream
+from cell.drivers.camera.realsense import (
+    RealsenseCamera,
+    StreamRequest,
+    open_stream,
+)
 from cell.drivers.camera.software_feed import open_feed
 from tests.fakes.frame_sender import (
     FOCAL_PX,
@@ -219,3 +223,20 @@ def test_the_depth_filters_of_the_sdk_run_when_asked_for() -> None:
         frame = camera.read_frame(TIMEOUT_S)
 
     assert frame.depth_m[:, : WIDTH_PX // 2 - 8] == pytest.approx(0.4, abs=1e-3)
+
+
+def test_an_error_of_the_sdk_becomes_one_of_ours() -> None:
+    class BrokenSyncer:
+        def try_wait_for_frames(self, timeout_ms: int) -> tuple[bool, object]:
+            raise RuntimeError("device in a bad state")
+
+    camera = RealsenseCamera(
+        "overhead",
+        BrokenSyncer(),
+        StreamRequest(RATE_HZ),
+        PLACE.pose,
+        check_link=lambda: None,
+    )
+
+    with pytest.raises(DriverError, match="overhead: fails while streaming: device in"):
+        camera.read_frame(TIMEOUT_S)

@@ -77,19 +77,16 @@ def open_stream(
     Raises:
         DriverError: the device refuses the streams.
     """
-    sdk = load_sdk()
-    profiles = _choose_profiles(name, device, request)
-    syncer = sdk.syncer(1)
     started: list[Any] = []
     try:
-        try:
-            for sensor, wanted in profiles:
+        with _wrapped_errors(name, "does not start streaming"):
+            syncer = load_sdk().syncer(1)
+            for sensor, wanted in _choose_profiles(name, device, request):
                 sensor.open(wanted if len(wanted) > 1 else wanted[0])
                 started.append(sensor)
                 sensor.start(syncer)
-        except RuntimeError as error:
-            raise DriverError(name, f"does not start streaming: {error}") from error
-        yield RealsenseCamera(name, syncer, request, pose, check_link)
+            camera = RealsenseCamera(name, syncer, request, pose, check_link)
+        yield camera
     finally:
         for sensor in started:
             # A device that is gone cannot be stopped; there is nothing left to do.
@@ -129,6 +126,10 @@ class RealsenseCamera:
             DriverStaleError: pairs arrive, but their content no longer advances.
             DriverError: the link is gone, or a pair cannot be right.
         """
+        with _wrapped_errors(self._name, "fails while streaming"):
+            return self._read_frame(timeout_s)
+
+    def _read_frame(self, timeout_s: float) -> RgbdFrame:
         deadline_ns = time.monotonic_ns() + ns_from_s(timeout_s)
         repeated = 0
         while True:
@@ -179,6 +180,15 @@ class RealsenseCamera:
             intrinsics=_intrinsics(color),
             base_from_camera=self._pose(),
         )
+
+
+@contextmanager
+def _wrapped_errors(name: str, what: str) -> Iterator[None]:
+    """Turn the SDK's own errors, which are all of one type, into ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DriverError(name, f"{what}: {error}") from error
 
 
 def find_device(name: str, serial: str) -> Any:

@@ -1,6 +1,7 @@
 """Export to ONNX with a proof that the exported graph computes the same."""
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -159,15 +160,19 @@ def make_manifest(
 
 def _to_onnx(network: GraspNetwork) -> bytes:
     size = network.shape.size_px
-    program = torch.onnx.export(
-        network,
-        (torch.zeros(1, 1, size, size),),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[INPUT_NAME],
-        output_names=[SCORE_NAME, TIP_NAME],
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # torch's exporter calls functions of its own that it has deprecated.
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(1, 1, size, size),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[SCORE_NAME, TIP_NAME],
+            verbose=False,
+        )
     if program is None:
         raise ModelError("torch exported nothing")
     model: onnx.ModelProto = program.model_proto

@@ -1,8 +1,9 @@
 """Fits the grasp network to labelled grasps; can be interrupted and resumed."""
 
 import io
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -83,9 +84,8 @@ def fit_network(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, plan.peak_rate, total_steps=plan.epochs * steps + 1
     )
-    done = _resume(checkpoint, network, optimiser, schedule)
-    metrics = FitMetrics(done, float("nan"), float("nan"), float("nan"))
-    for epoch in range(done, plan.epochs):
+    metrics = _resume(checkpoint, network, optimiser, schedule)
+    for epoch in range(metrics.epoch, plan.epochs):
         rng = np.random.default_rng([plan.seed, epoch])
         order = rng.permutation(kept)[: steps * plan.batch].reshape(steps, -1)
         network.train()
@@ -99,7 +99,7 @@ def fit_network(
             total += float(loss.detach())
         held_out_loss, accuracy = _evaluate(network, samples, aside)
         metrics = FitMetrics(epoch + 1, total / steps, held_out_loss, accuracy)
-        _save(checkpoint, epoch + 1, network, optimiser, schedule)
+        _save(checkpoint, metrics, network, optimiser, schedule)
         report(metrics)
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network.eval()
@@ -133,7 +133,7 @@ def _evaluate(
     network: GraspNetwork, samples: GraspSamples, index: NDArray[np.intp]
 ) -> tuple[float, float]:
     if not len(index):
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     network.eval()
     loss, right = 0.0, 0
     with torch.no_grad():
@@ -151,7 +151,7 @@ def _evaluate(
 
 def _save(
     path: Path,
-    epoch: int,
+    metrics: FitMetrics,
     network: GraspNetwork,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
@@ -159,7 +159,7 @@ def _save(
     buffer = io.BytesIO()
     torch.save(
         {
-            "epoch": epoch,
+            "metrics": asdict(metrics),
             "network": network.state_dict(),
             "optimiser": optimiser.state_dict(),
             "schedule": {"last_epoch": schedule.last_epoch},
@@ -176,11 +176,11 @@ def _resume(
     network: GraspNetwork,
     optimiser: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-) -> int:
+) -> FitMetrics:
     if not path.exists():
-        return 0
+        return FitMetrics(0, math.nan, math.nan, math.nan)
     state = torch.load(path, weights_only=True)
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.last_epoch = int(state["schedule"]["last_epoch"])
-    return int(state["epoch"])
+    return FitMetrics(**state["metrics"])

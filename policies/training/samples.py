@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,13 @@ def read_samples(path: Path) -> GraspSamples:
         ModelError: it is missing, damaged or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # Opened here, for numpy forgets to close a file that is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return GraspSamples(
                 heights_m=content["heights_m"],
                 **{name: content[name] for name in _COLUMNS},
             )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(
             f"{path}: no usable grasp samples ({error}); delete it and make it again"
         ) from error

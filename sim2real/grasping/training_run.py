@@ -7,6 +7,7 @@ what takes its over-confident mistakes away.
 
 import hashlib
 import json
+import math
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -232,13 +233,15 @@ def _no_samples(network: GraspNetwork) -> GraspSamples:
 
 
 def _figures(metrics: FitMetrics, samples: GraspSamples) -> dict[str, float]:
-    return {
+    figures = {
         "labelled_grasps": float(len(samples)),
         "labelled_scenes": float(len(samples.heights_m)),
-        "label_success_ratio": round(float(samples.success.mean()), 4),
-        "held_out_loss": round(metrics.held_out_loss, 4),
-        "held_out_accuracy": round(metrics.held_out_accuracy, 4),
+        "label_success_ratio": float(samples.success.mean()),
+        "held_out_loss": metrics.held_out_loss,
+        "held_out_accuracy": metrics.held_out_accuracy,
     }
+    # With very few scenes none is held out, and there is nothing to say.
+    return {k: round(v, 4) for k, v in figures.items() if math.isfinite(v)}
 
 
 def _source_digest() -> str:

@@ -9,6 +9,7 @@ from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.decision import Finding
 from cell.supervisor.grasp_cycle import GraspCycle
+from cell.supervisor.permissives import Unmet
 from cell.supervisor.recovery import go_home
 from cell.supervisor.states import State
 from cell.supervisor.station import Station
@@ -77,7 +78,7 @@ class ActivityRunner:
         self,
         tasks: asyncio.TaskGroup,
         station: Station,
-        find_unmet: Callable[[], tuple[str, ...]],
+        find_unmet: Callable[[], tuple[Unmet, ...]],
     ) -> None:
         self.current = Activity(Work.NONE)
         self.cycle = GraspCycle(station)
@@ -134,7 +135,7 @@ async def clear() -> None:
     """Do nothing: what has to be cleared is cleared by the person who commands it."""
 
 
-async def reset(station: Station, find_unmet: Callable[[], tuple[str, ...]]) -> None:
+async def reset(station: Station, find_unmet: Callable[[], tuple[Unmet, ...]]) -> None:
     """Arm the servo process anew and wait for all peers. Moves nothing but fingers.
 
     Raises:
@@ -144,7 +145,9 @@ async def reset(station: Station, find_unmet: Callable[[], tuple[str, ...]]) -> 
     deadline_ns = station.clock.now_ns() + ns_from_s(_RESET_PATIENCE_S)
     while unmet := find_unmet():
         if station.clock.now_ns() > deadline_ns:
-            raise CauseError(Cause.RESET_FAILED, "; ".join(unmet))
+            raise CauseError(
+                Cause.RESET_FAILED, "; ".join(entry.what for entry in unmet)
+            )
         await station.clock.sleep_until_ns(station.clock.now_ns() + ns_from_s(_POLL_S))
 
 

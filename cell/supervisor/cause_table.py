@@ -128,7 +128,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.ARM_NOT_RELEASED: _link_row(
             FaultCode.SERVO_LOST,
             "the arm is not released for motion",
-            "nothing but Reset, or Unhold",
+            "Reset, or Unhold where the cell is Held",
             disarms=True,
         ),
         Cause.ARM_NOT_READY: _held_row(
@@ -179,19 +179,19 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.CAMERA_STALE: _held_row(
             FaultCode.CAMERA_STALE,
             "no fresh picture of the bin",
-            "nothing if the camera comes back by itself; else check cable and power",
+            "wait for the camera to come back; if it does not, check cable and power",
             clears=Clears.BY_ITSELF,
         ),
         Cause.POLICY_UNAVAILABLE: _held_row(
             FaultCode.POLICY_TIMEOUT,
             "the policy worker does not answer",
-            "nothing: its host restarts it; see its log when that does not help",
+            "wait, its host restarts it; if that does not help, read its log",
             clears=Clears.BY_ITSELF,
         ),
         Cause.POLICY_TIMEOUT: _held_row(
             FaultCode.POLICY_TIMEOUT,
             "the policy missed its deadline repeatedly",
-            "nothing: its host restarts it; see its log when that does not help",
+            "wait, its host restarts it; if that does not help, read its log",
             clears=Clears.BY_ITSELF,
         ),
         Cause.POLICY_OUTPUT_INVALID: _held_row(

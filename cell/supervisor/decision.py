@@ -209,4 +209,4 @@ def make_reason(finding: Finding | None, now_ns: int) -> Reason | None:
 
 def is_assist(cause: Cause) -> bool:
     """Say whether a stop for this cause demands a person whom nobody called for."""
-    return needs_person(cause) and FACTS[cause].clears is not Clears.BY_COMMAND
+    return FACTS[cause].clears in (Clears.BY_UNHOLD, Clears.BY_CLEAR)

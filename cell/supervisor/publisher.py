@@ -9,6 +9,7 @@ from cell.supervisor.causes import Cause
 from cell.supervisor.event_tail import EventTail
 from cell.supervisor.line_outputs import LineSignals, compute_outputs
 from cell.supervisor.machine import Machine
+from cell.supervisor.permissives import Unmet
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, StatusPort
 from cell.supervisor.station import Station
@@ -48,7 +49,7 @@ class Publisher:
     model_id: int
     _published_ns: int = 0
 
-    def make_outputs(self, progress: int, unmet: tuple[str, ...]) -> PlcOutputs:
+    def make_outputs(self, progress: int, unmet: tuple[Unmet, ...]) -> PlcOutputs:
         """Return our block for the line; `progress` counts turns of the decisions."""
         station, exchange = self.station, self.exchange
         signals = LineSignals(
@@ -66,25 +67,25 @@ class Publisher:
         )
         return compute_outputs(self.machine, station.statistics, signals)
 
-    def publish_when_due(self, phase: str, unmet: tuple[str, ...]) -> None:
+    def publish_when_due(self, phase: str, unmet: tuple[Unmet, ...]) -> None:
         """Write the status at its rate."""
         now_ns = self.station.clock.now_ns()
         if now_ns - self._published_ns >= ns_from_s(_PERIOD_S):
             self.publish(phase, unmet)
 
-    def publish(self, phase: str, unmet: tuple[str, ...]) -> None:
+    def publish(self, phase: str, unmet: tuple[Unmet, ...]) -> None:
         """Write the status now."""
         self._published_ns = self.station.clock.now_ns()
         self.status.write(dump(self._describe(phase, unmet)))
 
-    def _describe(self, phase: str, unmet: tuple[str, ...]) -> dict[str, Any]:
+    def _describe(self, phase: str, unmet: tuple[Unmet, ...]) -> dict[str, Any]:
         station = self.station
         servo = describe_servo(station.motion.state)
         is_starved = station.gate.obstacle is Cause.STARVED
         return {
             "stamp_ns": self._published_ns,
             **describe_machine(self.machine, is_starved=is_starved),
-            "permissives": list(unmet),
+            "permissives": [f"{entry.what}: {entry.remedy}" for entry in unmet],
             "phase": phase,
             "active_model": self.policy.model_name(),
             **station.statistics.compute_figures(),

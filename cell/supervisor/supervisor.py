@@ -29,7 +29,7 @@ from cell.supervisor.grasp_plan import Planner
 from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.machine import STOP_FAMILY
 from cell.supervisor.motion_client import MotionClient
-from cell.supervisor.permissives import compute_unmet
+from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.plc_exchange import LineTiming, PlcExchange
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
@@ -92,7 +92,8 @@ class Supervisor:
             status=peers.status,
             model_id=layout.model_id,
         )
-        self._conditions = self._watch.read()
+        self._findings = find_causes(self._watch.read())
+        self._unmet = self._compute_unmet()
         self._runner: ActivityRunner | None = None
         self._inbox: deque[Command] = deque()
         self._progress = 0
@@ -168,7 +169,8 @@ class Supervisor:
             # What was wanted before the gap must not go on with the next stamp.
             self._station.motion.hold()
         self._station.motion.pulse()
-        self._conditions = self._watch.read(has_stalled=has_stalled)
+        self._findings = find_causes(self._watch.read(has_stalled=has_stalled))
+        self._unmet = self._compute_unmet()
         self._follow_line()
         decision = decide(self._make_situation(now_ns))
         self._apply(decision, now_ns)
@@ -195,7 +197,7 @@ class Supervisor:
 
     def _make_situation(self, now_ns: int) -> Situation:
         machine, gate = self._machine, self._station.gate
-        findings = find_causes(self._conditions)
+        findings = self._findings
         if findings:
             self._quiet_since_ns = now_ns
         for finding in findings:
@@ -215,7 +217,7 @@ class Supervisor:
             may_return=self._may_return(now_ns),
             quiet_s=s_from_ns(now_ns - self._quiet_since_ns),
             needs_acknowledgement=machine.needs_acknowledgement(),
-            unmet=self._find_unmet(),
+            unmet=tuple(entry.what for entry in self._find_unmet()),
             command=self._take_command(),
         )
 
@@ -297,8 +299,13 @@ class Supervisor:
         )
         return is_told or now_ns - self._end_requested_ns > ns_from_s(_END_PATIENCE_S)
 
-    def _find_unmet(self) -> tuple[str, ...]:
-        return compute_unmet(self._conditions, self._machine.state)
+    def _find_unmet(self) -> tuple[Unmet, ...]:
+        return self._unmet
+
+    def _compute_unmet(self) -> tuple[Unmet, ...]:
+        servo = self._station.motion.state
+        phase = None if servo is None else servo.phase
+        return compute_unmet(self._findings, phase, self._machine.state)
 
     def _count_time(self, now_ns: int) -> None:
         has_begun = self._statistics.observed_s > 0.0

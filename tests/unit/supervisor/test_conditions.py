@@ -10,7 +10,7 @@ from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import HoldReason, ServoPhase, ServoState
 from cell.supervisor.causes import Cause
 from cell.supervisor.conditions import Conditions, find_causes
-from cell.supervisor.permissives import compute_unmet
+from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.states import State
 
 SERVO = ServoState(
@@ -60,6 +60,11 @@ def causes_in(conditions: Conditions) -> list[Cause]:
     return [finding.cause for finding in find_causes(conditions)]
 
 
+def unmet_in(conditions: Conditions, state: State) -> tuple[Unmet, ...]:
+    phase = None if conditions.servo is None else conditions.servo.phase
+    return compute_unmet(find_causes(conditions), phase, state)
+
+
 def faulted(reason: HoldReason, mode: RobotMode = RobotMode.RUNNING) -> Conditions:
     servo = replace(
         SERVO, phase=ServoPhase.FAULT, hold_reason=reason, robot_mode=int(mode)
@@ -69,7 +74,7 @@ def faulted(reason: HoldReason, mode: RobotMode = RobotMode.RUNNING) -> Conditio
 
 def test_a_well_cell_has_no_cause() -> None:
     assert causes_in(WELL) == []
-    assert compute_unmet(WELL, State.IDLE) == ()
+    assert unmet_in(WELL, State.IDLE) == ()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,7 @@ def test_a_lost_link_and_a_powered_down_robot_are_told_apart() -> None:
     assert causes_in(faulted(HoldReason.LINK_LOST)) == [Cause.ROBOT_LINK_LOST]
     assert causes_in(faulted(HoldReason.NOT_ARMED)) == [Cause.ARM_NOT_RELEASED]
     assert causes_in(off) == [Cause.ROBOT_NOT_RUNNING]
-    assert "POWER_OFF" in compute_unmet(off, State.IDLE)[0]
+    assert "POWER_OFF" in unmet_in(off, State.IDLE)[0].what
 
 
 def test_a_peer_that_never_spoke_is_lost() -> None:
@@ -134,7 +139,7 @@ def test_a_peer_that_never_spoke_is_lost() -> None:
         Cause.CAMERA_STALE,
         Cause.POLICY_UNAVAILABLE,
     ]
-    assert len(compute_unmet(nobody, State.STOPPED)) == 5
+    assert len(unmet_in(nobody, State.STOPPED)) == 5
 
 
 def test_an_arm_that_is_being_made_ready_is_no_news() -> None:
@@ -158,8 +163,8 @@ def test_an_intervention_is_seen_even_while_the_arm_is_being_made_ready() -> Non
 def test_what_reset_does_anyway_is_not_missing_before_reset() -> None:
     unarmed = replace(faulted(HoldReason.NOT_ARMED), is_gripper_faulty=True)
 
-    assert compute_unmet(unarmed, State.STOPPED) == ()
-    assert len(compute_unmet(unarmed, State.IDLE)) == 2
+    assert unmet_in(unarmed, State.STOPPED) == ()
+    assert len(unmet_in(unarmed, State.IDLE)) == 2
 
 
 def test_an_absent_robot_is_missing_before_reset_and_a_returned_one_is_not() -> None:
@@ -167,8 +172,8 @@ def test_an_absent_robot_is_missing_before_reset_and_a_returned_one_is_not() -> 
     servo = replace(SERVO, phase=ServoPhase.CONNECTING)
     absent = replace(WELL, servo=servo, is_servo_ready=False)
 
-    assert compute_unmet(returned, State.STOPPED) == ()
-    assert len(compute_unmet(absent, State.STOPPED)) == 1
+    assert unmet_in(returned, State.STOPPED) == ()
+    assert len(unmet_in(absent, State.STOPPED)) == 1
 
 
 def test_a_wrong_register_map_is_named_instead_of_a_lost_line() -> None:

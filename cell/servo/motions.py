@@ -133,18 +133,21 @@ class JointMotion:
                 self._otg.calculate(self._in, trajectory)
             except ruckig.RuckigError as error:
                 raise TargetUnreachableError(f"no joint trajectory: {error}") from error
-            peak = self._peak_tcp_speed(trajectory)
+            peak, joint_peak = self._peak_speeds(trajectory)
             if peak <= bound:
                 return
-            speed *= 0.98 * bound / peak
+            # A short move does not reach the joint limit: start from what it reaches.
+            speed = 0.98 * min(speed, joint_peak) * bound / peak
 
-    def _peak_tcp_speed(self, trajectory: "ruckig.Trajectory") -> float:
-        times = np.linspace(0.0, trajectory.duration, _SPEED_SAMPLES)
-        samples = (trajectory.at_time(float(time)) for time in times)
-        return max(
-            compute_tcp_speed(np.array(q), np.array(qd), self._tool)
-            for q, qd, *_ in samples
-        )
+    def _peak_speeds(self, trajectory: "ruckig.Trajectory") -> tuple[float, float]:
+        """Return the largest speed of the tool [m/s] and of a joint [rad/s]."""
+        tool_peak, joint_peak = 0.0, 0.0
+        for time_s in np.linspace(0.0, trajectory.duration, _SPEED_SAMPLES).tolist():
+            q, qd, *_ = trajectory.at_time(time_s)
+            speed = compute_tcp_speed(np.array(q), np.array(qd), self._tool)
+            tool_peak = max(tool_peak, speed)
+            joint_peak = max(joint_peak, *map(abs, qd))
+        return tool_peak, joint_peak
 
 
 class LineMotion:

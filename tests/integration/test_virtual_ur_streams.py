@@ -291,6 +291,21 @@ def test_a_receive_interface_reconnects_after_its_connection_was_dropped(
     interface.disconnect()
 
 
+def test_a_client_sees_its_controller_die_and_reconnects_to_the_next_one(
+    tmp_path: Path,
+) -> None:
+    with running_virtual_ur(tmp_path, "--plant", "ideal") as first:
+        interface = RTDEReceiveInterface(first.host)
+        first.process.kill()
+        assert wait_until(lambda: not interface.isConnected())
+        interface.disconnect()
+    with running_virtual_ur(tmp_path, "--plant", "ideal", host=first.host):
+        assert interface.reconnect()
+        stamp = interface.getTimestamp()
+        assert wait_until(lambda: interface.getTimestamp() > stamp)
+        interface.disconnect()
+
+
 def test_a_frozen_stream_stands_still_and_goes_on(
     robot: VirtualUr, receive: RTDEReceiveInterface
 ) -> None:

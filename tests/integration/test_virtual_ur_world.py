@@ -1,5 +1,6 @@
 """The controller in front of a world that comes late, falls silent and restarts."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dashboard_client import DashboardClient
 from rtde_control import RTDEControlInterface
 from rtde_receive import RTDEReceiveInterface
 
@@ -68,17 +70,30 @@ class FakeWorld:
             self._state.write(record)
 
 
-@pytest.fixture
-def robot(tmp_path: Path) -> Iterator[VirtualUr]:
-    with running_virtual_ur(tmp_path, "--unlock-wait-s", "0.1") as running:
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualUr]:
+    directory = tmp_path_factory.mktemp("ur-world")
+    with running_virtual_ur(directory, "--unlock-wait-s", "0.1") as running:
         yield running
 
 
 @pytest.fixture
 def world(robot: VirtualUr) -> Iterator[FakeWorld]:
+    """A running world, with the robot in front of it free to move."""
     fake = FakeWorld(robot.runtime)
+    fake.start()
+    dashboard = DashboardClient(robot.host)
+    dashboard.connect()
+
+    def is_free() -> bool:
+        with contextlib.suppress(RuntimeError):
+            dashboard.unlockProtectiveStop()
+        return "NORMAL" in dashboard.safetymode() and "RUNNING" in dashboard.robotmode()
+
+    assert wait_until(is_free)
     yield fake
     fake.stop()
+    dashboard.disconnect()
 
 
 @pytest.fixture
@@ -89,28 +104,32 @@ def receive(robot: VirtualUr) -> Iterator[RTDEReceiveInterface]:
 
 
 def test_the_robot_boots_when_the_world_appears_and_starts_from_its_pose(
-    world: FakeWorld, receive: RTDEReceiveInterface
+    tmp_path: Path,
 ) -> None:
-    assert receive.getRobotMode() == 2
+    with running_virtual_ur(tmp_path) as robot:
+        world = FakeWorld(robot.runtime)
+        receive = RTDEReceiveInterface(robot.host)
+        assert receive.getRobotMode() == 2
 
-    world.start()
+        world.start()
 
-    assert wait_until(lambda: receive.getRobotMode() == 7)
-    assert receive.getTargetQ() == list(HOME)
-    assert receive.getActualQ() == list(HOME)
-    assert np.allclose(world.read_target(), HOME)
+        assert wait_until(lambda: receive.getRobotMode() == 7)
+        assert receive.getTargetQ() == list(HOME)
+        assert receive.getActualQ() == list(HOME)
+        assert np.allclose(world.read_target(), HOME)
+        world.stop()
+        receive.disconnect()
 
 
 def test_a_silent_world_stops_the_robot_and_its_return_is_adopted(
     robot: VirtualUr, world: FakeWorld, receive: RTDEReceiveInterface
 ) -> None:
-    world.start()
-    assert wait_until(lambda: receive.getRobotMode() == 7)
     control = RTDEControlInterface(robot.host)
-    goal = [*HOME]
+    start = receive.getActualQ()[0]
+    goal = receive.getActualQ()
     goal[0] += 1.0
     control.moveJ(goal, 0.5, 5.0, True)
-    assert wait_until(lambda: receive.getActualQ()[0] > HOME[0] + 0.05)
+    assert wait_until(lambda: receive.getActualQ()[0] > start + 0.05)
 
     world.stop()
 
@@ -126,11 +145,10 @@ def test_a_silent_world_stops_the_robot_and_its_return_is_adopted(
 def test_a_collision_stops_the_robot_where_it_is(
     robot: VirtualUr, world: FakeWorld, receive: RTDEReceiveInterface
 ) -> None:
-    world.start()
-    assert wait_until(lambda: receive.getRobotMode() == 7)
     control = RTDEControlInterface(robot.host)
+    start = receive.getActualQ()[0]
     assert control.speedJ([0.5, 0.0, 0.0, 0.0, 0.0, 0.0], 4.0, 0.0)
-    assert wait_until(lambda: receive.getActualQ()[0] > HOME[0] + 0.05)
+    assert wait_until(lambda: receive.getActualQ()[0] > start + 0.05)
 
     world.collision = True
 
@@ -143,8 +161,6 @@ def test_the_force_at_the_tool_comes_from_the_world_with_its_lever(
     world: FakeWorld, receive: RTDEReceiveInterface
 ) -> None:
     world.wrench = np.array([0.0, 0.0, 5.0, 0.1, 0.2, 0.3])
-
-    world.start()
 
     assert wait_until(lambda: receive.getActualTCPForce()[2] == 5.0)
     assert np.allclose(receive.getActualTCPForce(), world.wrench)

@@ -213,7 +213,35 @@ def test_a_servo_target_that_jumps_or_is_no_number_is_refused(bad: float) -> Non
     motion = ArmMotion(HOME)
 
     with pytest.raises(MotionLimitError):
-        motion.servo_to((*HOME[:5], HOME[5] + bad), 0.03, 1000.0)
+        motion.servo_to((*HOME[:5], HOME[5] + bad), 0.03, 1000.0, 0)
+
+
+def servo(motion: ArmMotion, speed: float, cycles: int, burst: int = 1) -> None:
+    for cycle in range(0, cycles, burst):
+        now_ns = cycle * 2_000_000
+        motion.servo_to(shifted(HOME, speed * cycle * PERIOD_S), 0.03, 1000.0, now_ns)
+        motion.step()
+
+
+def test_servo_targets_at_the_rated_speed_pass_even_in_bursts() -> None:
+    servo(ArmMotion(HOME), 3.1, 200)
+    servo(ArmMotion(HOME), 3.1, 200, burst=4)
+    servo(ArmMotion(HOME), 3.1, 200, burst=100)  # the controller itself was held up
+
+
+def test_servo_targets_above_the_limit_are_refused() -> None:
+    with pytest.raises(MotionLimitError):
+        servo(ArmMotion(HOME), 3.6, 200)
+
+
+def test_a_far_servo_target_is_approached_at_the_rated_speed_at_most() -> None:
+    follower = JointServo(ZERO, ZERO)
+    follower.set_target(shifted(ZERO, 2.0), 0.03, 1000.0)
+
+    path = [follower.step(PERIOD_S)[0] for _ in range(1000)]
+
+    assert np.diff(path).max() / PERIOD_S <= math.pi + 1e-9
+    assert path[-1] == pytest.approx(2.0, abs=1e-6)
 
 
 def test_a_speed_above_the_rated_one_is_refused_before_it_is_commanded() -> None:

@@ -64,7 +64,7 @@ def test_a_short_package_keeps_the_values_it_does_not_reach() -> None:
     bank.apply(*recipe.unpack(struct.pack(">i", 9)), now_ns=2)
 
     assert bank.read_int(0) == 9
-    assert bank.read_double(0) == 2.5
+    assert bank.read_doubles(0, 1) == (2.5,)
     assert bank.read_written_ns(0) == 2
 
 

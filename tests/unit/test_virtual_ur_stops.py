@@ -6,8 +6,10 @@ import pytest
 
 from cell.contracts.robot import GripperObject, RobotMode
 from sim2real.virtual_cell.ur.arm import Arm
+from sim2real.virtual_cell.ur.frames import rotate
 from sim2real.virtual_cell.ur.gripper_urcap import GripperUrcap
 from sim2real.virtual_cell.ur.joint_motion import JointMove
+from sim2real.virtual_cell.ur.kinematics import compute_flange
 from sim2real.virtual_cell.ur.plant import GripperTarget, PlantSample, PlantTarget
 from sim2real.virtual_cell.ur.safety_state import SafetyState
 
@@ -173,6 +175,33 @@ def test_an_emergency_stop_takes_the_power_only_at_rest(bench: Bench) -> None:
     assert not bench.plant.targets[-1].brakes_released
     assert max(map(abs, released[-1].qd)) < 0.1
     assert bench.safety.robot_mode is RobotMode.POWER_OFF
+
+
+def test_the_weight_of_the_set_payload_does_not_show_as_a_force(bench: Bench) -> None:
+    bench.arm.payload_kg = 2.0
+    bench.arm.payload_cog = (0.0, 0.1, 0.05)
+    axes = compute_flange(HOME).axes
+    cog = rotate(axes, (0.0, 0.1, 0.05))
+    weight = -2.0 * 9.80665
+    hanging = (0.0, 0.0, weight, cog[1] * weight, -cog[0] * weight, 0.0)
+    bench.show(flange_wrench=hanging)
+    bench.run(1)
+
+    wrench = bench.arm.compute_tcp_wrench(bench.arm.compute_tcp(HOME))
+
+    assert wrench == pytest.approx((0.0,) * 6, abs=1e-9)
+
+
+def test_zeroing_the_sensor_hides_what_pushes_now(bench: Bench) -> None:
+    bench.show(flange_wrench=(1.0, 2.0, 3.0, 0.1, 0.2, 0.3))
+    bench.run(1)
+    bench.arm.zero_wrench()
+    bench.show(flange_wrench=(1.0, 2.0, 8.0, 0.1, 0.2, 0.3))
+    bench.run(1)
+
+    wrench = bench.arm.compute_tcp_wrench(compute_flange(HOME))
+
+    assert wrench == pytest.approx((0.0, 0.0, 5.0, 0.0, 0.0, 0.0))
 
 
 def move_gripper(bench: Bench, position: int) -> None:

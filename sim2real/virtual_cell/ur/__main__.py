@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from cell.config import RobotiqUrcapConfig, RtdeArmConfig
 from ops.processes.shell import ProcessContext, enter_process
-from sim2real.virtual_cell.ur.controller import UrController
+from sim2real.virtual_cell.ur.controller import Ports, UrController
 from sim2real.virtual_cell.ur.faults import FaultBox
 from sim2real.virtual_cell.ur.plant import IdealPlant, JointPlant, MailboxPlant
 from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
@@ -20,24 +21,26 @@ from sim2real.virtual_cell.ur.scheduling import (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the virtual UR controller until SIGTERM; return the exit code."""
     parser = argparse.ArgumentParser(prog="ur", add_help=False)
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default=None, help="default: arm.host")
     parser.add_argument("--plant", choices=("world", "ideal"), default="world")
     parser.add_argument("--ideal-part-at", type=float, default=None)
     parser.add_argument("--unlock-wait-s", type=float, default=UNLOCK_WAIT_S)
     own, common = parser.parse_known_args(argv)
     context = enter_process("ur", common)
+    host = own.host or _read_host(context)
     log = structlog.get_logger("ur")
     try:
         controller = UrController(
             _make_plant(own, context),
-            own.host,
+            host,
+            _read_ports(context),
             faults=FaultBox(context.runtime),
             unlock_wait_s=own.unlock_wait_s,
             report=log.info,
         )
     except OSError as error:
         sys.stderr.write(
-            f"virtual UR controller: cannot listen on {own.host}: {error.strerror}; "
+            f"virtual UR controller: cannot listen on {host}: {error.strerror}; "
             "another controller uses this address, stop it or give --host\n"
         )
         return 1
@@ -48,6 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         controller.close()
     return 0
+
+
+def _read_host(context: ProcessContext) -> str:
+    arm = context.settings.arm
+    return arm.host if isinstance(arm, RtdeArmConfig) else "127.0.0.1"
+
+
+def _read_ports(context: ProcessContext) -> Ports:
+    gripper = context.settings.gripper
+    if isinstance(gripper, RobotiqUrcapConfig):
+        return Ports(gripper=gripper.port)
+    return Ports()
 
 
 def _make_plant(own: argparse.Namespace, context: ProcessContext) -> JointPlant:

@@ -13,6 +13,7 @@ from sim2real.virtual_cell.ur.frames import (
     compute_cross,
     invert,
     make_frame,
+    rotate,
 )
 from sim2real.virtual_cell.ur.kinematics import (
     JOINT_LIMIT_RAD,
@@ -22,6 +23,7 @@ from sim2real.virtual_cell.ur.kinematics import (
 )
 from sim2real.virtual_cell.ur.motion import MOTION_FAULTS, ArmMotion
 from sim2real.virtual_cell.ur.plant import (
+    GRAVITY_MPS2,
     GripperTarget,
     JointPlant,
     PlantSample,
@@ -129,18 +131,32 @@ class Arm:
         return compute_joints(flange, self.motion.q if q_near is None else q_near)
 
     def compute_tcp_wrench(self, base_from_tcp: Frame) -> tuple[float, ...]:
-        """Return force and torque at the TCP in base axes, less the zero offset."""
+        """Return force and torque at the TCP, base axes, less payload and zero."""
         if self.sample is None:
             return (0.0,) * 6
-        raw = self.sample.flange_wrench
-        fx, fy, fz, mx, my, mz = (
-            a - b for a, b in zip(raw, self.wrench_bias, strict=True)
-        )
+        raw, bias = self._compute_free_wrench(), self.wrench_bias
+        fx, fy, fz, mx, my, mz = (a - b for a, b in zip(raw, bias, strict=True))
         flange = compute_flange(self.sample.q).origin
         tcp = base_from_tcp.origin
         arm: Vec3 = (tcp[0] - flange[0], tcp[1] - flange[1], tcp[2] - flange[2])
         lever = compute_cross(arm, (fx, fy, fz))
         return (fx, fy, fz, mx - lever[0], my - lever[1], mz - lever[2])
+
+    def zero_wrench(self) -> None:
+        """Take the present force and torque as zero."""
+        if self.sample is not None:
+            self.wrench_bias = self._compute_free_wrench()
+
+    def _compute_free_wrench(self) -> tuple[float, ...]:
+        """Return the wrench at the flange without the weight of the set payload."""
+        if self.sample is None:
+            return (0.0,) * 6
+        fx, fy, fz, mx, my, mz = self.sample.flange_wrench
+        weight = GRAVITY_MPS2 * self.payload_kg
+        x, y, z = self.payload_cog
+        cog = rotate(compute_flange(self.sample.q).axes, (x, y, z))
+        # Torque of (0, 0, -weight) about the flange, taken off.
+        return (fx, fy, fz + weight, mx + cog[1] * weight, my - cog[0] * weight, mz)
 
     def is_within_limits(self, q: Joints | None) -> bool:
         """Tell whether a joint position is allowed."""

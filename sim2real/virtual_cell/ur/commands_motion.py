@@ -202,7 +202,7 @@ def _make_leg(context: ScriptContext, leg: PathLeg, start: Joints) -> JointGener
 def _servo(context: ScriptContext, target: Joints) -> None:
     context.drop_operation()
     lookahead_s, gain = context.memory.read_vector(9, 2)
-    context.arm.motion.servo_to(target, lookahead_s, gain)
+    context.arm.motion.servo_to(target, lookahead_s, gain, context.now_ns)
 
 
 def _speed_tool(

@@ -21,10 +21,10 @@ def do_nothing(_context: ScriptContext) -> Wait | None:
 def set_payload(context: ScriptContext) -> Wait | None:
     """Serve setPayload: mass and centre of gravity; a zero centre keeps the old one."""
     arm, memory = context.arm, context.memory
-    arm.payload_kg = memory.read_double(0)
-    cog = memory.read_vector(1, 3)
+    mass_kg, *cog = memory.read_vector(0, 4)
+    arm.payload_kg = mass_kg
     if any(cog):
-        arm.payload_cog = cog
+        arm.payload_cog = tuple(cog)
     return None
 
 
@@ -59,8 +59,7 @@ def trigger_protective_stop(context: ScriptContext) -> Wait | None:
 
 def zero_force(context: ScriptContext) -> Wait | None:
     """Serve zeroFtSensor: take the present wrench as zero."""
-    if context.arm.sample is not None:
-        context.arm.wrench_bias = context.arm.sample.flange_wrench
+    context.arm.zero_wrench()
     return None
 
 

@@ -152,15 +152,16 @@ class ProgramRunner:
             self.end("finished")
 
     def _step_control(self, context: ScriptContext, now_ns: int) -> None:
+        context.now_ns = now_ns
         try:
             context.step_background()
-            self._run_command(context, now_ns)
+            self._run_command(context)
         except MOTION_FAULTS as fault:
             self._arm.stop_protectively(str(fault), now_ns)
         if context.is_watchdog_expired(now_ns):
             self.end("watchdog of the client's messages expired")
 
-    def _run_command(self, context: ScriptContext, now_ns: int) -> None:
+    def _run_command(self, context: ScriptContext) -> None:
         if context.wait is not None:
             if not context.wait():
                 return
@@ -179,7 +180,6 @@ class ProgramRunner:
             context.is_executed = False
             context.memory.write_state(READY)
         elif not context.is_executed:
-            context.now_ns = now_ns
             action = COMMANDS.get(command)
             if action is not None:
                 context.wait = action(context)

@@ -27,6 +27,7 @@ from sim2real.virtual_cell.ur.sockets import Connection, Listener, Session
 
 _PERIOD_NS = ns_from_s(PERIOD_S)
 _CATCH_UP_TICKS = 3
+_CONNECTION_LIMIT = 100
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,25 @@ class Ports:
 class ScriptSession:
     """One connection to the script port; nothing is ever sent on it."""
 
-    def __init__(self, runner: ProgramRunner, connection: Connection) -> None:
+    def __init__(
+        self,
+        runner: ProgramRunner,
+        connection: Connection,
+        report: Callable[[str], None],
+    ) -> None:
         self._runner = runner
         self._connection = connection
+        self._report = report
 
     def receive(self, now_ns: int) -> None:  # noqa: ARG002
         """Start what has arrived completely."""
-        for program in take_programs(self._connection.inbox):
+        try:
+            programs = take_programs(self._connection.inbox)
+        except ValueError as error:
+            self._report(f"uploaded program refused: {error}")
+            self._connection.inbox.clear()
+            return
+        for program in programs:
             self._runner.submit(program)
 
     def end(self) -> None:
@@ -88,6 +101,7 @@ class UrController:
         self._gripper = GripperUrcap(self.arm)
         self._publication = Publication(self._image, self.inputs, self.arm, self.runner)
         self._faults = faults
+        self._report = report
         self._tick = 0
         self._frozen_until_ns = 0
         self._work_s = 0.0
@@ -107,6 +121,9 @@ class UrController:
                     # Time that was lost is lost: the arm must not hurry after it.
                     self._tick += late
                     deadline_ns += late * _PERIOD_NS
+                if late:
+                    # What clients sent meanwhile is in time, only we are late.
+                    self._serve(0.0)
                 self.step(now_ns)
                 self._work_s = s_from_ns(time.monotonic_ns() - now_ns)
                 beat()
@@ -159,7 +176,7 @@ class UrController:
         dashboard = Dashboard(self.arm, self.runner)
         protocols: tuple[tuple[int, Callable[[Connection], Session]], ...] = (
             (ports.rtde, self._hub.open_session),
-            (ports.script, lambda c: ScriptSession(self.runner, c)),
+            (ports.script, lambda c: ScriptSession(self.runner, c, self._report)),
             (ports.dashboard, lambda c: DashboardSession(dashboard, c)),
             (ports.gripper, lambda c: GripperSession(self._gripper, c)),
         )
@@ -203,6 +220,9 @@ class UrController:
     def _accept(self, listener: Listener) -> None:
         connection = listener.accept()
         if connection is None:
+            return
+        if len(self._connections) >= _CONNECTION_LIMIT:
+            connection.sock.close()
             return
         self._connections[connection.sock.fileno()] = connection
         self._sessions[connection] = listener.make_session(connection)

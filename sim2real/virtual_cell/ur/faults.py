@@ -44,7 +44,7 @@ class FaultBox:
         self._version = self._mailbox.version()
 
     def take(self) -> tuple[UrFault, float] | None:
-        """Return a request that is newer than the last one returned."""
+        """Return a known request that is newer than the last one returned."""
         version = self._mailbox.version()
         if version == self._version:
             return None
@@ -52,7 +52,10 @@ class FaultBox:
         if record is None:
             return None
         self._version = version
-        return UrFault(int(record["kind"])), float(record["value"])
+        kind = int(record["kind"])
+        if kind not in UrFault.__members__.values():
+            return None
+        return UrFault(kind), float(record["value"])
 
 
 def request_fault(directory: Path, fault: UrFault, value: float = 0.0) -> None:

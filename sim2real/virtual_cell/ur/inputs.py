@@ -42,10 +42,6 @@ class InputBank:
         """Return an input integer register."""
         return int(self._values[_INT_NAMES[index]])
 
-    def read_double(self, index: int) -> float:
-        """Return an input double register."""
-        return self._values[_DOUBLE_NAMES[index]]
-
     def read_doubles(self, index: int, count: int) -> tuple[float, ...]:
         """Return adjacent input double registers."""
         values = self._values

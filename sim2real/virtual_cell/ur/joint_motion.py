@@ -13,6 +13,9 @@ from sim2real.virtual_cell.ur.kinematics import Joints
 SERVO_ACCELERATION_RADPS2 = 50.0
 """Bound on what the servo filter asks of a joint; far above any smooth target."""
 
+RATED_SPEED_RADPS = math.pi
+"""Fastest that the servo filter moves a joint."""
+
 _REFERENCE_GAIN = 1000.0
 
 
@@ -142,11 +145,6 @@ class JointServo:
         """Never: the target is held until the servo is stopped."""
         return False
 
-    @property
-    def target(self) -> Joints:
-        """The target that is being tracked [rad]."""
-        return self._target
-
     def set_target(self, target: Joints, lookahead_s: float, gain: float) -> None:
         """Set the position to track [rad] and the stiffness of the tracking."""
         self._target = target
@@ -168,7 +166,7 @@ class JointServo:
         # Exact solution of the critically damped filter over one tick.
         slope = rate + omega * offset
         wanted = (slope - omega * (offset + slope * dt_s)) * decay
-        brake = self._compute_approach(abs(offset))
+        brake = min(RATED_SPEED_RADPS, self._compute_approach(abs(offset)))
         if offset > 0.0:
             wanted = max(wanted, -brake)
         elif offset < 0.0:

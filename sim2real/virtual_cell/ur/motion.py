@@ -1,7 +1,9 @@
 """The commanded position of the arm, advanced once per tick and checked each time."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 
+from cell.contracts.units import ns_from_s, s_from_ns
 from sim2real.virtual_cell.ur.cartesian_motion import UnreachableError
 from sim2real.virtual_cell.ur.joint_motion import (
     JointGenerator,
@@ -16,8 +18,8 @@ PERIOD_S = 0.002
 SPEED_LIMIT_RADPS = 3.3
 """Above it the robot stops itself: the rated 180 deg/s and 5 % for rounding."""
 
-TARGET_JUMP_RAD = 0.15
-"""Servo targets further apart than this stop the robot: 45 ms at full speed."""
+TARGET_WINDOW_S = 0.04
+"""Servo targets are timed over this span, so that jitter of a client passes."""
 
 PROGRAM_END_DECELERATION = 25.0
 """Deceleration when a program ends or a watchdog expires [rad/s2]."""
@@ -30,6 +32,42 @@ _POSITION_LIMIT_RAD = JOINT_LIMIT_RAD + 0.01
 
 class MotionLimitError(Exception):
     """The commanded motion breaks a limit; the robot answers with a protective stop."""
+
+
+class TargetWatch:
+    """Refuses servo targets that would need more than the joints' speed.
+
+    Timed by the clock and not by ticks: when this process was held up, the targets
+    that arrive at once are not the client's fault.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, Joints]] = deque()
+
+    def start(self, q: Joints, now_ns: int) -> None:
+        """Begin at the present position [rad]."""
+        self._seen.clear()
+        self._seen.append((now_ns, q))
+
+    def check(self, target: Joints, now_ns: int) -> None:
+        """Take the next target.
+
+        Raises:
+            MotionLimitError: the target is no number, jumps, or moves too fast.
+        """
+        seen = self._seen
+        window_ns = ns_from_s(TARGET_WINDOW_S)
+        while len(seen) > 1 and now_ns - seen[1][0] >= window_ns:
+            seen.popleft()
+        since_ns, before = seen[0]
+        reach = SPEED_LIMIT_RADPS * max(s_from_ns(now_ns - since_ns), TARGET_WINDOW_S)
+        gaps = [abs(a - b) for a, b in zip(target, before, strict=True)]
+        # Written so that a target that is no number fails as well.
+        if not all(gap <= reach for gap in gaps):
+            raise MotionLimitError(
+                f"servo target moved by {max(gaps):.3f} rad, {reach:.3f} rad allowed"
+            )
+        seen.append((now_ns, target))
 
 
 class ArmMotion:
@@ -45,6 +83,7 @@ class ArmMotion:
         self._generator: JointGenerator | None = None
         self._next: Callable[[Joints], JointGenerator] | None = None
         self._is_stopping = False
+        self._watch = TargetWatch()
 
     @property
     def is_resting(self) -> bool:
@@ -91,23 +130,21 @@ class ArmMotion:
         self._is_stopping = True
 
     def servo_to(
-        self, target: Sequence[float], lookahead_s: float, gain: float
+        self, target: Joints, lookahead_s: float, gain: float, now_ns: int
     ) -> None:
         """Track a joint target [rad] from now on.
 
         Raises:
-            MotionLimitError: the target is no number or too far from the last one.
+            MotionLimitError: the target is no number, jumps, or moves too fast.
         """
         servo = self._generator
         if not isinstance(servo, JointServo):
             rate = 1.0 / self.scale if self.scale > 0.05 else 0.0
             servo = JointServo(self.q, tuple(rate * v for v in self.qd))
+            self._watch.start(self.q, now_ns)
             self.start(servo)
-        jumps = [abs(a - b) for a, b in zip(target, servo.target, strict=True)]
-        # Written so that a target that is no number fails as well.
-        if not all(jump <= TARGET_JUMP_RAD for jump in jumps):
-            raise MotionLimitError(f"servo target jumped by {max(jumps):.3f} rad")
-        servo.set_target(tuple(target), lookahead_s, gain)
+        self._watch.check(target, now_ns)
+        servo.set_target(target, lookahead_s, gain)
 
     def step(self) -> None:
         """Advance by one control period.
@@ -149,5 +186,5 @@ def _check_limits(q: Joints, qd: Joints) -> None:
         raise MotionLimitError(f"joint position of {reach:.2f} rad commanded")
 
 
-MOTION_FAULTS = (MotionLimitError, UnreachableError)
-"""What a protective stop answers."""
+MOTION_FAULTS = (MotionLimitError, UnreachableError, ArithmeticError, ValueError)
+"""What a protective stop answers; the last two come from impossible arguments."""

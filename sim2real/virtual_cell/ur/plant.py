@@ -14,6 +14,8 @@ from sim2real.virtual_cell.ur.kinematics import Joints
 
 ZERO_JOINTS: Joints = (0.0,) * 6
 
+GRAVITY_MPS2 = 9.80665
+
 
 @dataclass(frozen=True, slots=True)
 class PlantSample:
@@ -25,7 +27,8 @@ class PlantSample:
         q: joint positions [rad].
         qd: joint velocities [rad/s].
         tau: joint torques [N.m].
-        flange_wrench: force and torque at the flange, base axes [N, N.m].
+        flange_wrench: force and torque that hang on the flange, weight of gripper
+            and part included, base axes [N, N.m].
         gripper_position: 0 open .. 1 closed.
         gripper_velocity: of the same [1/s].
         gripper_contact: both pads touch the same part.
@@ -208,6 +211,8 @@ class IdealPlant:
             self._tick,
             self._q,
             qd,
+            # Whatever the robot believes to carry, hangs on the flange.
+            flange_wrench=(0.0, 0.0, -GRAVITY_MPS2 * target.payload_kg, 0.0, 0.0, 0.0),
             gripper_position=fingers,
             gripper_velocity=rate,
             gripper_contact=touches,

@@ -1,5 +1,7 @@
 """Registers as the control script sees them: all numbers relative to its offset."""
 
+import math
+
 from sim2real.virtual_cell.ur.image import OutputImage
 from sim2real.virtual_cell.ur.inputs import InputBank
 
@@ -38,12 +40,23 @@ class ScriptMemory:
         return self._inputs.read_int(self._offset + index)
 
     def read_double(self, index: int) -> float:
-        """Return a double argument."""
-        return self._inputs.read_double(self._offset + index)
+        """Return a double argument.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        return self.read_vector(index, 1)[0]
 
     def read_vector(self, index: int, count: int = 6) -> tuple[float, ...]:
-        """Return adjacent double arguments."""
-        return self._inputs.read_doubles(self._offset + index, count)
+        """Return adjacent double arguments.
+
+        Raises:
+            ValueError: one of them is no number.
+        """
+        values = self._inputs.read_doubles(self._offset + index, count)
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"an argument of the command is no number: {values}")
+        return values
 
     def write_state(self, state: int) -> None:
         """Publish READY or DONE."""

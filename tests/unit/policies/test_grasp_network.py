@@ -161,8 +161,8 @@ def test_a_difference_after_the_export_is_found(tmp_path: Path) -> None:
     export_network(network, tmp_path, PROVENANCE, maps)
 
     with torch.no_grad():
-        for weights in network.unet.head.parameters():
-            weights += 0.05
+        for parameter in network.unet.head.parameters():
+            parameter.add_(0.05)
 
     assert compute_parity(network, tmp_path, maps) > 1e-3
 

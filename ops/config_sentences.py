@@ -2,10 +2,10 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from ops.strict_yaml import KeyPath, StrictDocument, dotted
 
@@ -42,7 +42,7 @@ def describe(
 
 
 def _describe_one(
-    detail: ErrorDetails, document: StrictDocument, model: type[BaseModel]
+    detail: Mapping[str, Any], document: StrictDocument, model: type[BaseModel]
 ) -> str:
     path, siblings = _locate(detail["loc"], document, model)
     explanation = _explain(detail, path, siblings)
@@ -55,7 +55,7 @@ def _describe_one(
     return f"{document.name}, {where}: {explanation}"
 
 
-def _explain(detail: ErrorDetails, path: KeyPath, siblings: list[str]) -> str:
+def _explain(detail: Mapping[str, Any], path: KeyPath, siblings: list[str]) -> str:
     kind = detail["type"]
     context = detail.get("ctx", {})
     given = _quoted(detail["input"])

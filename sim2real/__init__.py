@@ -1,0 +1,1 @@
+"""Simulation: scenes, the virtual cell, and what is learned from them."""

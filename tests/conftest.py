@@ -47,11 +47,11 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     yield
     for _ in range(10):  # let what was cancelled end
         await asyncio.sleep(0)
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    names = sorted(task.get_name() for task in left if task is not None)
+    mine = asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() - before if task is not mine]
+    names = sorted(task.get_name() for task in left)
     for task in left:
-        if task is not None:
-            task.cancel()
+        task.cancel()
     if names:
         pytest.fail(f"the test left tasks running: {names}")
 

@@ -1,0 +1,1 @@
+"""Drivers of the arm: over RTDE, and a kinematic one."""

@@ -15,7 +15,7 @@ from cell.supervisor.states import State
 from cell.supervisor.station import Station
 
 _RESET_PATIENCE_S = 20.0
-_POLL_S = 0.02
+_POLL_S = 0.05
 
 
 class Work(Enum):

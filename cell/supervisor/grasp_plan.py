@@ -100,6 +100,10 @@ class Planner:
         self._bin = layout.geometry.bin.base_from_bin.pose()
         self._bin_from_base = self._bin.inverse()
         self._outfeed = layout.geometry.outfeed.base_from_outfeed.pose()
+        # Taken apart once: the zone is looked at in every turn of the decisions.
+        bin_from_base = self._bin_from_base.as_matrix()
+        self._zone_rotation = bin_from_base[:3, :3]
+        self._zone_shift_m = bin_from_base[:2, 3].tolist()
         self._zone_half_m = _compute_zone_half(layout)
 
     def plan_pick(self, chunk: ActionChunk, q_now: Vector) -> PickPlan | None:
@@ -162,8 +166,12 @@ class Planner:
 
     def is_over_bin(self, base_from_tcp: Pose) -> bool:
         """Say whether the tool is where the line must not move the bin."""
-        offset_m = self._bin_from_base.apply(base_from_tcp.position_m)
-        return bool(np.all(np.abs(offset_m[:2]) <= self._zone_half_m))
+        x_m, y_m, _ = (self._zone_rotation @ base_from_tcp.position_m).tolist()
+        half_x_m, half_y_m = self._zone_half_m
+        shift_x_m, shift_y_m = self._zone_shift_m
+        return bool(
+            abs(x_m + shift_x_m) <= half_x_m and abs(y_m + shift_y_m) <= half_y_m
+        )
 
     def _plan_way(self, chunk: ActionChunk, q_now: Vector) -> PickPlan | None:
         poses = tuple(step.base_from_tcp for step in chunk.steps)
@@ -249,7 +257,8 @@ def _travel(q_to: Vector, q_from: Vector) -> float:
     return float(np.max(np.abs(q_to - q_from)))
 
 
-def _compute_zone_half(layout: Layout) -> Vector:
+def _compute_zone_half(layout: Layout) -> tuple[float, float]:
     geometry = layout.geometry.bin
     slope_m = geometry.wall_height_m * math.tan(math.radians(geometry.wall_slope_deg))
-    return np.array(geometry.floor_size_m) / 2 + slope_m + ZONE_MARGIN_M
+    x_m, y_m = (side / 2 + slope_m + ZONE_MARGIN_M for side in geometry.floor_size_m)
+    return x_m, y_m

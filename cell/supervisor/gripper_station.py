@@ -17,6 +17,7 @@ LEAST_PART_M = 0.004
 
 _BUSY_POLL_S = 0.02
 _IDLE_POLL_S = 0.2
+_IDLE_LOOK_S = 0.05
 _RECONNECT_S = 0.5
 _MOVE_TIMEOUT_S = 3.0
 _ACTIVATE_TIMEOUT_S = 12.0
@@ -173,11 +174,12 @@ class GripperStation:
 
     async def _wait_for_wish(self, period_s: float) -> None:
         deadline_ns = self._clock.now_ns() + ns_from_s(period_s)
+        look_s = _BUSY_POLL_S if period_s <= _BUSY_POLL_S else _IDLE_LOOK_S
         while self._clock.now_ns() < deadline_ns:
             if self._wish is not None or self._wants_activation:
                 return
             left_s = s_from_ns(deadline_ns - self._clock.now_ns())
-            await self._sleep(min(left_s, _BUSY_POLL_S))
+            await self._sleep(min(left_s, look_s))
 
     def _is_settled(self, state: GripperState) -> bool:
         return (

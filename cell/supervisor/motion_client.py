@@ -318,7 +318,7 @@ class MotionClient:
 
 def is_at_rest(state: ServoState) -> bool:
     """Say whether no joint moves."""
-    return float(np.max(np.abs(state.qd))) < AT_REST_RADPS
+    return all(abs(speed) < AT_REST_RADPS for speed in state.qd.tolist())
 
 
 def _is_refusal(reason: HoldReason) -> bool:

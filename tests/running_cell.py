@@ -78,7 +78,7 @@ class RunningCell:
             return {}
         mailbox = TextMailbox(self.runtime / "status", STATUS_CAPACITY)
         try:
-            return json.loads(mailbox.read() or "{}")
+            return dict(json.loads(mailbox.read() or "{}"))
         finally:
             mailbox.close()
 
@@ -101,7 +101,7 @@ class RunningCell:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 if module in child.cmdline():
-                    return child.pid
+                    return int(child.pid)
             except psutil.Error:
                 continue
         return None

@@ -76,7 +76,7 @@ class GraspChooser:
                         return None
                     continue
                 else:
-                    found = self._find_plan(outcome.answer)
+                    found = await self._find_plan(outcome.answer)
                     if isinstance(found, PickPlan):
                         self.station.statistics.fallback_proposals += fallback
                         return found
@@ -104,13 +104,15 @@ class GraspChooser:
                 return outcome
             self._request(fallback=fallback)
 
-    def _find_plan(self, chunk: ActionChunk) -> PickPlan | NoProposal:
+    async def _find_plan(self, chunk: ActionChunk) -> PickPlan | NoProposal:
         """Return the first way that is reachable and passes the check."""
         q_now = self.station.read_arm().q
         refusal = "each proposed grasp failed before"
         for candidate in candidates_of(chunk, self._failed):
             if self._is_exhausted(spot_of(candidate)):
                 continue
+            # Planning takes milliseconds each: decisions and the line go in between.
+            await self.station.clock.sleep_until_ns(0)
             plan = self.station.planner.plan_pick(candidate, q_now)
             if plan is None:
                 refusal = "out of reach"

@@ -109,10 +109,12 @@ class Machine:
         self.state, self.entered_ns = target, now_ns
         return True
 
-    def latch(self, cause: Cause) -> None:
-        """Remember that a cause struck during the present stop."""
-        if self.reason is not None:
-            self.latched.add(cause)
+    def latch(self, cause: Cause) -> bool:
+        """Remember that a cause struck during the present stop; say if it is new."""
+        if self.reason is None or cause in self.latched:
+            return False
+        self.latched.add(cause)
+        return True
 
     def acknowledge(self) -> None:
         """Take note that a person has seen the present fault."""

@@ -37,6 +37,7 @@ class Publisher:
         events: the last events.
         status: where the status goes.
         model_id: first 32 bits of the live model's digest.
+        longest_gap_s: longest time between two turns of the decision loop [s].
     """
 
     machine: Machine
@@ -47,6 +48,7 @@ class Publisher:
     events: EventTail
     status: StatusPort
     model_id: int
+    longest_gap_s: float = 0.0
     _published_ns: int = 0
 
     def make_outputs(self, progress: int, unmet: tuple[Unmet, ...]) -> PlcOutputs:
@@ -97,6 +99,7 @@ class Publisher:
                 "gripper": round_age(station.gripper.age_s()),
                 "policy": round_age(station.desk.age_s()),
             },
+            "decision_gap_s_max": round(self.longest_gap_s, 4),
             "servo": servo,
             "events": self.events.lines(),
         }

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from cell.contracts.servo import HoldReason, ServoState
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.machine import Machine, Reason
+from cell.supervisor.reactions import needs_person
 from cell.supervisor.states import Mode, State, compute_stacklight
 
 _HARMLESS = frozenset({State.STOPPED, State.IDLE, State.COMPLETED, State.RESETTING})
@@ -63,6 +65,7 @@ def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:
 def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:
     """Return state, mode, reason and lamps."""
     reason = machine.reason
+    others = machine.latched - {reason.cause} if reason else set()
     lamps = compute_stacklight(
         machine.state, is_starved=is_starved, is_blocked=not is_starved
     )
@@ -70,11 +73,12 @@ def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:
         "state": machine.state.name,
         "state_number": int(machine.state),
         "mode": machine.mode.name,
-        "state_reason": reason.describe() if reason else "",
+        "state_reason": _describe_stop(reason, others),
         "cause": reason.cause.value if reason else None,
         "fault_code": int(reason.fault_code) if reason else 0,
         "remedy": FACTS[reason.cause].remedy if reason else "",
         "clears": FACTS[reason.cause].clears.value if reason else "",
+        "since_then": sorted(cause.value for cause in others),
         "is_acknowledged": machine.is_acknowledged,
         "stacklight": {name: lamp.value for name, lamp in lamps.items()},
         "state_s": {
@@ -82,6 +86,18 @@ def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:
             for (mode, state), seconds in machine.durations_s.items()
         },
     }
+
+
+def _describe_stop(reason: Reason | None, others: Iterable[Cause]) -> str:
+    """Return the first cause, and later ones that keep the cell from going on."""
+    if reason is None:
+        return ""
+    later = sorted(FACTS[cause].text for cause in others if needs_person(cause))
+    return (
+        f"{reason.describe()}; since then: {', '.join(later)}"
+        if later
+        else (reason.describe())
+    )
 
 
 def describe_servo(state: ServoState | None) -> dict[str, Any]:

@@ -164,7 +164,9 @@ class Supervisor:
     def _turn(self) -> None:
         """Look, decide, act once, and show that it was done."""
         now_ns = self._clock.now_ns()
-        has_stalled = now_ns - self._turned_ns > ns_from_s(_STALL_S)
+        gap_s = s_from_ns(now_ns - self._turned_ns)
+        self._publisher.longest_gap_s = max(self._publisher.longest_gap_s, gap_s)
+        has_stalled = gap_s > _STALL_S
         if has_stalled:
             # What was wanted before the gap must not go on with the next stamp.
             self._station.motion.hold()
@@ -201,8 +203,9 @@ class Supervisor:
         if findings:
             self._quiet_since_ns = now_ns
         for finding in findings:
-            if FACTS[finding.cause].is_live:
-                machine.latch(finding.cause)
+            if FACTS[finding.cause].is_live and machine.latch(finding.cause):
+                fields: dict[str, object] = {"cause": finding.cause.value}
+                self._events.add("also", fields | {"detail": finding.detail})
         activity = self._runner.current if self._runner is not None else None
         return Situation(
             state=machine.state,

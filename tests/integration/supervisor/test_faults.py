@@ -142,6 +142,26 @@ async def test_a_lost_line_holds_a_waiting_cell_and_its_return_changes_nothing()
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
 
 
+async def test_a_cause_that_joins_a_self_clearing_hold_is_named_and_keeps_it() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.camera_is_live = False
+        await cell.until_state(State.HELD)
+        line_loss(cell)
+        await cell.pass_s(1.0)
+        repair(cell)
+        cell.camera_is_live = True
+
+        await cell.pass_s(5.0)
+
+        tree = cell.tree()
+        assert tree["state"] == "HELD"
+        assert tree["cause"] == "camera_stale"
+        assert tree["since_then"] == ["plc_lost"]
+        assert "line PLC" in tree["state_reason"]
+
+
 async def test_a_strobe_left_up_across_a_lost_link_is_no_command() -> None:
     cell = SupervisedCell()
     async with cell.running():

@@ -28,6 +28,7 @@ TOP_REACH_PX = 2
 _HEIGHT_SCALE_M = 0.05
 _ENGAGEMENT_SCALE_M = 0.03
 _FAR_BELOW_M = -1.0
+_CELL_PX = 2
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class NetworkShape:
         pixel_m: size of one pixel.
         angles: rotations over half a turn.
         apertures_m: finger openings, one output channel each.
-        widths: channels at full, half and quarter resolution.
+        widths: channels at half and quarter resolution.
     """
 
     size_px: int = 96
     pixel_m: float = 0.004
     angles: int = ANGLES
     apertures_m: tuple[float, ...] = APERTURES_M
-    widths: tuple[int, int, int] = (12, 24, 52)
+    widths: tuple[int, int] = (32, 48)
 
 
 class FingerHeights(nn.Module):
@@ -87,18 +88,22 @@ class FingerHeights(nn.Module):
 
 
 class GraspUnet(nn.Module):
-    """Scores every pixel of a rotated heightmap, for every aperture."""
+    """Scores every pixel of a rotated heightmap, for every aperture.
+
+    Four pixels share one cell of the finest layer and get a channel each at the end:
+    layers at full resolution would be most of the cost and see nothing more.
+    """
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         apertures = len(shape.apertures_m)
-        full, half, quarter = shape.widths
-        self.full_in = _double(1 + 2 * apertures, full)
-        self.half_in = _double(full, half)
+        half, quarter = shape.widths
+        cell = _CELL_PX**2
+        self.half_in = _double((1 + 2 * apertures) * cell, half)
         self.quarter = _double(half, quarter)
-        self.half_out = _single(half + quarter, half)
-        self.full_out = _single(full + half, full)
-        self.head = nn.Conv2d(full, apertures, 1)
+        self.up = nn.Conv2d(quarter, half, 1)
+        self.half_out = _single(half, half)
+        self.head = nn.Conv2d(half, apertures * cell, 1)
 
     def forward(self, heights: Tensor, tip: Tensor, engagement: Tensor) -> Tensor:
         """Return logits of success, (batch, apertures, rows, columns)."""
@@ -112,15 +117,11 @@ class GraspUnet(nn.Module):
             ],
             1,
         ).clamp(-4.0, 4.0)
-        full = self.full_in(features)
-        half = self.half_in(functional.max_pool2d(full, 2))
-        quarter = self.quarter(functional.max_pool2d(half, 2))
+        half = self.half_in(functional.pixel_unshuffle(features, _CELL_PX))
+        quarter = self.up(self.quarter(functional.max_pool2d(half, 2)))
         up = functional.interpolate(quarter, scale_factor=2.0, mode="nearest")
-        half = self.half_out(torch.cat([half, up], 1))
-        up = functional.interpolate(half, scale_factor=2.0, mode="nearest")
-        full = self.full_out(torch.cat([full, up], 1))
-        logits: Tensor = self.head(full)
-        return logits
+        logits = self.head(self.half_out(half + up))
+        return functional.pixel_shuffle(logits, _CELL_PX)
 
 
 class GraspNetwork(nn.Module):

@@ -51,7 +51,7 @@ class RawRtde:
     def __init__(self, host: str, receive_buffer: int = 1 << 16) -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(3.0)
+        self.socket.settimeout(10.0)
         self.socket.connect((host, 30004))
 
     def send(self, kind: str, payload: bytes = b"") -> None:
@@ -297,13 +297,15 @@ def test_a_client_sees_its_controller_die_and_reconnects_to_the_next_one(
     with running_virtual_ur(tmp_path, "--plant", "ideal") as first:
         interface = RTDEReceiveInterface(first.host)
         first.process.kill()
+        first.process.wait()
         assert wait_until(lambda: not interface.isConnected())
         interface.disconnect()
-    with running_virtual_ur(tmp_path, "--plant", "ideal", host=first.host):
-        assert interface.reconnect()
-        stamp = interface.getTimestamp()
-        assert wait_until(lambda: interface.getTimestamp() > stamp)
-        interface.disconnect()
+
+        with running_virtual_ur(tmp_path, "--plant", "ideal", host=first.host):
+            assert interface.reconnect()
+            stamp = interface.getTimestamp()
+            assert wait_until(lambda: interface.getTimestamp() > stamp)
+            interface.disconnect()
 
 
 def test_a_frozen_stream_stands_still_and_goes_on(
@@ -340,17 +342,15 @@ def test_the_controller_drops_its_clients_on_request_and_ends_in_order(
     with running_virtual_ur(directory, "--plant", "ideal") as running:
         running.process.send_signal(signal.SIGINT)
         client = RawRtde(running.host)
-        assert client.ask("P") == b"\x01"  # Ctrl-C is the host's business
+        with closing(client.socket):
+            assert client.ask("P") == b"\x01"  # Ctrl-C is the host's business
+            request_fault(running.runtime, UrFault.DROP_CONNECTIONS)
+            assert client.socket.recv(16) == b""
 
-        request_fault(running.runtime, UrFault.DROP_CONNECTIONS)
-
-        assert client.socket.recv(16) == b""
-        client.socket.close()
         client = RawRtde(running.host)
-        assert client.ask("P") == b"\x01"
+        with closing(client.socket):
+            assert client.ask("P") == b"\x01"
+            os.kill(running.process.pid, signal.SIGTERM)
+            assert client.socket.recv(16) == b""
 
-        os.kill(running.process.pid, signal.SIGTERM)
-
-        assert client.socket.recv(16) == b""
-        client.socket.close()
         assert running.process.wait(5.0) == 0

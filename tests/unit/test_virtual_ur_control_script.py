@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim2real.virtual_cell.ur.arm import Arm
@@ -214,6 +214,7 @@ calls = st.tuples(
 )
 
 
+@settings(max_examples=60)
 @given(st.lists(calls, min_size=1, max_size=6))
 def test_no_argument_brings_the_controller_down_or_moves_the_arm_too_fast(
     sequence: list[tuple[int, tuple[float, ...], int]],

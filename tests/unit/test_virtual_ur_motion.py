@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim2real.virtual_cell.ur.cartesian_motion import LineMove, UnreachableError
@@ -82,6 +82,7 @@ def test_a_stop_ramp_covers_half_of_speed_times_duration() -> None:
     assert path[-1][:2] == pytest.approx([0.1, -0.05])
 
 
+@settings(max_examples=30)
 @given(st.floats(-0.14, 0.14), st.floats(0.03, 0.2), st.floats(100, 2000))
 def test_a_servo_step_is_reached_without_overshoot(
     step: float, lookahead_s: float, gain: float
@@ -108,6 +109,7 @@ def test_a_servo_target_at_constant_speed_is_followed_with_the_look_ahead_time()
     assert target[0] - q[0] == pytest.approx(speed * lookahead_s, rel=0.05)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(-0.15, 0.15), min_size=1, max_size=30))
 def test_servo_acceleration_stays_bounded_for_any_targets(steps: list[float]) -> None:
     servo = JointServo(ZERO, ZERO)

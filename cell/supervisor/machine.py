@@ -31,6 +31,8 @@ STOP_FAMILY = frozenset(
 )
 """States that have a reason."""
 
+_LATCHING = frozenset({State.HOLDING, State.HELD, State.ABORTING, State.ABORTED})
+
 # How bad it is to be there; a reason gives way to one that leads further down.
 _DEPTH = {
     State.SUSPENDING: 1,
@@ -111,7 +113,7 @@ class Machine:
 
     def latch(self, cause: Cause) -> bool:
         """Remember that a cause struck during the present stop; say if it is new."""
-        if self.reason is None or cause in self.latched:
+        if self.state not in _LATCHING or cause in self.latched:
             return False
         self.latched.add(cause)
         return True

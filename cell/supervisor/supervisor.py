@@ -128,7 +128,8 @@ class Supervisor:
         """Ask for an orderly end: stop, tell the line, return from `run`."""
         if self._end_requested_ns is None:
             self._end_requested_ns = self._clock.now_ns()
-            self.submit(Command.STOP)
+            if self._machine.state not in _AT_REST:
+                self.submit(Command.STOP)
 
     async def run(self) -> None:
         """Run until an end is requested, a task fails, or cancellation.

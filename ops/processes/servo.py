@@ -11,6 +11,7 @@ import structlog
 from cell.contracts.errors import CellError
 from cell.contracts.runtime import MotionGuard
 from cell.contracts.units import ns_from_s
+from cell.drivers.arm.descriptor_limit import DESCRIPTORS
 from cell.drivers.arm.opening import open_arm
 from cell.mailbox.servo_link import ServoLink
 from cell.servo.follower import CommandFollower
@@ -42,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = structlog.get_logger("servo")
 
     def record(event: str, fields: dict[str, object]) -> None:
-        log.info(event, **fields)
+        with DESCRIPTORS.lifted():
+            log.info(event, **fields)
 
     try:
         scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import pytest
 
 from cell.config import PoseConfig, RtdeArmConfig, SimArmConfig
 from cell.contracts.drivers import ArmDriver
-from cell.contracts.errors import DriverError, DriverUnreachableError
+from cell.contracts.errors import (
+    DriverError,
+    DriverTimeoutError,
+    DriverUnreachableError,
+)
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
 from cell.drivers.arm.opening import open_arm
@@ -37,9 +41,20 @@ def sim_arm() -> Iterator[ArmDriver]:
 @contextmanager
 def rtde_arm(directory: Path) -> Iterator[ArmDriver]:
     with running_virtual_ur(directory, "--plant", "ideal") as controller:
-        config = RtdeArmConfig(host=controller.host, **SHARED)
-        with open_arm(config, time.monotonic_ns) as arm:
-            yield arm
+        config = RtdeArmConfig(host=controller.host, watchdog_hz=2.0, **SHARED)
+        with ExitStack() as scope:
+            arms: list[ArmDriver] = []
+
+            def is_open() -> bool:
+                # A controller that has just started on a busy machine answers late.
+                with suppress(DriverTimeoutError):
+                    arms.append(
+                        scope.enter_context(open_arm(config, time.monotonic_ns))
+                    )
+                return bool(arms)
+
+            assert wait_until(is_open, 10.0)
+            yield arms[0]
 
 
 @pytest.fixture(params=["sim", "rtde"])
@@ -128,7 +143,7 @@ def test_silence_ends_the_program_by_the_watchdog_of_the_robot(
     arm.arm(TOOL.pose(), 1.0)
     stream(arm, np.array(HOME), 0.02)
 
-    assert wait_until(lambda: not arm.read_state().program_running, 2.0)
+    assert wait_until(lambda: not arm.read_state().program_running, 5.0)
     with pytest.raises(DriverError):
         arm.send_joint_target(np.array(HOME), PERIOD_S)
 

@@ -20,9 +20,9 @@ _DEVICE = "arm"
 _HEADER = struct.Struct(">HB")
 _VERSION = struct.Struct(">IIII")
 _GET_CONTROLLER_VERSION = ord("v")
-# The client runs on PolyScope 5.5 and later; on PolyScope X it uploads its program
-# from 10.10 on.
-_OLDEST_MINOR = {5: 5, 10: 10}
+# The client runs on PolyScope 5.5 and later. On PolyScope X (10) it drives the robot
+# as well, but a lost link makes it use a dashboard connection that it does not have.
+_MAJOR, _OLDEST_MINOR = 5, 5
 
 ControllerVersion = tuple[int, int, int, int]
 
@@ -62,17 +62,17 @@ def read_controller_version(host: str, timeout_s: float) -> ControllerVersion:
 
 
 def check_controller_version(version: ControllerVersion) -> None:
-    """Refuse controllers that the client is known not to drive.
+    """Refuse controllers that the client cannot be trusted with.
 
     Raises:
-        ArmVersionError: too old, or of a generation we do not know.
+        ArmVersionError: too old, or of another generation.
     """
     major, minor = version[:2]
-    if major not in _OLDEST_MINOR or minor < _OLDEST_MINOR[major]:
+    if major != _MAJOR or minor < _OLDEST_MINOR:
         raise ArmVersionError(
             _DEVICE,
             f"controller software {'.'.join(map(str, version))} is not supported: "
-            "update it to 5.5 or later, or 10.10 or later",
+            "the robot needs PolyScope 5, version 5.5 or later",
         )
 
 

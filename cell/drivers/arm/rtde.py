@@ -7,8 +7,8 @@ given up for a new one. Joint positions sent here are not scaled by the robot's 
 slider: whoever plans motion reads `speed_fraction` and slows down.
 """
 
+import ctypes
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -29,11 +29,17 @@ from cell.contracts.errors import (
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
 from cell.contracts.units import ns_from_s
+from cell.drivers.arm.descriptor_limit import (
+    DESCRIPTORS,
+    find_first_free,
+    list_descriptors,
+    shut_down,
+)
 from cell.drivers.arm.probe import check_controller_version, read_controller_version
 
 _DEVICE = "arm"
-# Shorter than what watchers of the servo process take for its death.
-_PROBE_TIMEOUT_S = 0.1
+# Long for a living controller, short for whoever waits for a sign of life from us.
+_PROBE_TIMEOUT_S = 0.25
 _PROGRAM_START_S = 2.0
 # A link silent for longer may block the client's calls for minutes.
 _TALK_AGE_NS = ns_from_s(0.1)
@@ -53,9 +59,10 @@ _VARIABLES = [
 ]
 _NORMAL_BITS = 1 << SafetyBit.NORMAL | 1 << SafetyBit.REDUCED
 
-# Closed interfaces of the client. Its destructors sleep for half a second while they
-# hold the interpreter; the oldest is given up only after many lost links.
-_RETIRED: deque[Any] = deque(maxlen=64)
+# The client's destructors sleep for half a second while they hold the interpreter, so
+# closed interfaces are kept; only after many lost links are they let go.
+_MOST_KEPT = 64
+_kept: list[Any] = []
 
 
 class ArmInUseError(DriverError):
@@ -75,14 +82,10 @@ def open_rtde_arm(
         DriverTimeoutError: the controller hangs.
         ArmVersionError: its software is not supported.
     """
+    if DESCRIPTORS.is_lowered:
+        raise DriverUnreachableError(_DEVICE, "the last connection is still closing")
     check_controller_version(read_controller_version(config.host, _PROBE_TIMEOUT_S))
-    try:
-        receive = RTDEReceiveInterface(
-            config.host, float(config.frequency_hz), _VARIABLES
-        )
-    except (RuntimeError, ValueError) as error:
-        raise DriverUnreachableError(_DEVICE, str(error)) from error
-    arm = RtdeArm(config, receive, now_ns)
+    arm = RtdeArm(config, now_ns)
     try:
         yield arm
     finally:
@@ -92,13 +95,24 @@ def open_rtde_arm(
 class RtdeArm:
     """Implements `ArmDriver`; made by `open_rtde_arm`."""
 
-    def __init__(
-        self, config: RtdeArmConfig, receive: Any, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, config: RtdeArmConfig, now_ns: Callable[[], int]) -> None:
+        """Connect for reading.
+
+        Raises:
+            DriverUnreachableError: the controller does not give its data.
+        """
         self._config = config
-        self._receive = receive
-        self._control: Any = None
         self._now_ns = now_ns
+        self._first_free = find_first_free()
+        self._before = list_descriptors()
+        try:
+            self._receive: Any = RTDEReceiveInterface(
+                config.host, float(config.frequency_hz), _VARIABLES
+            )
+        except (RuntimeError, ValueError) as error:
+            raise DriverUnreachableError(_DEVICE, str(error)) from error
+        self._control: Any = None
+        self._descriptors = list_descriptors() - self._before
         self._robot_time_s = -1.0
         self._stamp_ns = 0
         self._centre_of_mass_m = [0.0, 0.0, 0.0]
@@ -173,11 +187,14 @@ class RtdeArm:
         """Stop and release the connection."""
         self.stop()
         interfaces = [i for i in (self._control, self._receive) if i is not None]
+        if not self._can_talk():
+            # Threads of the client that wait for data would go on for seconds.
+            shut_down(self._descriptors)
         self._control = self._receive = None
-        # The client takes half a second for each, and longer on a silent link; a
-        # thread keeps that away from whoever watches over the caller.
-        for interface in interfaces:
-            threading.Thread(target=_retire, args=(interface,), daemon=True).start()
+        if interfaces:
+            # The client takes half a second for each; a thread keeps that away from
+            # whoever watches over the caller.
+            threading.Thread(target=_retire, args=(interfaces,)).start()
 
     def _require(self, interface: Any) -> Any:
         if interface is None or not interface.isConnected():
@@ -206,6 +223,8 @@ class RtdeArm:
                 self._control = RTDEControlInterface(
                     self._config.host, float(self._config.frequency_hz)
                 )
+                self._descriptors = list_descriptors() - self._before
+                DESCRIPTORS.lower(self._first_free)
             else:
                 self._require(self._control).reuploadScript()
         except (RuntimeError, ValueError) as error:
@@ -243,7 +262,12 @@ class RtdeArm:
             )
 
 
-def _retire(interface: Any) -> None:
-    """Disconnect, and keep the object: destroying it blocks every thread for long."""
-    interface.disconnect()
-    _RETIRED.append(interface)
+def _retire(interfaces: list[Any]) -> None:
+    """Disconnect, and keep the objects from ever being destroyed."""
+    for interface in interfaces:
+        interface.disconnect()
+        if len(_kept) < _MOST_KEPT:
+            _kept.append(interface)
+            # One reference that nobody gives back, also when the interpreter ends.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(interface))
+    DESCRIPTORS.restore()

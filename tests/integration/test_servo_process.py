@@ -1,0 +1,284 @@
+"""The servo process against a robot controller, through the real client."""
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cell.contracts.geometry import Pose
+from cell.contracts.robot import SafetyBit
+from cell.contracts.servo import HoldReason, MotionMode, ServoPhase, ServoState
+from cell.kinematics import solve_ik
+from sim2real.virtual_cell.ur.faults import UrFault, request_fault
+from tests.fakes.motion_oracle import HOME_Q
+from tests.fakes.virtual_ur import running_virtual_ur, wait_until
+from tests.integration.servo_process import ServoProcess, running_servo
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+SWING = np.array([0.9, 0.0, 0.0, 0.0, 0.0, 0.4])
+
+
+def is_moving(state: ServoState) -> bool:
+    return float(np.abs(state.qd).max()) > 0.3
+
+
+def commanded_rest(servo: ServoProcess) -> bool:
+    """Say whether the commanded position stands still."""
+    first = servo.link.read_state()
+    time.sleep(0.01)
+    second = servo.link.read_state()
+    assert first is not None
+    assert second is not None
+    return bool((first.q_command == second.q_command).all())
+
+
+def set_moving(servo: ServoProcess) -> None:
+    """Start for whichever end of the swing is further away."""
+    state = servo.link.read_state()
+    assert state is not None
+    is_there = abs(float(state.q[0]) - HOME_Q[0]) > 0.4
+    target = HOME_Q if is_there else HOME_Q + SWING
+    servo.order(MotionMode.MOVE_JOINT, q_target=target)
+    servo.vouch_until(is_moving)
+
+
+def test_it_connects_waits_for_a_release_moves_and_ends_in_order(
+    tmp_path: Path,
+) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        waiting = servo.wait_until_connected()
+        assert waiting.hold_reason is HoldReason.NOT_ARMED
+        ready = servo.release()
+        wanted = servo.order(MotionMode.MOVE_JOINT, q_target=HOME_Q + SWING)
+        there = servo.vouch_until(lambda s: s.reached_id >= wanted)
+        wanted = servo.order(
+            MotionMode.MOVE_LINEAR,
+            base_from_tcp=there.base_from_tcp,
+            payload_kg=0.3,
+        )
+        done = servo.vouch_until(lambda s: s.reached_id >= wanted)
+
+        assert np.allclose(ready.q_command, HOME_Q, atol=0.01)
+        assert np.allclose(done.q, HOME_Q + SWING, atol=0.01)
+        assert done.unguarded_cycles == 0
+        set_moving(servo)
+        assert servo.end() == 0
+        last = servo.link.read_state()
+        assert last is not None
+        assert last.phase is ServoPhase.STOPPED
+
+
+def test_a_supervisor_that_goes_silent_stops_the_arm(tmp_path: Path) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        set_moving(servo)
+
+        # Nobody vouches any more.
+        assert wait_until(lambda: commanded_rest(servo))
+
+        held = servo.link.read_state()
+        assert held is not None
+        assert held.hold_reason is HoldReason.COMMAND_STALE
+        assert held.phase is not ServoPhase.FAULT
+
+
+def test_a_controller_that_restarts_needs_a_release_and_a_full_initialisation(
+    tmp_path: Path,
+) -> None:
+    with running_virtual_ur(tmp_path, "--plant", "ideal") as first:
+        host = first.host
+        servo = ServoProcess(tmp_path, host)
+        servo.release()
+        set_moving(servo)
+    try:
+        lost = servo.vouch_until(lambda s: s.hold_reason is HoldReason.LINK_LOST)
+        assert lost.phase in (ServoPhase.FAULT, ServoPhase.CONNECTING)
+        with running_virtual_ur(tmp_path, "--plant", "ideal", host=host):
+            back = servo.wait_until_connected()
+            assert back.phase is ServoPhase.FAULT
+            resting = back.q
+            for _ in range(40):
+                state = servo.vouch()
+                time.sleep(0.005)
+            assert state is not None
+            assert state.phase is ServoPhase.FAULT
+            assert np.allclose(state.q, resting, atol=1e-3)
+            ready = servo.release()
+            assert np.allclose(ready.q_command, ready.q, atol=1e-3)
+            wanted = servo.order(MotionMode.MOVE_JOINT, q_target=HOME_Q)
+            servo.vouch_until(lambda s: s.reached_id >= wanted)
+    finally:
+        servo.end()
+
+
+def test_a_controller_that_hangs_is_noticed_and_survived(tmp_path: Path) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        set_moving(servo)
+        ur.process.send_signal(signal.SIGSTOP)
+        try:
+            lost = servo.vouch_until(lambda s: s.hold_reason is HoldReason.LINK_LOST)
+            assert lost.phase in (ServoPhase.FAULT, ServoPhase.CONNECTING)
+            # Longer than the client's own patience of 2.5 s.
+            until = time.monotonic() + 4.0
+            while time.monotonic() < until:
+                servo.vouch()
+                time.sleep(0.01)
+        finally:
+            ur.process.send_signal(signal.SIGCONT)
+        assert servo.process.poll() is None
+        assert servo.wait_until_connected().phase is ServoPhase.FAULT
+        servo.release()
+        wanted = servo.order(MotionMode.MOVE_JOINT, q_target=HOME_Q)
+        servo.vouch_until(lambda s: s.reached_id >= wanted)
+
+
+def test_a_servo_process_that_is_killed_leaves_the_stop_to_the_robot(
+    tmp_path: Path,
+) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        released = servo.release()
+        set_moving(servo)
+        servo.kill()
+        servo.restart()
+
+        back = servo.wait_until_connected()
+
+        assert back.phase is ServoPhase.FAULT
+        assert back.hold_reason is HoldReason.NOT_ARMED
+        assert back.arm_id >= released.arm_id
+        assert float(np.abs(back.qd).max()) < 0.01
+        servo.release()
+
+
+def test_a_protective_stop_latches_and_is_not_unlocked_by_us(tmp_path: Path) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        set_moving(servo)
+        request_fault(ur.runtime, UrFault.PROTECTIVE_STOP)
+
+        latched = servo.vouch_until(
+            lambda s: s.hold_reason is HoldReason.PROTECTIVE_STOP
+        )
+        assert latched.phase is ServoPhase.FAULT
+        servo.command = type(servo.command)(
+            **{**vars(servo.command), "arm_id": latched.arm_id + 1}
+        )
+        servo.order(MotionMode.HOLD)
+        refused = servo.vouch_until(lambda s: s.arm_id == latched.arm_id + 1)
+        assert refused.phase is ServoPhase.FAULT
+        assert refused.safety_status_bits & 1 << SafetyBit.PROTECTIVE_STOP
+
+
+def test_two_controllers_at_once_do_not_share_a_robot(tmp_path: Path) -> None:
+    other_directory = tmp_path / "other"
+    other_directory.mkdir()
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as first,
+        running_servo(other_directory, ur.host) as second,
+    ):
+        first.release()
+        second.wait_until_connected()
+        second.command = type(second.command)(**{**vars(second.command), "arm_id": 50})
+        second.order(MotionMode.HOLD)
+
+        refused = second.vouch_until(lambda s: s.arm_id == 50)
+
+        assert refused.phase is ServoPhase.FAULT
+        first.vouch_until(
+            lambda s: s.phase is ServoPhase.READY and s.hold_reason is HoldReason.NONE
+        )
+
+
+def test_the_tool_goes_to_a_pose_over_the_bin(tmp_path: Path) -> None:
+    tool = Pose.from_rotvec([0.0, 0.0, 0.1565], [0.0, 0.0, 0.0])
+    above = Pose.tool_down([-0.2, 0.48, 0.2], 0.4)
+    q_above = solve_ik(above, tool, HOME_Q)
+    assert q_above is not None
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        wanted = servo.order(MotionMode.MOVE_JOINT, q_target=q_above)
+        servo.vouch_until(lambda s: s.reached_id >= wanted)
+        below = Pose.tool_down([-0.2, 0.48, 0.1], 0.4)
+        wanted = servo.order(MotionMode.MOVE_LINEAR, base_from_tcp=below)
+
+        state = servo.vouch_until(lambda s: s.reached_id >= wanted)
+
+        assert np.allclose(state.base_from_tcp.position_m, below.position_m, atol=2e-3)
+
+
+def test_connections_that_the_controller_drops_are_made_anew(tmp_path: Path) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        for _ in range(3):
+            servo.release()
+            set_moving(servo)
+            request_fault(ur.runtime, UrFault.DROP_CONNECTIONS)
+            servo.vouch_until(lambda s: s.phase is not ServoPhase.MOVING)
+            back = servo.wait_until_connected()
+            assert back.phase is ServoPhase.FAULT
+        servo.release()
+        assert servo.process.poll() is None
+
+
+def test_data_that_freezes_is_noticed_though_the_client_reports_success(
+    tmp_path: Path,
+) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        set_moving(servo)
+        request_fault(ur.runtime, UrFault.FREEZE_RTDE, 1.0)
+
+        lost = servo.vouch_until(lambda s: s.hold_reason is HoldReason.LINK_LOST)
+
+        assert lost.phase in (ServoPhase.FAULT, ServoPhase.CONNECTING)
+        servo.wait_until_connected()
+        servo.release()
+
+
+def test_the_speed_slider_slows_a_motion_down(tmp_path: Path) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        servo.release()
+        request_fault(ur.runtime, UrFault.SPEED_SLIDER, 0.2)
+        servo.vouch_until(lambda s: s.speed_fraction < 0.3)
+        wanted = servo.order(MotionMode.MOVE_JOINT, q_target=HOME_Q + SWING)
+        fastest = 0.0
+
+        def note(state: ServoState) -> bool:
+            nonlocal fastest
+            fastest = max(fastest, float(np.abs(state.qd).max()))
+            return state.reached_id >= wanted
+
+        servo.vouch_until(note)
+
+        assert 0.2 < fastest < 0.2 * 2.6 * 1.1

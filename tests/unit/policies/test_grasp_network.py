@@ -132,9 +132,9 @@ def side_of_patch() -> int:
 def test_a_patch_is_judged_like_the_same_place_of_the_whole_map() -> None:
     network = make_network()
     samples = make_samples()
-    # The network's cells are four pixels wide at their coarsest: compare like phases.
-    phase = (side_of_patch() // 2 - MARGIN_PX) % 4
-    index = np.flatnonzero((samples.row % 4 == phase) & (samples.col % 4 == phase))
+    # The network's finest cells are two pixels wide: compare like phases.
+    phase = (side_of_patch() // 2 - MARGIN_PX) % 2
+    index = np.flatnonzero((samples.row % 2 == phase) & (samples.col % 2 == phase))
 
     patches, centre = make_patches(network, samples, index, None)
     with torch.no_grad():

@@ -113,7 +113,7 @@ def test_a_reset_to_nonsense_leaves_the_guard_unarmed(measured: Any) -> None:
         "home",
         [object()] * 6,
     ],
-    ids=str,
+    ids=lambda request_q: type(request_q).__name__,
 )
 def test_what_is_no_finite_joint_position_is_refused(request_q: Any) -> None:
     rig = Rig()

@@ -17,7 +17,8 @@ from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.part_handshake import PartHandshake
 from cell.supervisor.states import Command, Mode
 
-_FIRST_BACKOFF_S = 0.05
+# One lost answer must be made up for within the silence that counts as a loss.
+_FIRST_BACKOFF_S = 0.01
 _LONGEST_BACKOFF_S = 2.0
 _DEAD_CODES = (FaultCode.PLC_HEARTBEAT_LOST, FaultCode.PLC_MAP_MISMATCH)
 

@@ -29,6 +29,7 @@ from cell.contracts.errors import (
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
 from cell.contracts.units import ns_from_s
+from cell.drivers.arm.client_threads import calm, list_threads
 from cell.drivers.arm.descriptor_limit import (
     DESCRIPTORS,
     find_first_free,
@@ -105,6 +106,7 @@ class RtdeArm:
         self._now_ns = now_ns
         self._first_free = find_first_free()
         self._before = list_descriptors()
+        threads = list_threads()
         try:
             self._receive: Any = RTDEReceiveInterface(
                 config.host, float(config.frequency_hz), _VARIABLES
@@ -113,6 +115,7 @@ class RtdeArm:
             raise DriverUnreachableError(_DEVICE, str(error)) from error
         self._control: Any = None
         self._descriptors = list_descriptors() - self._before
+        calm(list_threads() - threads)
         self._robot_time_s = -1.0
         self._stamp_ns = 0
         self._centre_of_mass_m = [0.0, 0.0, 0.0]
@@ -218,12 +221,14 @@ class RtdeArm:
             raise DriverError(_DEVICE, "its samples no longer advance")
 
     def _start_program(self) -> None:
+        threads = list_threads()
         try:
             if self._control is None:
                 self._control = RTDEControlInterface(
                     self._config.host, float(self._config.frequency_hz)
                 )
                 self._descriptors = list_descriptors() - self._before
+                calm(list_threads() - threads)
                 DESCRIPTORS.lower(self._first_free)
             else:
                 self._require(self._control).reuploadScript()

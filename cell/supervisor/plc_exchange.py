@@ -15,6 +15,7 @@ from cell.contracts.errors import DriverError, FaultCode
 from cell.contracts.plc import PlcInputs, PlcOutputs
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.part_handshake import PartHandshake
+from cell.supervisor.ports import Layout
 from cell.supervisor.states import Command, Mode
 
 # One lost answer must be made up for within the silence that counts as a loss.
@@ -34,6 +35,15 @@ class LineTiming:
 
     period_s: float
     timeout_s: float
+
+
+def make_line_timing(layout: Layout) -> LineTiming:
+    """Return the timing with which a loss is answered within its time-out.
+
+    The decision loop may look one turn late and act in the next.
+    """
+    margin_s = 2 * layout.timing.command_period_s
+    return LineTiming(layout.plc_period_s, layout.plc_timeout_s - margin_s)
 
 
 class EdgeReader:
@@ -56,6 +66,7 @@ class PlcExchange:
     Attributes:
         detail: why the line is not valid, empty while it is.
         boots: how often the line was seen to have restarted.
+        losses: how often its program was found dead or not ours.
         is_map_mismatched: the last connection failed on the register map.
         bin_present_since_ns: when the line last said that the bin came into place.
         handshake: about the part that was placed last.
@@ -71,6 +82,7 @@ class PlcExchange:
     ) -> None:
         self.detail = "not connected yet"
         self.boots = 0
+        self.losses = 0
         self.is_map_mismatched = False
         self.bin_present_since_ns = 0
         self.handshake = PartHandshake()
@@ -111,7 +123,7 @@ class PlcExchange:
         return self.age_s() <= self._timing.timeout_s
 
     def age_s(self) -> float:
-        """Return the time since the line last gave a living sign [s]."""
+        """Return the time since the line's counter was last seen to move [s]."""
         if self._good_ns is None:
             return float("inf")
         return s_from_ns(self._clock.now_ns() - self._good_ns)
@@ -170,7 +182,10 @@ class PlcExchange:
         if self._boot_id is not None and inputs.boot_id != self._boot_id:
             self.boots += 1
         self._boot_id = inputs.boot_id
-        self._inputs, self._good_ns, self.detail = inputs, now_ns, ""
+        # Alive is a counter that moves; a connection alone, also a new one, is not.
+        if self._inputs is not None and inputs.heartbeat != self._inputs.heartbeat:
+            self._good_ns, self.detail = now_ns, ""
+        self._inputs = inputs
         self._edges.follow(inputs)
         if not inputs.command_request:
             self._acknowledged = 0
@@ -184,6 +199,7 @@ class PlcExchange:
         if error.code in _DEAD_CODES:
             # The program behind the link is not alive: no patience for that.
             self._good_ns = None
+            self.losses += 1
 
     async def _sleep(self, duration_s: float) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))

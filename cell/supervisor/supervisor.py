@@ -30,7 +30,7 @@ from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.machine import STOP_FAMILY
 from cell.supervisor.motion_client import MotionClient
 from cell.supervisor.permissives import Unmet, compute_unmet
-from cell.supervisor.plc_exchange import LineTiming, PlcExchange
+from cell.supervisor.plc_exchange import PlcExchange, make_line_timing
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
 from cell.supervisor.publisher import Publisher
@@ -73,7 +73,7 @@ class Supervisor:
         self._events = EventTail(clock, peers.record)
         self._exchange = PlcExchange(
             peers.open_plc,
-            LineTiming(layout.plc_period_s, layout.plc_timeout_s),
+            make_line_timing(layout),
             clock,
             rng,
             self._make_outputs,

@@ -25,6 +25,7 @@ class Watch:
         self._policy = policy
         self._read_frame_stamp_ns = read_frame_stamp_ns
         self._boots = 0
+        self._losses = 0
         # Until the arm was seen, it may be anywhere.
         self._was_over_bin = True
 
@@ -34,12 +35,15 @@ class Watch:
         exchange = self._exchange
         has_restarted = exchange.boots != self._boots
         self._boots = exchange.boots
+        # A loss counts even if it is over before anybody looked.
+        is_line_valid = exchange.is_valid() and exchange.losses == self._losses
+        self._losses = exchange.losses
         return Conditions(
             servo=motion.state,
             is_servo_fresh=motion.is_fresh(),
             is_servo_ready=motion.is_ready(),
             is_making_ready=self._station.gate.is_making_ready,
-            is_plc_valid=exchange.is_valid(),
+            is_plc_valid=is_line_valid,
             has_plc_restarted=has_restarted,
             is_map_mismatched=exchange.is_map_mismatched,
             plc_detail=exchange.detail,

@@ -31,6 +31,7 @@ class FakeLine:
     clock: FakeClock
     inputs: PlcInputs = field(default_factory=make_line_inputs)
     error: Exception | None = None
+    is_frozen: bool = False
     opened_ns: list[int] = field(default_factory=list)
     sent: list[PlcOutputs] = field(default_factory=list)
 
@@ -45,6 +46,9 @@ class FakeLine:
         if self.error is not None:
             raise self.error
         self.sent.append(outputs)
+        if not self.is_frozen:
+            beat = self.inputs.heartbeat + 1
+            self.inputs = replace(self.inputs, heartbeat=beat)
         return self.inputs
 
 
@@ -147,6 +151,22 @@ async def test_a_dead_program_makes_the_line_invalid_at_once() -> None:
         await talk.pass_s(0.06)
 
         assert not talk.exchange.is_valid()
+
+
+async def test_a_frozen_counter_is_no_living_sign_on_a_new_connection_either() -> None:
+    async with Conversation().running() as talk:
+        await talk.pass_s(0.2)
+        talk.line.is_frozen = True
+        talk.line.error = DeadProgramError("plc", "heartbeat stands still")
+        await talk.pass_s(0.06)
+        talk.line.error = None
+        await talk.pass_s(1.0)
+        assert not talk.exchange.is_valid()
+
+        talk.line.is_frozen = False
+        await talk.pass_s(0.2)
+
+        assert talk.exchange.is_valid()
 
 
 async def test_reconnects_back_off_up_to_two_seconds() -> None:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import ActionChunk, ActionStep
+from policies.runtime.grid_search import choose_apart
 from policies.runtime.workspace import GraspWorkspace
 
 MAX_CANDIDATES = 5
 SEPARATION_M = 0.03
 EXCLUSION_M = 0.025
+ALTERNATIVE_RATIO = 0.5
 
 Point = tuple[float, float]
 
@@ -44,23 +46,22 @@ def select_apart(
 ) -> list[int]:
     """Return indices of the best candidates that lie apart, best first.
 
+    Candidates far worse than the best one are left out.
+
     Args:
         candidates: any number of them.
         exclude_bin_m: points in the bin frame near which nothing is selected.
         count: how many at most.
     """
-    order = np.argsort(-candidates.score, kind="stable")
-    xy = np.column_stack([candidates.x_m, candidates.y_m])[order]
-    free = np.ones(len(order), bool)
-    for point in exclude_bin_m:
-        free &= np.hypot(xy[:, 0] - point[0], xy[:, 1] - point[1]) > EXCLUSION_M
-    chosen: list[int] = []
-    while len(chosen) < count and free.any():
-        first = int(np.argmax(free))
-        chosen.append(int(order[first]))
-        apart = np.hypot(*(xy - xy[first]).T) > SEPARATION_M
-        free &= apart
-    return chosen
+    chosen = choose_apart(
+        candidates.score,
+        candidates.x_m,
+        candidates.y_m,
+        np.array(exclude_bin_m, dtype=np.float64).reshape(-1, 2),
+        (SEPARATION_M, EXCLUSION_M),
+        (count, ALTERNATIVE_RATIO),
+    )
+    return [int(index) for index in chosen]
 
 
 def make_chunk(
@@ -95,10 +96,7 @@ def make_chunk(
         best.score,
         best.model,
         alternatives=tuple(chunks[1:]),
-        details={
-            "candidates": float(len(candidates.score)),
-            "aperture_m": best.steps[-1].aperture_m,
-        },
+        details={"aperture_m": best.steps[-1].aperture_m},
     )
 
 
@@ -125,11 +123,13 @@ def _steps(
     aperture_m = float(candidates.aperture_m[index])
     x_m, y_m = float(candidates.x_m[index]), float(candidates.y_m[index])
 
-    def step(z_m: float) -> ActionStep:
-        pose = workspace.base_from_bin @ Pose.tool_down((x_m, y_m, z_m), yaw_rad)
-        return ActionStep(pose, aperture_m)
-
-    return step(height_m + workspace.approach_height_m), step(height_m)
+    base_from_bin = workspace.base_from_bin
+    grasp = base_from_bin @ Pose.tool_down((x_m, y_m, height_m), yaw_rad)
+    above_m = base_from_bin.apply(
+        np.array([x_m, y_m, height_m + workspace.approach_height_m])
+    )
+    pregrasp = Pose(above_m, grasp.quat_wxyz)
+    return ActionStep(pregrasp, aperture_m), ActionStep(grasp, aperture_m)
 
 
 def _nearest_half_turn(yaw_rad: float, preferred_rad: float) -> float:

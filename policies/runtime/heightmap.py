@@ -58,24 +58,27 @@ def _project(
     heights: FloatMap,
 ) -> None:
     size = heights.shape[0]
-    half = 0.5 * size
     m = bin_from_camera
+    # In units of cells, with the corner of the first cell at the origin.
+    scale, half = 1.0 / pixel_m, 0.5 * size
     for v in range(depth_m.shape[0]):
         ray_y = (v - lens[3]) / lens[1]
+        row_x = m[0, 1] * ray_y + m[0, 2]
+        row_y = m[1, 1] * ray_y + m[1, 2]
+        row_z = m[2, 1] * ray_y + m[2, 2]
         for u in range(depth_m.shape[1]):
             d = float(depth_m[v, u])
             if not d > 0.0:
                 continue
             ray_x = (u - lens[2]) / lens[0]
-            x = (m[0, 0] * ray_x + m[0, 1] * ray_y + m[0, 2]) * d + m[0, 3]
-            y = (m[1, 0] * ray_x + m[1, 1] * ray_y + m[1, 2]) * d + m[1, 3]
-            z = (m[2, 0] * ray_x + m[2, 1] * ray_y + m[2, 2]) * d + m[2, 3]
+            z = (m[2, 0] * ray_x + row_z) * d + m[2, 3]
             # Written so that a NaN or infinite depth fails the test too.
             if not (MIN_HEIGHT_M <= z <= MAX_HEIGHT_M):
                 continue
-            col = int(np.floor(x / pixel_m + half))
-            row = int(np.floor(y / pixel_m + half))
-            if 0 <= row < size and 0 <= col < size:
+            x = ((m[0, 0] * ray_x + row_x) * d + m[0, 3]) * scale + half
+            y = ((m[1, 0] * ray_x + row_y) * d + m[1, 3]) * scale + half
+            if 0.0 <= x < size and 0.0 <= y < size:
+                row, col = int(y), int(x)
                 old = heights[row, col]
                 if np.isnan(old) or z > old:
                     heights[row, col] = z

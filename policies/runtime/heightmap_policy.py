@@ -14,20 +14,22 @@ from cell.contracts.observation import Abstain, ActionChunk, Observation
 from cell.contracts.runtime import TensorSession
 from policies.manifest import Manifest
 from policies.runtime.candidates import (
+    ALTERNATIVE_RATIO,
+    EXCLUSION_M,
+    MAX_CANDIDATES,
+    SEPARATION_M,
     Candidates,
     Point,
     exclude_in_bin,
     make_chunk,
-    select_apart,
 )
+from policies.runtime.grid_search import choose_apart, collect_allowed
 from policies.runtime.scene_view import BinViewer
 from policies.runtime.workspace import GraspWorkspace
 
 INPUT_NAME = "heightmap"
 SCORE_NAME = "score"
 TIP_NAME = "tip"
-MAX_SORTED = 4096
-ALTERNATIVE_RATIO = 0.5
 
 
 class HeightmapPolicy:
@@ -92,17 +94,19 @@ class HeightmapPolicy:
         view = self._viewer.look(observation, self._name)
         if isinstance(view, Abstain):
             return view
-        score, tip_m = self.run_network(view.heights_m)
-        candidates = self._collect(score, tip_m)
-        chosen = select_apart(
-            candidates, exclude_in_bin(exclude_base_m, self._workspace)
+        outputs = self._session.run({INPUT_NAME: view.heights_m[None, None]})
+        candidates = self._choose(
+            outputs[SCORE_NAME],
+            outputs[TIP_NAME],
+            exclude_in_bin(exclude_base_m, self._workspace),
         )
-        if not chosen:
+        if not len(candidates.score):
             return Abstain(
-                view.stamp_ns, f"best score {np.nanmax(score):.2f}", self._name
+                view.stamp_ns, f"no score above {self._minimum_score:.2f}", self._name
             )
+        best_first = range(len(candidates.score))
         return make_chunk(
-            candidates, chosen, self._workspace, view.stamp_ns, self._name
+            candidates, best_first, self._workspace, view.stamp_ns, self._name
         )
 
     def run_network(
@@ -149,19 +153,32 @@ class HeightmapPolicy:
         aperture = int(np.argmin(np.abs(self._apertures_m - aperture_m)))
         return angle, aperture, min(max(row, 0), last), min(max(col, 0), last)
 
-    def _collect(
-        self, score: NDArray[np.float32], tip_m: NDArray[np.float32]
+    def _choose(
+        self,
+        score: NDArray[np.float32],
+        tip_m: NDArray[np.float32],
+        exclude_bin_m: Sequence[Point],
     ) -> Candidates:
-        # Alternatives far worse than the best one are not worth sorting. A NaN score
-        # fails every comparison, so it is never a candidate.
-        best = float(np.nanmax(score, initial=0.0))
-        index = np.flatnonzero(
-            score >= max(self._minimum_score, ALTERNATIVE_RATIO * best)
+        """Return a few of the best grasps that lie apart, best first."""
+        index = collect_allowed(
+            score.reshape(-1),
+            tip_m.reshape(-1),
+            self._lowest_tip_m.reshape(-1),
+            self._minimum_score,
+            ALTERNATIVE_RATIO,
         )
-        if len(index) > MAX_SORTED:
-            flat = score.reshape(-1)[index]
-            index = index[np.argpartition(-flat, MAX_SORTED)[:MAX_SORTED]]
-        return self.pick(index, score, tip_m)
+        # Positions depend on angle, row and column, not on the aperture.
+        cells = self._workspace.grid.size_px**2
+        place = index // (cells * len(self._apertures_m)) * cells + index % cells
+        chosen = choose_apart(
+            score.reshape(-1)[index].astype(np.float64),
+            self._x_m.reshape(-1)[place],
+            self._y_m.reshape(-1)[place],
+            np.array(exclude_bin_m, dtype=np.float64).reshape(-1, 2),
+            (SEPARATION_M, EXCLUSION_M),
+            (MAX_CANDIDATES, ALTERNATIVE_RATIO),
+        )
+        return self.pick(index[chosen], score, tip_m)
 
     def _compute_lowest_tips(self) -> NDArray[np.float32]:
         workspace = self._workspace

@@ -99,7 +99,7 @@ def test_an_empty_bin_is_told_apart_from_a_hopeless_one(model: Path) -> None:
     assert isinstance(hopeless, Abstain)
     assert empty.is_bin_empty
     assert not hopeless.is_bin_empty
-    assert "best score" in hopeless.reason
+    assert "no score above 0.95" in hopeless.reason
 
 
 def test_a_covered_camera_is_not_an_empty_bin(model: Path) -> None:

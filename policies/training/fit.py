@@ -106,6 +106,13 @@ def fit_network(
     return metrics
 
 
+def read_finished_epochs(checkpoint: Path) -> int:
+    """Return how many epochs a checkpoint holds, 0 when there is none."""
+    if not checkpoint.exists():
+        return 0
+    return int(torch.load(checkpoint, weights_only=True)["metrics"]["epoch"])
+
+
 def _loss(
     network: GraspNetwork,
     samples: GraspSamples,

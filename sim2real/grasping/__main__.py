@@ -18,17 +18,19 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
     os.environ.setdefault("MUJOCO_GL", "egl")
     arguments = _make_parser().parse_args(argv)
     config: Path = arguments.config
-    if arguments.command == "train":
-        return commands.train(
-            arguments.name,
-            arguments.seed,
-            config,
+    if arguments.command in {"train", "export"}:
+        options = commands.TrainingOptions(
+            name=arguments.name,
+            seed=arguments.seed,
+            config=config,
             workers=arguments.workers,
             work=arguments.work,
             output=arguments.output,
             is_fresh=arguments.fresh,
             is_quick=arguments.quick,
         )
+        run = commands.train if arguments.command == "train" else commands.export
+        return run(options)
     if arguments.command == "evaluate":
         return commands.evaluate(
             arguments.name,
@@ -38,8 +40,6 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
             workers=arguments.workers,
             as_json=arguments.json,
         )
-    if arguments.command == "export":
-        return commands.export(arguments.name, config)
     return commands.list_policies(config, as_json=arguments.json)
 
 
@@ -47,21 +47,22 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cellward policy")
     subparsers = parser.add_subparsers(dest="command", required=True)
     train = subparsers.add_parser("train", help="make data, train, export")
-    train.add_argument("name")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--workers", type=int, default=0, help="0: one per core")
-    train.add_argument("--work", type=Path, help="folder of intermediate files")
-    train.add_argument("--output", type=Path, help="model directory to write")
+    export = subparsers.add_parser("export", help="export a finished training again")
+    for subparser in (train, export):
+        subparser.add_argument("name")
+        subparser.add_argument("--seed", type=int, default=0)
+        subparser.add_argument("--workers", type=int, default=0, help="0: one per core")
+        subparser.add_argument("--work", type=Path, help="folder of intermediate files")
+        subparser.add_argument("--output", type=Path, help="model directory to write")
+        subparser.add_argument("--quick", action="store_true", help="small, to try it")
+        subparser.set_defaults(fresh=False)
     train.add_argument("--fresh", action="store_true", help="discard earlier work")
-    train.add_argument("--quick", action="store_true", help="small, to try it out")
     evaluate = subparsers.add_parser("evaluate", help="first-try success")
     evaluate.add_argument("name")
     evaluate.add_argument("--scenes", type=int, default=300)
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--workers", type=int, default=0, help="0: one per core")
     evaluate.add_argument("--json", action="store_true")
-    export = subparsers.add_parser("export", help="check the exported model")
-    export.add_argument("name")
     listing = subparsers.add_parser("list", help="models and where they are used")
     listing.add_argument("--json", action="store_true")
     for subparser in (train, evaluate, export, listing):

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -16,6 +18,9 @@ from policies.runtime.loading import SCRIPTED
 from sim2real.grasping.evaluation import Evaluation, evaluate_policy
 from sim2real.grasping.setup import ROOT
 
+if TYPE_CHECKING:
+    from sim2real.grasping.training_run import TrainingRun
+
 HEIGHTMAP = "heightmap"
 SUCCESS_BARS = {HEIGHTMAP: 0.92, SCRIPTED: 0.80}
 """First-try success that `evaluate` asks for, by policy."""
@@ -24,20 +29,11 @@ _console = Console()
 _notes = Console(stderr=True)
 
 
-def train(
-    name: str,
-    seed: int,
-    config: Path,
-    *,
-    workers: int = 0,
-    work: Path | None = None,
-    output: Path | None = None,
-    is_fresh: bool = False,
-    is_quick: bool = False,
-) -> ExitCode:
-    """Make data, train, export; goes on where an interrupted run stopped.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What the command line says about a training run.
 
-    Args:
+    Attributes:
         name: only `heightmap` is trained.
         seed: of data and training.
         config: configuration file.
@@ -45,13 +41,51 @@ def train(
         work: folder of intermediate files, by default in the state directory.
         output: model directory to write, by default the configured one.
         is_fresh: discard what an earlier run left in the work folder.
-        is_quick: a few minutes less of everything; for trying out, not for use.
+        is_quick: small everything; for trying it out, not for use.
+    """
+
+    name: str
+    seed: int
+    config: Path
+    workers: int = 0
+    work: Path | None = None
+    output: Path | None = None
+    is_fresh: bool = False
+    is_quick: bool = False
+
+
+def train(options: TrainingOptions) -> ExitCode:
+    """Make data, train, export; goes on where an interrupted run stopped.
 
     Raises:
         ConfigError: the name is unknown, or the work folder belongs to another run.
     """
-    if name != HEIGHTMAP:
-        raise ConfigError(f"policy {name!r} has no training; only {HEIGHTMAP!r} has")
+    try:
+        run, output = _open_run(options)
+        run.run(output)
+    except KeyboardInterrupt:
+        _notes.print("interrupted; the same command goes on where it stopped")
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
+
+
+def export(options: TrainingOptions) -> ExitCode:
+    """Export a finished training run again, with its parity check.
+
+    Raises:
+        ConfigError: as for `train`.
+        ModelError: that run is not finished.
+    """
+    run, output = _open_run(options)
+    run.export(output)
+    return ExitCode.OK
+
+
+def _open_run(options: TrainingOptions) -> "tuple[TrainingRun, Path]":
+    if options.name != HEIGHTMAP:
+        raise ConfigError(
+            f"policy {options.name!r} has no training; only {HEIGHTMAP!r} has"
+        )
     # torch takes seconds to import and is an extra.
     from sim2real.grasping.training_run import (
         DEFAULT_ROUNDS,
@@ -60,20 +94,20 @@ def train(
         TrainingRun,
     )
 
-    settings = load_settings(config)
+    settings = load_settings(options.config)
+    work = options.work
     if work is None:
         state = compute_state_directory(settings.runtime.state_directory)
-        work = state / "training" / f"{name}-{seed}{'-quick' * is_quick}"
-    if is_fresh and work.exists():
+        folder = f"{options.name}-{options.seed}{'-quick' * options.is_quick}"
+        work = state / "training" / folder
+    if options.is_fresh and work.exists():
         shutil.rmtree(work)
-    plan = TrainingPlan(QUICK_ROUNDS if is_quick else DEFAULT_ROUNDS, seed)
-    run = TrainingRun(plan, config, work, workers or _cores(), _notes.print)
-    try:
-        run.run(output or ROOT / settings.policy.directory / name)
-    except KeyboardInterrupt:
-        _notes.print(f"interrupted; the same command goes on from {work}")
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK
+    workers = options.workers or _cores()
+    rounds = QUICK_ROUNDS if options.is_quick else DEFAULT_ROUNDS
+    plan = TrainingPlan(rounds, options.seed)
+    run = TrainingRun(plan, options.config, work, workers, _notes.print)
+    output = options.output or ROOT / settings.policy.directory / options.name
+    return run, output
 
 
 def evaluate(
@@ -147,23 +181,6 @@ def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
         _console.print_json(json.dumps(rows))
     else:
         _print_rows(rows)
-    return ExitCode.OK
-
-
-def export(name: str, config: Path) -> ExitCode:
-    """Prove that the shipped model loads and fits its manifest and this cell.
-
-    Raises:
-        ModelError: it does not.
-    """
-    from policies.runtime.loading import load_heightmap_policy
-    from sim2real.grasping.setup import load_setup
-
-    setup = load_setup(config)
-    policy = load_heightmap_policy(
-        setup.models_root / name, setup.workspace, setup.minimum_score
-    )
-    _console.print(f"{policy.name}: loads, fits its manifest and this cell")
     return ExitCode.OK
 
 

@@ -17,9 +17,14 @@ from pathlib import Path
 
 import torch
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, ModelError
 from policies.training.export import Provenance, export_network
-from policies.training.fit import FitMetrics, FitPlan, fit_network
+from policies.training.fit import (
+    FitMetrics,
+    FitPlan,
+    fit_network,
+    read_finished_epochs,
+)
 from policies.training.network import GraspNetwork
 from policies.training.samples import (
     GraspSamples,
@@ -66,13 +71,11 @@ class TrainingPlan:
         rounds: in order.
         seed: of data and training.
         shard_scenes: scenes in one file.
-        threads: of torch, while no labels are made.
     """
 
     rounds: tuple[RoundPlan, ...]
     seed: int
     shard_scenes: int = 20
-    threads: int = 2
 
 
 DEFAULT_ROUNDS = (
@@ -101,7 +104,7 @@ class TrainingRun:
             plan: what to do.
             config: configuration file.
             work: folder of intermediate files.
-            workers: processes that make labels.
+            workers: processes that make labels, and threads that fit.
             say: receives lines of progress.
 
         Raises:
@@ -130,6 +133,24 @@ class TrainingRun:
         difference = self._export(network, output, samples, metrics)
         self._say(f"exported to {output}; parity within {difference:.1e}")
         return metrics
+
+    def export(self, output: Path) -> None:
+        """Write the model of a finished run again.
+
+        Raises:
+            ModelError: the run in this work folder is not finished.
+        """
+        last = len(self._plan.rounds) - 1
+        epochs = read_finished_epochs(self._checkpoint(last))
+        if epochs < self._plan.rounds[last].epochs:
+            raise ModelError(
+                f"{self._work}: no finished training run of this plan; finish it with "
+                "`policy train` first"
+            )
+        self.run(output)
+
+    def _checkpoint(self, number: int) -> Path:
+        return self._work / f"checkpoint_{number}.pt"
 
     def _label(
         self, number: int, round_plan: RoundPlan, model: Path
@@ -165,7 +186,7 @@ class TrainingRun:
         round_plan: RoundPlan,
         samples: GraspSamples,
     ) -> FitMetrics:
-        torch.set_num_threads(self._plan.threads)
+        torch.set_num_threads(self._workers)
 
         def report(metrics: FitMetrics) -> None:
             self._say(
@@ -177,8 +198,7 @@ class TrainingRun:
         fit_plan = FitPlan(
             epochs=round_plan.epochs, seed=self._plan.seed * 100 + number
         )
-        checkpoint = self._work / f"checkpoint_{number}.pt"
-        return fit_network(network, samples, fit_plan, checkpoint, report)
+        return fit_network(network, samples, fit_plan, self._checkpoint(number), report)
 
     def _export(
         self,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, ModelError
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
@@ -20,7 +20,6 @@ PLAN = TrainingPlan(
     ),
     seed=3,
     shard_scenes=2,
-    threads=1,
 )
 
 
@@ -32,10 +31,13 @@ def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
     config, work, output = repository / "config.yaml", tmp_path / "work", tmp_path / "m"
     torch.set_num_threads(1)
     lines: list[str] = []
+    run = TrainingRun(PLAN, config, work, 1, lines.append)
+    with pytest.raises(ModelError, match="no finished training run"):
+        run.export(output)
 
-    TrainingRun(PLAN, config, work, 1, lines.append).run(output)
+    run.run(output)
     again: list[str] = []
-    TrainingRun(PLAN, config, work, 1, again.append).run(tmp_path / "m2")
+    TrainingRun(PLAN, config, work, 1, again.append).export(tmp_path / "m2")
 
     setup = load_setup(config)
     first, second = read_model_directory(output), read_model_directory(tmp_path / "m2")

@@ -51,7 +51,9 @@ def test_profiles_start_and_end_at_rest_within_their_limits(length: float) -> No
 
 def test_an_unknown_policy_has_no_training(repository: Path) -> None:
     with pytest.raises(ConfigError, match="has no training"):
-        commands.train("telepathy", 0, repository / "config.yaml")
+        commands.train(
+            commands.TrainingOptions("telepathy", 0, repository / "config.yaml")
+        )
 
 
 def test_an_unknown_model_cannot_be_evaluated(repository: Path) -> None:

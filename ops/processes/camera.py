@@ -205,7 +205,7 @@ def _check_threads(loops: list[CameraLoop]) -> None:
 def main() -> int:
     """Run the process; returns its exit code."""
     try:
-        run_cameras(enter_process("camera"))
+        run_cameras(enter_process("camera", niceness=-5))
     except CellError as error:
         sys.stderr.write(f"camera: {error}\n")
         return compute_exit_code(error)

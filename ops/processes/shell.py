@@ -1,7 +1,9 @@
 """What every process of the controller does first: signals, parent, log, life sign."""
 
 import argparse
+import contextlib
 import ctypes
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -48,8 +50,16 @@ class ProcessContext:
         self.beats.beat(self.name, time.monotonic_ns())
 
 
-def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContext:
+def enter_process(
+    name: str, argv: Sequence[str] | None = None, *, niceness: int = 0
+) -> ProcessContext:
     """Parse the common arguments and put the process under its host.
+
+    Args:
+        name: of the process, as in logs and beats.
+        argv: arguments; those of the command line by default.
+        niceness: wanted priority among ordinary processes; below 0 it needs a
+            permission, and without it the process goes on as it is.
 
     The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end, and arrives by
     itself when the host dies. The first life sign is left to the process's own loop:
@@ -67,6 +77,8 @@ def enter_process(name: str, argv: Sequence[str] | None = None) -> ProcessContex
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, request_stop)
     bind_to_parent()
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
     settings = load_settings(arguments.config)
     logs = make_directory(
         compute_state_directory(settings.runtime.state_directory) / "log"

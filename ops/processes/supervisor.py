@@ -1,9 +1,7 @@
 """Entry of the supervisor process."""
 
 import asyncio
-import contextlib
 import gc
-import os
 import sys
 
 import structlog
@@ -13,16 +11,12 @@ from ops.exit_codes import compute_exit_code
 from ops.processes.shell import enter_process
 from ops.wiring import run_supervisor
 
-_NICE = -10
-
 
 def main() -> None:
     """Run the supervisor until the host asks for an end."""
-    context = enter_process("supervisor")
-    # Ahead of rendering, inference and whatever else the machine does; without the
-    # permission the freshness limits still hold, they only trip more often.
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    # Ahead of rendering, inference and whatever else the machine does; otherwise the
+    # freshness limits still hold, they only trip more often.
+    context = enter_process("supervisor", niceness=-10)
     gc.freeze()
     try:
         asyncio.run(run_supervisor(context))

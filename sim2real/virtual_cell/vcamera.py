@@ -9,7 +9,7 @@ import selectors
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +36,6 @@ from sim2real.virtual_cell.vcamera_optics import VirtualCamera, make_virtual_cam
 from sim2real.virtual_cell.vcamera_server import FeedServer
 from sim2real.virtual_cell.world_scene import build_world_scene
 
-_NICENESS: Final = 5
 _LONGEST_WAIT_S: Final = 0.2
 
 
@@ -202,8 +201,6 @@ def main() -> int:
     """Run the process; returns its exit code."""
     # The software rasteriser otherwise takes a thread for every core.
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
     try:
         run_cameras(enter_process("vcamera"))
     except CellError as error:

@@ -8,7 +8,11 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from cell.contracts.errors import DriverError, DriverTimeoutError, DriverUnreachableError
+from cell.contracts.errors import (
+    DriverError,
+    DriverTimeoutError,
+    DriverUnreachableError,
+)
 
 _PORT = 29999
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:\.\d+)?")

@@ -153,7 +153,7 @@ def _finish(code: ExitCode) -> None:
 def main() -> None:
     """Run the command line; a deliberate error is one line and its exit code."""
     try:
-        app()
+        app(prog_name="cellward")
     except CellError as error:
         sys.stderr.write(f"cellward: {error}\n")
         sys.exit(int(compute_exit_code(error)))

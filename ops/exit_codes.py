@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     STORAGE = 8
     PORT_TAKEN = 9
     BAR_MISSED = 10
+    SETUP = 11
     INTERRUPTED = 130
 
 

@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--targets", default=",".join(MODULES))
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)  # noqa: S311
+    rng = random.Random(arguments.seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         start_cell(Path(folder), "127.0.0.1", change=allow_many_restarts) as cell,

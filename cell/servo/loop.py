@@ -71,7 +71,7 @@ class ServoLoop:
             started_ns = now_ns
             is_excused = session.cycle(now_ns)
             self._beat()
-            if not self._desk.follower.is_busy():
+            if not (self._desk.latch.is_armed and self._desk.follower.is_busy()):
                 self._pause_s = _FIRST_PAUSE_S
                 self._flush()
             deadline_ns += self._period_ns

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode
@@ -48,6 +49,8 @@ class GuardMeter:
         self.p999_us = 0.0
         self._window_ns = np.zeros(_WINDOW, dtype=np.int64)
         self._count = 0
+        # What numpy loads on the first use must not be loaded while the arm moves.
+        self._refresh(self._window_ns)
 
     def reset(self, q_measured: Vector) -> None:
         """Start over at rest."""
@@ -72,9 +75,11 @@ class GuardMeter:
         self._window_ns[self._count % _WINDOW] = duration_ns
         self._count += 1
         if self._count % _REFRESH_CYCLES == 0:
-            filled = self._window_ns[: min(self._count, _WINDOW)]
-            p50, p999 = np.percentile(filled, (50.0, 99.9))
-            self.p50_us, self.p999_us = float(p50) / 1e3, float(p999) / 1e3
+            self._refresh(self._window_ns[: min(self._count, _WINDOW)])
+
+    def _refresh(self, filled_ns: NDArray[np.int64]) -> None:
+        p50, p999 = np.percentile(filled_ns, (50.0, 99.9))
+        self.p50_us, self.p999_us = float(p50) / 1e3, float(p999) / 1e3
 
 
 @dataclass

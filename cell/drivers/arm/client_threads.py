@@ -1,9 +1,8 @@
-"""Keeps the robot client's own threads from polling a core away.
+"""Keeps a polling thread of the robot client from taking an eighth of a core.
 
-Each of its interfaces has a thread that looks for data every 100 us. They inherit our
-real-time class, where such a sleep is exact, and two of them then take a quarter of a
-core. Data comes every 2 ms: an ordinary thread of high weight that may oversleep is
-soon enough.
+The thread of its receiving interface looks for data every 100 us. It inherits our
+real-time class, where such a sleep is exact. Data comes every 2 ms: an ordinary thread
+of high weight that may oversleep is soon enough.
 """
 
 import contextlib

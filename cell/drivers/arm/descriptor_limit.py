@@ -6,15 +6,11 @@ While its control interface lives, the process may therefore open no descriptor 
 all; the client's attempt fails at once and its thread ends.
 """
 
-import ctypes
 import os
 import resource
-import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class DescriptorLimit:
@@ -74,12 +70,3 @@ def find_first_free() -> int:
 def list_descriptors() -> frozenset[int]:
     """Return the numbers of all open descriptors."""
     return frozenset(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
-
-
-def shut_down(descriptors: Collection[int]) -> None:
-    """End the connections among `descriptors` without closing anything.
-
-    A thread that waits in one of them wakes up; the owner still closes them.
-    """
-    for descriptor in descriptors:
-        _libc.shutdown(descriptor, socket.SHUT_RDWR)

@@ -29,14 +29,18 @@ from cell.contracts.errors import (
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
 from cell.contracts.units import ns_from_s
+from cell.drivers.arm.client_sockets import ClientSockets
 from cell.drivers.arm.client_threads import calm, list_threads
 from cell.drivers.arm.descriptor_limit import (
     DESCRIPTORS,
     find_first_free,
     list_descriptors,
-    shut_down,
 )
-from cell.drivers.arm.probe import check_controller_version, read_controller_version
+from cell.drivers.arm.probe import (
+    RTDE_PORT,
+    check_controller_version,
+    read_controller_version,
+)
 
 _DEVICE = "arm"
 # Long for a living controller, short for whoever waits for a sign of life from us.
@@ -114,7 +118,7 @@ class RtdeArm:
         except (RuntimeError, ValueError) as error:
             raise DriverUnreachableError(_DEVICE, str(error)) from error
         self._control: Any = None
-        self._descriptors = list_descriptors() - self._before
+        self._sockets = self._find_sockets()
         calm(list_threads() - threads)
         self._robot_time_s = -1.0
         self._stamp_ns = 0
@@ -192,15 +196,22 @@ class RtdeArm:
         interfaces = [i for i in (self._control, self._receive) if i is not None]
         if not self._can_talk():
             # Threads of the client that wait for data would go on for seconds.
-            shut_down(self._descriptors)
+            self._sockets.shut_down()
         self._control = self._receive = None
         if interfaces:
             # The client takes half a second for each; a thread keeps that away from
             # whoever watches over the caller.
             threading.Thread(target=_retire, args=(interfaces,)).start()
 
+    def _find_sockets(self) -> ClientSockets:
+        return ClientSockets(list_descriptors() - self._before, RTDE_PORT)
+
     def _require(self, interface: Any) -> Any:
-        if interface is None or not interface.isConnected():
+        if (
+            interface is None
+            or not self._sockets.are_connected()
+            or not interface.isConnected()
+        ):
             raise DriverUnreachableError(_DEVICE, "the connection is gone")
         return interface
 
@@ -221,15 +232,9 @@ class RtdeArm:
             raise DriverError(_DEVICE, "its samples no longer advance")
 
     def _start_program(self) -> None:
-        threads = list_threads()
         try:
             if self._control is None:
-                self._control = RTDEControlInterface(
-                    self._config.host, float(self._config.frequency_hz)
-                )
-                self._descriptors = list_descriptors() - self._before
-                calm(list_threads() - threads)
-                DESCRIPTORS.lower(self._first_free)
+                self._take_control()
             else:
                 self._require(self._control).reuploadScript()
         except (RuntimeError, ValueError) as error:
@@ -240,9 +245,23 @@ class RtdeArm:
             raise DriverError(_DEVICE, f"cannot take control: {error}") from error
         self._wait_for_program()
 
+    def _take_control(self) -> None:
+        # Its thread keeps our priority: calls to it wait for that thread in a tight
+        # loop, which an ordinary thread on the same core would never get past.
+        self._control = RTDEControlInterface(
+            self._config.host, float(self._config.frequency_hz)
+        )
+        self._sockets = self._find_sockets()
+        # Last, for looking things up needs descriptors as well.
+        DESCRIPTORS.lower(self._first_free)
+
     def _wait_for_program(self) -> None:
         deadline = monotonic() + _PROGRAM_START_S
-        while self._require(self._receive).getRuntimeState() != _PLAYING:
+        # Each interface has a picture of its own, and they age differently.
+        while not (
+            self._require(self._receive).getRuntimeState() == _PLAYING
+            and self._require(self._control).isProgramRunning()
+        ):
             if monotonic() > deadline:
                 raise DriverTimeoutError(_DEVICE, _PROGRAM_START_S)
             threading.Event().wait(0.002)
@@ -255,13 +274,18 @@ class RtdeArm:
         return self._now_ns() - self._stamp_ns < _TALK_AGE_NS
 
     def _command(self, name: str, *arguments: Any) -> None:
+        if self._control is None:
+            raise DriverError(_DEVICE, "no program runs on the robot")
         self._require(self._receive)
         control = self._require(self._control)
         try:
             accepted = getattr(control, name)(*arguments)
         except (RuntimeError, ValueError) as error:
+            self._require(control)
             raise DriverError(_DEVICE, f"{name}: {error}") from error
         if accepted is False:
+            # Its own thread may learn of a lost link later than a call that fails.
+            self._require(control)
             raise DriverError(
                 _DEVICE, f"{name} was refused: no program runs on the robot"
             )

@@ -1,0 +1,114 @@
+"""What keeps the robot client in its bounds: descriptors, sockets, threads."""
+
+import errno
+import os
+import resource
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from cell.drivers.arm.client_sockets import ClientSockets
+from cell.drivers.arm.client_threads import calm, list_threads
+from cell.drivers.arm.descriptor_limit import (
+    DescriptorLimit,
+    find_first_free,
+    list_descriptors,
+)
+from tests.fakes.virtual_ur import wait_until
+
+
+def test_while_lowered_nothing_can_be_opened_and_what_is_open_goes_on(
+    tmp_path: Path,
+) -> None:
+    limit = DescriptorLimit()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = find_first_free()
+    with (tmp_path / "early").open("w") as early:
+        limit.lower(first_free)
+        try:
+            with pytest.raises(OSError, match="open files") as caught:
+                socket.socket()
+            early.write("still here")
+            with limit.lifted():
+                (tmp_path / "log").write_text("a line")
+            assert limit.is_lowered
+            with pytest.raises(OSError, match="open files"):
+                (tmp_path / "late").open("w")
+        finally:
+            limit.restore()
+    assert caught.value.errno == errno.EMFILE
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    assert (tmp_path / "log").read_text() == "a line"
+
+
+def test_a_descriptor_closed_meanwhile_makes_no_room() -> None:
+    limit = DescriptorLimit()
+    first_free = find_first_free()
+    one, other = os.pipe()
+    limit.lower(first_free)
+    try:
+        os.close(one)
+        with pytest.raises(OSError, match="open files"):
+            os.dup(other)
+    finally:
+        limit.restore()
+        os.close(other)
+
+
+def test_a_connection_is_seen_to_end_before_anybody_reads_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        before = list_descriptors()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            sockets = ClientSockets(list_descriptors() - before, port)
+            elsewhere = ClientSockets([client.fileno()], port + 1)
+            peer, _ = server.accept()
+            with peer:
+                assert sockets.are_connected()
+                peer.sendall(b"unread")
+
+            assert wait_until(lambda: not sockets.are_connected())
+            assert elsewhere.are_connected()
+        assert not sockets.are_connected()
+
+
+def test_a_shut_down_wakes_whoever_waits() -> None:
+    left, right = socket.socketpair()
+    got: list[bytes] = []
+    with left, right:
+        reader = threading.Thread(target=lambda: got.append(left.recv(10)))
+        reader.start()
+
+        ClientSockets([left.fileno()], 1).shut_down()
+        reader.join(5.0)
+
+    assert got == [b""]
+
+
+def test_a_calmed_thread_is_an_ordinary_one() -> None:
+    done, started = threading.Event(), threading.Event()
+    ids: list[int] = []
+
+    def wait() -> None:
+        ids.append(threading.get_native_id())
+        started.set()
+        done.wait(5.0)
+
+    before = list_threads()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    started.wait(5.0)
+    try:
+        found = list_threads() - before
+        calm(found)
+        assert ids[0] in found
+        assert os.sched_getscheduler(ids[0]) == os.SCHED_OTHER
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_thread_that_is_gone_is_no_trouble() -> None:
+    calm(frozenset({2**22 - 1}))

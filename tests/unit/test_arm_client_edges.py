@@ -57,6 +57,13 @@ def test_a_descriptor_closed_meanwhile_makes_no_room() -> None:
         os.close(other)
 
 
+def test_the_next_descriptor_is_told_from_those_before() -> None:
+    before = list_descriptors()
+    with socket.socket() as opened:
+        assert list_descriptors() - before == {opened.fileno()}
+    assert list_descriptors() == before
+
+
 def test_a_connection_is_seen_to_end_before_anybody_reads_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -69,4 +69,14 @@ def find_first_free() -> int:
 
 def list_descriptors() -> frozenset[int]:
     """Return the numbers of all open descriptors."""
-    return frozenset(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
+    found = [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+    # The listing used one itself, whose number the next to be opened will get.
+    return frozenset(filter(_is_open, found))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -1,8 +1,10 @@
 """A clock of motion that stands still while the robot's own clock does.
 
 When the robot or its link stalls for some milliseconds, setpoints sent on would arrive
-in one burst, as a jump. So none are sent, and motion goes on where it was once samples
-arrive again. A stall that lasts is not hidden: the guard then sees all of it.
+in one burst, as a jump. So none are sent until samples arrive again. The robot's clock
+then tells what really happened: a robot that stood still itself has missed nothing, and
+motion goes on where it was; one that ran on without setpoints has slowed down, and the
+guard is shown the whole gap.
 """
 
 from dataclasses import replace
@@ -14,8 +16,10 @@ from cell.contracts.units import ns_from_s
 
 # Samples come every 2 ms, and sometimes four of them late.
 _STALL_NS: Final = ns_from_s(0.008)
-# Longer than the guard's bound for standstill, so that it starts anew from rest.
-_LONGEST_WAIT_NS: Final = ns_from_s(0.055)
+# Between setpoints; shorter gaps are the ordinary jitter of both clocks.
+_GAP_NS: Final = ns_from_s(0.005)
+# Within this time a robot without setpoints still follows its last ones.
+_COASTING_NS: Final = ns_from_s(0.04)
 
 
 class RobotClock:
@@ -23,21 +27,31 @@ class RobotClock:
 
     def __init__(self) -> None:
         self._hidden_ns = 0
-        self._last_sent_ns = 0
-        self._is_waiting = False
+        self._last_ns = 0
+        self._last_robot_s = 0.0
+        self._has_waited = False
 
     def stands(self, sample: ArmState, now_ns: int, *, may_wait: bool) -> bool:
         """Say whether no setpoint is to be sent in this cycle."""
-        is_stalled = now_ns - sample.stamp_ns > _STALL_NS
-        waited_ns = now_ns - self._last_sent_ns
-        if may_wait and is_stalled and waited_ns < _LONGEST_WAIT_NS:
-            self._is_waiting = True
+        if may_wait and now_ns - sample.stamp_ns > _STALL_NS:
+            self._has_waited = True
             return True
-        if self._is_waiting and waited_ns < _LONGEST_WAIT_NS:
-            self._hidden_ns += waited_ns
-        self._is_waiting = False
-        self._last_sent_ns = now_ns
+        gap_ns = now_ns - self._last_ns
+        if self._last_ns and gap_ns > _GAP_NS:
+            self._hidden_ns += gap_ns - self._missed_ns(sample, gap_ns)
+        self._has_waited = False
+        self._last_ns = now_ns
+        self._last_robot_s = sample.robot_time_s
         return False
+
+    def _missed_ns(self, sample: ArmState, gap_ns: int) -> int:
+        """Return for how long the robot ran without setpoints."""
+        robot_ns = ns_from_s(sample.robot_time_s - self._last_robot_s)
+        if robot_ns < 0:
+            return gap_ns
+        if self._has_waited and robot_ns <= _COASTING_NS:
+            return 0
+        return min(robot_ns, gap_ns)
 
     def shift(self, stamp_ns: int) -> int:
         """Return a stamp of the monotonic clock on this clock."""

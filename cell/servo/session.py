@@ -19,6 +19,7 @@ from cell.contracts.servo import (
     ServoPhase,
     ServoState,
 )
+from cell.contracts.units import ns_from_s
 from cell.servo.follower import CommandFollower
 from cell.servo.latch import Latch, find_trouble
 from cell.servo.reporting import Tally
@@ -27,6 +28,8 @@ from cell.servo.robot_clock import RobotClock
 Record = Callable[[str, dict[str, object]], None]
 
 _HEAVIEST_KG = 5.0
+# A wait for the robot that somebody who looks on should know of.
+_STALE_NS = ns_from_s(0.05)
 
 
 class ServoPort(Protocol):
@@ -148,6 +151,8 @@ class ArmSession:
             # The time of this cycle is over; the order begins with the next one.
             return True
         if self._robot_clock.stands(sample, now_ns, may_wait=not self._rests_armed()):
+            if now_ns - sample.stamp_ns > _STALE_NS:
+                desk.tally.note_hold(HoldReason.ARM_STATE_STALE)
             return False
         verdict = desk.follower.follow(
             self._robot_clock.shift_command(command),

@@ -16,6 +16,7 @@ class FakeArm:
 
     Attributes:
         now_ns: the stamp of the next sample; a test that leaves it stalls the link.
+        frozen_ns: for how long the robot's own clock stood still in all.
         q: measured joints.
         sent: every setpoint.
         calls: everything else that was asked, in order.
@@ -28,6 +29,7 @@ class FakeArm:
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.frozen_ns = 0
         self.q: Vector = HOME_Q.copy()
         self.sent: list[Vector] = []
         self.calls: list[str] = []
@@ -43,7 +45,7 @@ class FakeArm:
         self._answer("read_state")
         return ArmState(
             stamp_ns=self.now_ns,
-            robot_time_s=self.now_ns / 1e9,
+            robot_time_s=(self.now_ns - self.frozen_ns) / 1e9,
             q=self.q.copy(),
             qd=np.zeros(6),
             base_from_tcp=Pose.identity(),

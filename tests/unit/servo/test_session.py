@@ -385,42 +385,92 @@ def test_a_connection_that_is_gone_ends_the_session() -> None:
         rig.step()
 
 
-def test_a_link_that_stalls_briefly_goes_on_where_it_was() -> None:
+def swinging_rig() -> ServoRig:
     rig = armed_rig()
     rig.move_home_by(SWING)
-    wanted = rig.port.command
-    assert wanted is not None
     rig.step(100)
-    rig.robot_lives = False
-    sent = len(rig.arm.sent)
-    rig.step(12)
-    during = len(rig.arm.sent) - sent
-    rig.robot_lives = True
+    assert rig.speeds()[-1] > 1.0
+    return rig
 
-    rig.run_until(lambda s: s.reached_id == wanted.command_id)
 
-    assert during <= 4
-    assert rig.state.hold_count == 0
+def finish(rig: ServoRig) -> None:
+    """Let the swing end; check where and how."""
+    rig.run_until(lambda s: s.reached_id == s.command_id)
+    assert np.allclose(rig.arm.q, HOME_Q + SWING, atol=1e-9)
     assert find_breaches(np.array(rig.arm.sent)) == []
 
 
-def test_a_link_that_stalls_for_longer_holds_where_it_was() -> None:
-    rig = armed_rig()
-    rig.move_home_by(SWING)
-    wanted = rig.port.command
-    assert wanted is not None
-    rig.step(100)
+def test_a_link_that_stalls_briefly_goes_on_where_it_was() -> None:
+    rig = swinging_rig()
+    sent = len(rig.arm.sent)
     rig.robot_lives = False
-    held = rig.run_until(lambda s: s.hold_reason is not HoldReason.NONE)
-    last = rig.arm.sent[-1]
-    rig.step(20)
-    assert held.hold_reason in (HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN)
-    assert (rig.arm.sent[-1] == last).all()
+
+    rig.step(16)
+
+    assert len(rig.arm.sent) - sent <= 4
+    rig.robot_lives = True
+    finish(rig)
+    assert rig.state.hold_count == 0
+
+
+def test_a_link_that_stalls_for_longer_starts_anew_from_rest() -> None:
+    rig = swinging_rig()
+    rig.robot_lives = False
+    sent = len(rig.arm.sent)
+
+    stalled = rig.step(45)
+
+    assert stalled.hold_reason is HoldReason.ARM_STATE_STALE
+    assert len(rig.arm.sent) - sent <= 4
+    rig.robot_lives = True
+    assert rig.step().hold_reason is HoldReason.CYCLE_OVERRUN
+    assert rig.speeds()[-1] == 0.0
+    rested = len(rig.arm.sent) - 1
+    rig.run_until(lambda s: s.reached_id == s.command_id)
+    assert np.allclose(rig.arm.q, HOME_Q + SWING, atol=1e-9)
+    assert find_breaches(np.array(rig.arm.sent[rested:])) == []
+
+
+def test_a_robot_that_froze_itself_has_missed_nothing() -> None:
+    rig = swinging_rig()
+    rig.robot_lives = False
+    rig.step(45)
 
     rig.robot_lives = True
-    rig.run_until(lambda s: s.reached_id == wanted.command_id)
+    rig.arm.frozen_ns = 90 * MS
 
-    assert np.allclose(rig.arm.q, HOME_Q + SWING, atol=1e-9)
+    assert rig.step().hold_reason is HoldReason.NONE
+    assert rig.speeds()[-1] > 1.0
+    finish(rig)
+
+
+def test_cycles_missed_by_us_end_the_motion() -> None:
+    rig = swinging_rig()
+
+    state = rig.step(gap_ns=20 * MS)
+
+    assert state.hold_reason is HoldReason.CYCLE_OVERRUN
+    finish(rig)
+
+
+def test_cycles_missed_by_us_and_the_robot_together_end_nothing() -> None:
+    rig = swinging_rig()
+    rig.arm.frozen_ns = 18 * MS
+
+    state = rig.step(gap_ns=20 * MS)
+
+    assert state.hold_reason is HoldReason.NONE
+    finish(rig)
+    assert rig.state.hold_count == 0
+
+
+def test_a_robot_whose_clock_starts_over_has_missed_everything() -> None:
+    rig = swinging_rig()
+    rig.arm.frozen_ns = 1_100 * MS
+
+    state = rig.step(gap_ns=20 * MS)
+
+    assert state.hold_reason is HoldReason.CYCLE_OVERRUN
 
 
 def test_a_link_that_is_dead_ends_the_session_and_latches() -> None:

@@ -30,6 +30,7 @@ FIXTURE_GEOMS: Final = (
 """What the arm must not hit, and what parts can rest on."""
 
 _WALL_M: Final = 0.006
+_FLOOR_M: Final = 0.02
 _HIDDEN_GROUP: Final = 3
 _POST_Y_M: Final = 0.96
 _TABLE_RGBA: Final = (0.80, 0.81, 0.82, 1.0)
@@ -57,8 +58,9 @@ def _add_bin(spec: mujoco.MjSpec, geometry: SceneGeometry) -> None:
         quat=geometry.base_from_bin.quat_wxyz,
     )
     half = (geometry.bin_floor_size_m[0] / 2, geometry.bin_floor_size_m[1] / 2)
-    depth = min(0.005, float(geometry.base_from_bin.position_m[2]) / 2)
-    _box(body, "bin_floor", (0.0, 0.0, -depth), (*half, depth), _BIN_RGBA)
+    # Reaches down into the table: a part that lands hard sinks in for a moment, and
+    # must find the way back up nearer than the underside.
+    _box(body, "bin_floor", (0.0, 0.0, -_FLOOR_M), (*half, _FLOOR_M), _BIN_RGBA)
     slope = geometry.bin_wall_slope_rad
     slant = geometry.bin_wall_height_m / np.cos(slope)
     flare = geometry.bin_wall_height_m * np.tan(slope)

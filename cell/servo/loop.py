@@ -87,7 +87,9 @@ class ServoLoop:
         session.end(self._now_ns())
 
     def _lose(self, error: DriverError) -> None:
-        self._desk.latch = self._desk.latch.close(HoldReason.LINK_LOST)
+        if self._desk.latch.is_armed:
+            self._desk.latch = self._desk.latch.close(HoldReason.LINK_LOST)
+            self._desk.tally.note_hold(HoldReason.LINK_LOST)
         if str(error) != self._last_complaint:
             self._last_complaint = str(error)
             self._note("no arm", {"detail": str(error), "code": error.code.name})
@@ -107,7 +109,7 @@ class ServoLoop:
     def _publish(self, phase: ServoPhase) -> None:
         desk = self._desk
         desk.tally.cycle += 1
-        desk.tally.note_hold(desk.latch.reason)
+        desk.tally.show_hold(desk.latch.reason)
         desk.port.write_state(
             desk.tally.make_state(
                 phase, desk.latch, desk.follower, None, self._now_ns()

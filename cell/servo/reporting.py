@@ -112,6 +112,10 @@ class Tally:
             self.hold_counts[reason] += 1
         self.hold_reason = reason
 
+    def show_hold(self, reason: HoldReason) -> None:
+        """Show why motion is forbidden, without counting it as a hold."""
+        self.hold_reason = reason
+
     def make_state(
         self,
         phase: ServoPhase,

@@ -217,7 +217,6 @@ class ArmSession:
             raise
         except DriverError as error:
             desk.record("arming failed", {"detail": error.detail})
-            desk.tally.note_hold(HoldReason.ROBOT_NOT_READY)
             return
         self._payload_kg = 0.0
         self._is_stopped = False
@@ -242,14 +241,15 @@ class ArmSession:
         desk = self._desk
         before = desk.latch
         desk.latch = before.close(reason)
-        if desk.latch != before:
+        if before.is_armed:
             desk.tally.note_hold(desk.latch.reason)
+        if desk.latch != before:
             desk.record("fault", {"reason": reason.name, "detail": detail})
 
     def _publish(self, now_ns: int) -> None:
         desk = self._desk
         if not desk.latch.is_armed:
-            desk.tally.note_hold(desk.latch.reason)
+            desk.tally.show_hold(desk.latch.reason)
         desk.port.write_state(
             desk.tally.make_state(
                 self._phase(), desk.latch, desk.follower, self._sample, now_ns

@@ -1,4 +1,4 @@
-"""What keeps the robot client in its bounds: descriptors, sockets, threads."""
+"""What keeps the robot client in its bounds: descriptors and sockets."""
 
 import errno
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cell.drivers.arm.client_sockets import ClientSockets
-from cell.drivers.arm.client_threads import calm, list_threads
 from cell.drivers.arm.descriptor_limit import (
     DescriptorLimit,
     find_first_free,
@@ -92,30 +91,3 @@ def test_a_shut_down_wakes_whoever_waits() -> None:
         reader.join(5.0)
 
     assert got == [b""]
-
-
-def test_a_calmed_thread_is_an_ordinary_one() -> None:
-    done, started = threading.Event(), threading.Event()
-    ids: list[int] = []
-
-    def wait() -> None:
-        ids.append(threading.get_native_id())
-        started.set()
-        done.wait(5.0)
-
-    before = list_threads()
-    thread = threading.Thread(target=wait)
-    thread.start()
-    started.wait(5.0)
-    try:
-        found = list_threads() - before
-        calm(found)
-        assert ids[0] in found
-        assert os.sched_getscheduler(ids[0]) == os.SCHED_OTHER
-    finally:
-        done.set()
-        thread.join()
-
-
-def test_a_thread_that_is_gone_is_no_trouble() -> None:
-    calm(frozenset({2**22 - 1}))

@@ -30,7 +30,6 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
 from cell.contracts.units import ns_from_s
 from cell.drivers.arm.client_sockets import ClientSockets
-from cell.drivers.arm.client_threads import calm, list_threads
 from cell.drivers.arm.descriptor_limit import (
     DESCRIPTORS,
     find_first_free,
@@ -110,7 +109,6 @@ class RtdeArm:
         self._now_ns = now_ns
         self._first_free = find_first_free()
         self._before = list_descriptors()
-        threads = list_threads()
         try:
             self._receive: Any = RTDEReceiveInterface(
                 config.host, float(config.frequency_hz), _VARIABLES
@@ -119,7 +117,6 @@ class RtdeArm:
             raise DriverUnreachableError(_DEVICE, str(error)) from error
         self._control: Any = None
         self._sockets = self._find_sockets()
-        calm(list_threads() - threads)
         self._robot_time_s = -1.0
         self._stamp_ns = 0
         self._centre_of_mass_m = [0.0, 0.0, 0.0]
@@ -246,8 +243,6 @@ class RtdeArm:
         self._wait_for_program()
 
     def _take_control(self) -> None:
-        # Its thread keeps our priority: calls to it wait for that thread in a tight
-        # loop, which an ordinary thread on the same core would never get past.
         self._control = RTDEControlInterface(
             self._config.host, float(self._config.frequency_hz)
         )

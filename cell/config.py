@@ -278,6 +278,8 @@ class MotionConfig(Section):
     approach_height_m: Annotated[float, Field(gt=0.0, le=0.5)] = 0.10
     retreat_height_m: Annotated[float, Field(gt=0.0, le=0.5)] = 0.14
     blend_rad: Annotated[float, Field(ge=0.0, le=0.5)] = 0.08
+    loaded_speed_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7
+    """Of the speeds above, while a part is in the fingers."""
 
 
 class SupervisorConfig(Section):

@@ -117,7 +117,9 @@ class GraspCycle:
         )
         if place is None:
             raise CauseError(Cause.TARGET_UNREACHABLE, "the outfeed")
-        await station.motion.move_joint(place.q_above)
+        await station.motion.move_joint(
+            place.q_above, speed_ratio=station.layout.motion.loaded_speed_ratio
+        )
         station.gate.claims_zone = False
         return place
 

@@ -16,6 +16,7 @@ from ops.runtime_directory import compute_state_directory, make_directory
 from ops.settings import Settings, load_settings
 
 _PR_SET_PDEATHSIG = 1
+_URGENT_PRIORITY = 10
 
 
 @dataclass
@@ -51,7 +52,11 @@ class ProcessContext:
 
 
 def enter_process(
-    name: str, argv: Sequence[str] | None = None, *, niceness: int = 0
+    name: str,
+    argv: Sequence[str] | None = None,
+    *,
+    niceness: int = 0,
+    is_urgent: bool = False,
 ) -> ProcessContext:
     """Parse the common arguments and put the process under its host.
 
@@ -60,6 +65,8 @@ def enter_process(
         argv: arguments; those of the command line by default.
         niceness: wanted priority among ordinary processes; below 0 it needs a
             permission, and without it the process goes on as it is.
+        is_urgent: whether the process should run before all ordinary ones, below the
+            servo loop; for short and rare work whose delay stops the arm.
 
     The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end, and arrives by
     itself when the host dies. The first life sign is left to the process's own loop:
@@ -79,6 +86,8 @@ def enter_process(
     bind_to_parent()
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
+        if is_urgent:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_URGENT_PRIORITY))
     settings = load_settings(arguments.config)
     logs = make_directory(
         compute_state_directory(settings.runtime.state_directory) / "log"

@@ -16,7 +16,7 @@ def main() -> None:
     """Run the supervisor until the host asks for an end."""
     # Ahead of rendering, inference and whatever else the machine does; otherwise the
     # freshness limits still hold, they only trip more often.
-    context = enter_process("supervisor", niceness=-10)
+    context = enter_process("supervisor", niceness=-10, is_urgent=True)
     gc.freeze()
     try:
         asyncio.run(run_supervisor(context))

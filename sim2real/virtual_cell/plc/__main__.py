@@ -142,7 +142,7 @@ async def run_line(context: ProcessContext, config: ModbusPlcConfig) -> None:
 def main() -> int:
     """Run the process; returns its exit code."""
     try:
-        context = enter_process("plc", niceness=-15)
+        context = enter_process("plc", niceness=-15, is_urgent=True)
         config = context.settings.plc
         if not isinstance(config, ModbusPlcConfig):
             raise ConfigError("the virtual line PLC needs plc.kind: modbus")

@@ -12,9 +12,11 @@ from sim2real.virtual_cell.ur.sockets import Connection
 _FULL = 255
 _ACTIVATION_S = 0.6
 _SETTLE_S = 0.06  # the fingers need this long to start, so rest before it means nothing
-_CONTACT_S = 0.03
+_CONTACT_S = 0.05
 _STALL_S = 0.15
-_STILL_RATE = 0.02  # of the stroke per second
+# Fingers that press on something tremble; travel is what counts, by the resolution of
+# the position that the gripper reports.
+_TRAVEL = 2.0 / _FULL
 _ARRIVED = 1.5 / _FULL
 _END_OF_STROKE = 0.04  # fingers that meet each other are at their destination
 _RELEASE_SPEED = 30
@@ -41,6 +43,7 @@ class GripperUrcap:
         self._fault = 0
         self._since_ns = 0
         self._still_since_ns: int | None = None
+        self._rest_position = 0.0
         self._was_powered = True
 
     def step(self, now_ns: int) -> None:
@@ -128,18 +131,19 @@ class GripperUrcap:
     def _detect_object(self, sample: PlantSample, now_ns: int) -> None:
         target = self._arm.gripper.position
         gap = target - sample.gripper_position
-        is_still = abs(sample.gripper_velocity) <= _STILL_RATE
-        at_end = is_still and _is_at_end(target, sample.gripper_position)
+        position = sample.gripper_position
+        if abs(position - self._rest_position) > _TRAVEL:
+            self._rest_position = position
+            self._still_since_ns = None
+            self._object = GripperObject.MOVING
+        has_started = s_from_ns(now_ns - self._since_ns) >= _SETTLE_S
+        at_end = self._still_since_ns is not None and _is_at_end(target, position)
         if abs(gap) <= _ARRIVED or at_end:
             self._object = GripperObject.AT_POSITION
             return
-        if not is_still:
-            self._still_since_ns = None
-            self._object = GripperObject.MOVING
-            return
         if self._object is not GripperObject.MOVING:
             return
-        if s_from_ns(now_ns - self._since_ns) < _SETTLE_S:
+        if not has_started:
             return
         if self._still_since_ns is None:
             self._still_since_ns = now_ns

@@ -6,7 +6,9 @@ it calls from another file. A guard running yesterday's kinematics must not be p
 so the cache folder is named after the content of every file with kernels.
 """
 
+import contextlib
 import os
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +22,7 @@ _R = TypeVar("_R")
 _ROOT = Path(__file__).resolve().parents[2]
 # Every folder whose files hold kernels that call each other.
 _KERNEL_FOLDERS = ("cell/kinematics", "cell/servo", "safety")
+_VERSIONS_KEPT = 8
 
 
 def compute_source_digest(root: Path) -> str:
@@ -39,9 +42,20 @@ def _open_cache() -> bool:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return False
+    _forget_old(folder.parent)
     config: Any = numba.config
     config.CACHE_DIR = str(folder)
     return os.access(folder, os.W_OK)
+
+
+def _forget_old(parent: Path) -> None:
+    """Keep the machine code of the newest few versions only."""
+    with contextlib.suppress(OSError):
+        newest_first = sorted(
+            parent.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True
+        )
+        for entry in newest_first[_VERSIONS_KEPT:]:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 _CACHE = _open_cache()

@@ -106,7 +106,8 @@ def _wrist_bend(flange: Vector, q1: float, side: float) -> float:
 
 def _wrist_roll(flange: Vector, q1: float, q5: float, q6_free: float) -> float:
     s1, c1, s5 = math.sin(q1), math.cos(q1), math.sin(q5)
-    if abs(s5) < 1e-9:
+    # The bend comes from an arc cosine, which near its end knows half of the digits.
+    if abs(s5) < 1e-6:
         # The last axis lies parallel to the lift axes: any roll will do.
         return q6_free
     return math.atan2(

@@ -50,8 +50,8 @@ def load_setup(config: Path = DEFAULT_CONFIG) -> GraspingSetup:
                 motion.linear_acceleration_mps2,
                 motion.linear_jerk_mps3,
             ),
-            joint=MotionLimits(
-                motion.joint_speed_radps,
+            transfer=MotionLimits(
+                motion.joint_speed_radps * motion.loaded_speed_ratio,
                 motion.joint_acceleration_radps2,
                 motion.joint_jerk_radps3,
             ),

@@ -1,4 +1,4 @@
-"""One simulated grasp in a settled scene, from pregrasp to the brisk swing away.
+"""One simulated grasp in a settled scene, from pregrasp to the place above the outfeed.
 
 The arm is put at the pregrasp pose directly; from there on everything is physics, with
 the paths, speeds and gripper of the real cycle.
@@ -13,7 +13,11 @@ import numpy as np
 from cell.contracts.geometry import Pose, Vector
 from cell.kinematics import solve_ik, track_ik
 from sim2real.grasping.contacts import ContactWatch
-from sim2real.grasping.profiles import MotionLimits, compute_profile
+from sim2real.grasping.profiles import (
+    MotionLimits,
+    compute_joint_path,
+    compute_profile,
+)
 from sim2real.scene.build import TIMESTEP_S, ArmHandles, Scene
 from sim2real.scene.gripper import (
     SPEED_MAX_MPS,
@@ -26,7 +30,6 @@ from sim2real.scene.robot import compute_feed_forward
 _KNOTS = 13
 _CLOSE_TIME_MAX_S = 0.7
 _GRIP_TIME_S = 0.12
-_SWING_RAD = 0.6
 _HOLD_S = 0.1
 _LIFTED_M = 0.05
 _EMPTY_APERTURE_M = 0.004
@@ -50,15 +53,15 @@ class TrialSettings:
 
     Attributes:
         linear: limits along straight tool paths [m].
-        joint: limits of joint moves [rad].
-        retreat_height_m: how far the part is lifted before the swing.
+        transfer: limits of the joint move with the part in the fingers [rad].
+        retreat_height_m: how far the part is lifted before the transfer.
         force_ratio: 0..1 of the gripper's force.
         joint_min_rad: lower joint limits.
         joint_max_rad: upper joint limits.
     """
 
     linear: MotionLimits
-    joint: MotionLimits
+    transfer: MotionLimits
     retreat_height_m: float
     force_ratio: float
     joint_min_rad: tuple[float, ...]
@@ -113,7 +116,7 @@ class GraspTrial:
             return Outcome.COLLIDED
         if not self._lifted():
             return Outcome.LOST if watch.has_touched_part else Outcome.MISSED
-        self._follow(path.swing, None)
+        self._follow(path.transfer, None)
         self._step(round(_HOLD_S / TIMESTEP_S))
         lifted = self._lifted()
         if not lifted or self._aperture_m() < _EMPTY_APERTURE_M:
@@ -139,10 +142,9 @@ class GraspTrial:
         up = self._straight(down[-1], base_from_grasp, above)
         if up is None:
             return None
-        along = compute_profile(_SWING_RAD, settings.joint, TIMESTEP_S)
-        swing = np.repeat(up[-1:], len(along), axis=0)
-        swing[:, 0] += along
-        return _Path(down, up, swing)
+        home = np.array(geometry.home_q_rad)
+        transfer = compute_joint_path(up[-1], home, settings.transfer, TIMESTEP_S)
+        return _Path(down, up, transfer)
 
     def _straight(self, q_start: Vector, start: Pose, end: Pose) -> Vector | None:
         """Return joint setpoints along a straight line, shape (ticks, 6)."""
@@ -223,7 +225,7 @@ class _Path:
 
     down: Vector
     up: Vector
-    swing: Vector
+    transfer: Vector
 
 
 class FingerPostures:

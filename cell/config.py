@@ -90,7 +90,7 @@ class RtdeArmConfig(_ArmSection):
     kind: Literal["rtde"] = "rtde"
     host: Host
     frequency_hz: Annotated[int, Field(ge=50, le=500)] = 500
-    lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.03
+    lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.05
     gain: Annotated[int, Field(ge=100, le=2000)] = 1000
     watchdog_hz: Annotated[float, Field(ge=1.0, le=100.0)] = 10.0
 
@@ -116,7 +116,7 @@ class _GripperSection(Section):
     """What every parallel gripper has."""
 
     max_aperture_m: Annotated[float, Field(gt=0.0, le=0.2)] = 0.085
-    force_ratio: Ratio = 0.4
+    force_ratio: Ratio = 0.8
 
 
 class RobotiqUrcapConfig(_GripperSection):
@@ -269,9 +269,9 @@ class CellGeometryConfig(Section):
 class MotionConfig(Section):
     """How the arm moves when nothing is wrong; the guard's limits lie above."""
 
-    joint_speed_radps: Annotated[float, Field(gt=0.0, le=3.14)] = 2.6
-    joint_acceleration_radps2: Annotated[float, Field(gt=0.0, le=100.0)] = 12.0
-    joint_jerk_radps3: Annotated[float, Field(gt=0.0, le=5000.0)] = 120.0
+    joint_speed_radps: Annotated[float, Field(gt=0.0, le=3.14)] = 2.2
+    joint_acceleration_radps2: Annotated[float, Field(gt=0.0, le=100.0)] = 9.0
+    joint_jerk_radps3: Annotated[float, Field(gt=0.0, le=5000.0)] = 90.0
     linear_speed_mps: Annotated[float, Field(gt=0.0, le=5.0)] = 0.5
     linear_acceleration_mps2: Annotated[float, Field(gt=0.0, le=20.0)] = 2.5
     linear_jerk_mps3: Annotated[float, Field(gt=0.0, le=1000.0)] = 25.0

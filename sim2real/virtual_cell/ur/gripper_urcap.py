@@ -14,6 +14,7 @@ _ACTIVATION_S = 0.6
 _SETTLE_S = 0.06  # the fingers need this long to start, so rest before it means nothing
 _CONTACT_S = 0.05
 _STALL_S = 0.15
+_STILL_RATE = 0.02  # of the stroke per second
 # Fingers that press on something tremble; travel is what counts, by the resolution of
 # the position that the gripper reports.
 _TRAVEL = 2.0 / _FULL
@@ -137,7 +138,8 @@ class GripperUrcap:
             self._still_since_ns = None
             self._object = GripperObject.MOVING
         has_started = s_from_ns(now_ns - self._since_ns) >= _SETTLE_S
-        at_end = self._still_since_ns is not None and _is_at_end(target, position)
+        is_quiet = abs(sample.gripper_velocity) <= _STILL_RATE
+        at_end = is_quiet and _is_at_end(target, position)
         if abs(gap) <= _ARRIVED or at_end:
             self._object = GripperObject.AT_POSITION
             return

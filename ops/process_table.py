@@ -23,9 +23,11 @@ class ProcessSpec:
     is_product: bool = True
 
 
+# The robot client's constructors may block for five seconds; nothing moves meanwhile,
+# and the robot's own watchdog does not wait for the host.
 PRODUCT = (
     ProcessSpec("supervisor", "ops.processes.supervisor", 2.0, 4.0),
-    ProcessSpec("servo", "ops.processes.servo", 2.0, 3.0),
+    ProcessSpec("servo", "ops.processes.servo", 6.0, 3.0),
     ProcessSpec("policy", "ops.processes.policy", 5.0, 2.0),
     ProcessSpec("camera", "ops.processes.camera", 3.0, 3.0),
 )

@@ -34,7 +34,7 @@ JOINT_STATE = np.dtype(
         ("gripper_position", "<f8"),  # 0 open .. 1 closed, measured
         ("gripper_velocity", "<f8"),  # 1/s of the same
         ("gripper_contact", "<i8"),  # both pads touch the same part
-        ("collision", "<i8"),  # arm or gripper hit a fixture harder than the robot allows
+        ("collision", "<i8"),  # a fixture was hit harder than the robot allows
     ]
 )
 """World -> UR controller, mailbox `vc_joint_state`, every 2 ms."""

@@ -71,9 +71,9 @@ def run_storm(
     cell: RunningCell, kills: int, rng: random.Random, targets: Sequence[str]
 ) -> list[KillRecord]:
     """Kill `kills` times, each time bringing the cell back as a person would."""
-    panel = Panel(cell.runtime)
     records = []
     cell.wait_for(lambda s: s.get("placed", 0) >= 1, 90.0)
+    panel = Panel(cell.runtime)
     for number in range(kills):
         bring_back(cell, panel)
         time.sleep(rng.uniform(0.0, 5.0))
@@ -159,17 +159,18 @@ def _is_fresh(cell: RunningCell) -> bool:
 def _wait_settled(cell: RunningCell) -> str:
     time.sleep(1.5)
     settled = (*_LATCHED, "EXECUTE", "SUSPENDED", "IDLE")
-    status = cell.wait_for(
-        lambda s: s.get("state") in settled and _is_fresh(cell), 40.0
-    )
-    return str(status["state"])
+    cell.wait_for(lambda _: _is_fresh(cell), 40.0)
+    return str(cell.wait_for(lambda s: s.get("state") in settled, 40.0)["state"])
 
 
 def _moves_again(cell: RunningCell, targets: Mailbox) -> bool:
     deadline_s = time.monotonic() + 1.0
+    # What a stopped controller left behind still holds its last speed.
+    first = targets.version()
     while time.monotonic() < deadline_s:
         record = targets.read()
-        if record is not None and _speed_radps(record) > REST_RADPS:
+        is_new = targets.version() != first
+        if is_new and record is not None and _speed_radps(record) > REST_RADPS:
             return True
         time.sleep(0.01)
     return False

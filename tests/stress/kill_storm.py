@@ -99,7 +99,9 @@ def kill_once(
         os.kill(pid, number)
         rest_ms = _watch_rest_ms(targets, killed_ns) if moving else 0.0
         state = _wait_settled(cell)
-        resumed = state in _LATCHED and _moves_again(cell, targets)
+        # A cell that waits for its camera or its policy worker goes on by itself.
+        is_latched = state in _LATCHED and cell.status().get("clears") != "by itself"
+        resumed = is_latched and _moves_again(cell, targets)
         started_s = time.monotonic()
         bring_back(cell, panel)
     finally:

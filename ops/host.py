@@ -1,9 +1,11 @@
 """The process host: starts, watches, restarts and ends the flat set of processes.
 
 It plays the part of a service manager with watchdogs. It decides nothing about motion:
-every process comes up inhibited, so that a restart can never move the arm.
+every process comes up inhibited, so that a restart can never move the arm. That a
+process has ended shows as a cleared life sign, until the next one beats by itself.
 """
 
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +18,7 @@ import structlog
 
 from cell.contracts.units import ns_from_s
 from cell.mailbox.beats import Beats
+from ops.child_signals import is_stopped
 from ops.process_table import ProcessSpec, RestartPolicy
 
 _START_GRACE_S = 30.0
@@ -112,7 +115,7 @@ class ProcessHost:
 
     def _start(self, child: _Child, now_s: float) -> None:
         spec = child.spec
-        self._beats.beat(spec.name, ns_from_s(now_s))
+        self._beats.forget(spec.name)
         output = (self.log_directory / f"{spec.name}.out").open("ab")
         with output:
             child.process = subprocess.Popen(
@@ -141,14 +144,10 @@ class ProcessHost:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)
         code = child.process.poll()
         if code is None:
-            if not child.is_killed and self._is_hung(child, now_s):
-                silence_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
-                self._log.warning(
-                    "process hung, ended", name=child.spec.name, silence_s=silence_s
-                )
-                child.process.kill()
-                child.is_killed = True
+            if not child.is_killed:
+                self._end_if_useless(child, child.process, now_s)
             return
+        self._beats.forget(child.spec.name)
         child.process = None
         child.last_exit = _describe_exit(code)
         delay_s = child.policy.note_death(now_s)
@@ -158,13 +157,29 @@ class ProcessHost:
         )
         child.start_at_s = None if delay_s is None else now_s + delay_s
 
+    def _end_if_useless(
+        self, child: _Child, process: subprocess.Popen[bytes], now_s: float
+    ) -> None:
+        """Kill a process that was stopped or that hangs."""
+        name = child.spec.name
+        if is_stopped(process.pid):
+            self._log.warning("process was stopped by a signal, ended", name=name)
+        elif self._is_hung(child, now_s):
+            silence_s = self._beats.age_s(name, ns_from_s(now_s))
+            self._log.warning("process hung, ended", name=name, silence_s=silence_s)
+        else:
+            return
+        process.kill()
+        child.is_killed = True
+        # It may have stamped its slot just before.
+        self._beats.forget(name)
+
     def _is_hung(self, child: _Child, now_s: float) -> bool:
-        # An unknown name has an infinite age; the host beats once at every start.
         age_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
-        beaten_since_start = now_s - age_s > child.started_s + 0.001
-        # Imports and compilation at start are one long silence.
-        limit_s = child.spec.beat_limit_s if beaten_since_start else _START_GRACE_S
-        return age_s > limit_s
+        if math.isinf(age_s):
+            # Imports and compilation at start are one long silence.
+            return now_s - child.started_s > _START_GRACE_S
+        return age_s > child.spec.beat_limit_s
 
     def _end(self, child: _Child, sleep: Callable[[float], None]) -> None:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cell.contracts.errors import ConfigError
+from ops.child_signals import ChildSignals
 from ops.exit_codes import ExitCode, PortTakenError, RestartLimitError
 from ops.host import ProcessHost
 from ops.logging import configure_logging
@@ -31,6 +32,7 @@ from ops.telemetry import Telemetry, TelemetryReader
 from ops.view import render_line, render_view
 
 _POLL_S = 0.05
+_DRAW_PERIOD_S = 0.25
 _PLAIN_PERIOD_S = 10.0
 _PORT_WAIT_S = 6.0
 _UR_PORTS = (30004, 30003, 29999)
@@ -191,11 +193,12 @@ class _Session:
         signal.signal(signal.SIGTERM, self._note_signal)
         self._console.print(f"logs: {self._logs}", style="grey50")
         try:
-            if self._request.is_live:
-                with Live(console=self._console, refresh_per_second=4) as live:
-                    self._loop(live)
-            else:
-                self._loop(None)
+            with ChildSignals() as children:
+                if self._request.is_live:
+                    with Live(console=self._console, auto_refresh=False) as live:
+                        self._loop(children, live)
+                else:
+                    self._loop(children, None)
         finally:
             self._console.print("stopping: arm first, then the rest", style="grey50")
             self._host.stop(_pause)
@@ -210,8 +213,9 @@ class _Session:
             )
         return ExitCode.OK
 
-    def _loop(self, live: Live | None) -> None:
+    def _loop(self, children: ChildSignals, live: Live | None) -> None:
         self._down_names: set[str] = set()
+        drawn_s = -_DRAW_PERIOD_S
         while not self._is_over():
             self._host.poll()
             self._down_names = {c.name for c in self._host.statuses() if c.is_down}
@@ -219,13 +223,15 @@ class _Session:
                 return
             telemetry = self._reader.read()
             elapsed_s = time.monotonic() - self._started_s
-            if live is not None:
-                live.update(render_view(telemetry, self._host.statuses(), elapsed_s))
-            else:
+            if live is None:
                 self._print_line(telemetry, elapsed_s)
+            elif elapsed_s - drawn_s >= _DRAW_PERIOD_S:
+                drawn_s = elapsed_s
+                view = render_view(telemetry, self._host.statuses(), elapsed_s)
+                live.update(view, refresh=True)
             if self._has_enough(telemetry):
                 return
-            _pause(_POLL_S)
+            children.wait(_POLL_S)
 
     def _is_over(self) -> bool:
         if self._stop_signals:

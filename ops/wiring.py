@@ -1,8 +1,9 @@
 """The composition root of the supervisor; only here are concrete classes named."""
 
 import asyncio
+import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from safety.chunk_check import EnvelopeChunkCheck
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OVERHEAD = "overhead"
+# The servo process is watched by its states, more closely than by its life sign.
+_WATCHED = ("camera", "policy")
 _STOP_LOOK_NS = 50_000_000
 
 
@@ -118,6 +121,7 @@ async def run_supervisor(context: ProcessContext) -> None:
             settings.gripper.max_aperture_m,
         ),
         read_frame_stamp_ns=read_frame_stamp_ns,
+        find_lost_process=_make_find_lost_process(context, clock),
         status=TextMailbox(runtime / "status", STATUS_CAPACITY),
         beat=context.beat,
         record=record,
@@ -136,6 +140,17 @@ async def run_supervisor(context: ProcessContext) -> None:
         await supervisor.run()
         for task in beside:
             task.cancel()
+
+
+def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[], str]:
+    """Return what names a process whose life sign the host has cleared."""
+
+    def find_lost_process() -> str:
+        now_ns = clock.now_ns()
+        ages = ((name, context.beats.age_s(name, now_ns)) for name in _WATCHED)
+        return ", ".join(name for name, age_s in ages if math.isinf(age_s))
+
+    return find_lost_process
 
 
 def _rehearse(check: ChunkCheck, settings: Settings) -> None:

@@ -60,6 +60,7 @@ class FaultCode(IntEnum):
     PROCESS_RESTART_LIMIT = 702
     ALREADY_RUNNING = 703
     STORAGE_FULL = 704
+    PROCESS_LOST = 705
 
 
 class CellError(Exception):

@@ -7,12 +7,18 @@ from cell.contracts.geometry import Pose, Vector
 
 
 class MotionMode(IntEnum):
-    """What the servo process does with a command."""
+    """What the servo process does with a command.
+
+    HOLD comes to rest within the limits of ordinary motion, which is kind to a part in
+    the fingers. BRAKE comes to rest along the guard's ramp, as fast as the cell allows,
+    and holds. STOP comes to rest as HOLD does and ends the robot's program.
+    """
 
     HOLD = 0
     MOVE_JOINT = 1
     MOVE_LINEAR = 2
     STOP = 3
+    BRAKE = 4
 
 
 class ServoPhase(IntEnum):
@@ -49,6 +55,13 @@ class HoldReason(IntEnum):
     LINK_LOST = 17
     NOT_ARMED = 18
     TRACKING_ERROR = 19
+    COMMAND_WITHHELD = 20
+    BRAKE_ORDERED = 21
+
+
+WITHHELD_NS = 0
+"""Stamp of an order that nobody vouches for at the moment: motion ramps to rest at
+once, and goes on with the next true stamp."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +72,8 @@ class ServoCommand:
     motion is wanted, so a dead supervisor lets every motion lapse.
 
     Attributes:
-        stamp_ns: monotonic clock when the supervisor last vouched for it.
+        stamp_ns: monotonic clock when the supervisor last vouched for it, or
+            `WITHHELD_NS`.
         command_id: rises by one for every new order.
         arm_id: rises by one each time a person or the PLC releases motion again after
             a fault; the servo process leaves FAULT only for a newer one.

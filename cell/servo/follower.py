@@ -12,7 +12,7 @@ from cell.contracts.errors import TargetUnreachableError
 from cell.contracts.geometry import Vector
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import MotionGuard, Verdict
-from cell.contracts.servo import HoldReason, MotionMode, ServoCommand
+from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode, ServoCommand
 from cell.servo.interpolator import Interpolator
 
 TRACKING_LIMIT_RAD: Final = 0.4
@@ -27,6 +27,8 @@ _PASSING = frozenset(
     {
         HoldReason.NONE,
         HoldReason.COMMAND_STALE,
+        HoldReason.COMMAND_WITHHELD,
+        HoldReason.BRAKE_ORDERED,
         HoldReason.ARM_STATE_STALE,
         HoldReason.CYCLE_OVERRUN,
     }
@@ -112,6 +114,10 @@ class CommandFollower:
         gap = float(np.max(np.abs(sample.q - self.q_command)))
         if not gap < TRACKING_LIMIT_RAD:
             return self._guard.hold(HoldReason.TRACKING_ERROR, now_ns)
+        if command.stamp_ns <= WITHHELD_NS:
+            return self._guard.hold(HoldReason.COMMAND_WITHHELD, now_ns)
+        if command.mode is MotionMode.BRAKE and not self.is_at_rest:
+            return self._guard.hold(HoldReason.BRAKE_ORDERED, now_ns)
         if self._refusal is not HoldReason.NONE:
             return self._guard.hold(self._refusal, now_ns)
         q_request = self.q_command

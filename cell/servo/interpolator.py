@@ -17,6 +17,8 @@ from cell.servo.motions import (
     RestMotion,
 )
 
+_RESTING = (MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP)
+
 
 class Interpolator:
     """Carries out one order at a time, starting from the motion it is in."""
@@ -77,7 +79,7 @@ class Interpolator:
 
     def _begin(self) -> None:
         order = self._order
-        if order is None or order.mode in (MotionMode.HOLD, MotionMode.STOP):
+        if order is None or order.mode in _RESTING:
             self._settle(self._point)
             return
         if order.mode is MotionMode.MOVE_JOINT:

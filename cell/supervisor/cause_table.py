@@ -176,6 +176,13 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             is_live=True,
             disarms=True,
         ),
+        Cause.PROCESS_LOST: _held_row(
+            FaultCode.PROCESS_LOST,
+            "a process of the controller has ended",
+            "wait, its host restarts it; if that does not help, read its log",
+            clears=Clears.BY_ITSELF,
+            is_live=True,
+        ),
         Cause.CAMERA_STALE: _held_row(
             FaultCode.CAMERA_STALE,
             "no fresh picture of the bin",

@@ -48,6 +48,7 @@ class Cause(StrEnum):
     NO_WAY_BACK = "no_way_back"
     GRIPPER_LOST = "gripper_lost"
     GRIPPER_FAULT = "gripper_fault"
+    PROCESS_LOST = "process_lost"
     CAMERA_STALE = "camera_stale"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_TIMEOUT = "policy_timeout"

@@ -12,6 +12,7 @@ import numpy as np
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
+    WITHHELD_NS,
     HoldReason,
     MotionMode,
     ServoCommand,
@@ -44,7 +45,12 @@ LATCHING_HOLDS = {
 """Holds after which the servo process waits for a newer `arm_id`."""
 
 _PASSING_HOLDS = frozenset(
-    {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}
+    {
+        HoldReason.COMMAND_STALE,
+        HoldReason.COMMAND_WITHHELD,
+        HoldReason.ARM_STATE_STALE,
+        HoldReason.CYCLE_OVERRUN,
+    }
 )
 """Hiccups of timing after which the servo process goes on with the same order."""
 
@@ -68,12 +74,16 @@ class MotionClient:
         self._ordered_ratio = 1.0
         self._command = self._make_first_command()
 
-    def pulse(self) -> ServoState | None:
-        """Vouch for the present order once more and read what the servo says."""
-        now_ns = self._clock.now_ns()
+    def pulse(self, *, may_move: bool = True) -> ServoState | None:
+        """Vouch for the present order once more and read what the servo says.
+
+        While the arm may not move, an order to move stays as it is and nobody vouches
+        for it; an order to rest always stands.
+        """
+        vouches = may_move or not self._wants_motion
         self._command = replace(
             self._command,
-            stamp_ns=now_ns,
+            stamp_ns=self._clock.now_ns() if vouches else WITHHELD_NS,
             speed_ratio=self._limit(self._ordered_ratio),
         )
         self._servo.write_command(self._command)
@@ -122,6 +132,11 @@ class MotionClient:
         """Order the arm to ramp to rest and hold; forgets any target."""
         self._wants_motion = False
         self._order(self._blank(MotionMode.HOLD))
+
+    def brake(self) -> None:
+        """Order the arm to rest as fast as the guard allows; forgets any target."""
+        self._wants_motion = False
+        self._order(self._blank(MotionMode.BRAKE))
 
     def stop(self) -> None:
         """Order a controlled stop that ends the robot's program."""

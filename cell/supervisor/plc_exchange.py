@@ -21,6 +21,10 @@ from cell.supervisor.states import Command, Mode
 # One lost answer must be made up for within the silence that counts as a loss.
 _FIRST_BACKOFF_S = 0.01
 _LONGEST_BACKOFF_S = 2.0
+# While the arm moves, the line is asked this much more often, so that the arm stands
+# within 0.2 s of the line's last answer, with its ramp and the lag of the robot.
+_MOVING_RATIO = 0.5
+_QUIET_PERIODS = 1.8
 _DEAD_CODES = (FaultCode.PLC_HEARTBEAT_LOST, FaultCode.PLC_MAP_MISMATCH)
 
 
@@ -31,10 +35,12 @@ class LineTiming:
     Attributes:
         period_s: between exchanges [s].
         timeout_s: silence after which the line counts as lost [s].
+        moving_period_s: the same while the arm moves [s].
     """
 
     period_s: float
     timeout_s: float
+    moving_period_s: float
 
 
 def make_line_timing(layout: Layout) -> LineTiming:
@@ -43,7 +49,9 @@ def make_line_timing(layout: Layout) -> LineTiming:
     The decision loop may look one turn late and act in the next.
     """
     margin_s = 2 * layout.timing.command_period_s
-    return LineTiming(layout.plc_period_s, layout.plc_timeout_s - margin_s)
+    timeout_s = layout.plc_timeout_s - margin_s
+    moving_period_s = _MOVING_RATIO * layout.plc_period_s
+    return LineTiming(layout.plc_period_s, timeout_s, moving_period_s)
 
 
 class EdgeReader:
@@ -79,6 +87,7 @@ class PlcExchange:
         clock: Clock,
         rng: random.Random,
         make_outputs: Callable[[], PlcOutputs],
+        is_moving: Callable[[], bool],
     ) -> None:
         self.detail = "not connected yet"
         self.boots = 0
@@ -91,8 +100,10 @@ class PlcExchange:
         self._clock = clock
         self._rng = rng
         self._make_outputs = make_outputs
+        self._is_moving = is_moving
         self._inputs: PlcInputs | None = None
         self._good_ns: int | None = None
+        self._expected_ns = 0
         self._boot_id: int | None = None
         self._edges = _Edges()
         self._acknowledged = 0
@@ -121,6 +132,10 @@ class PlcExchange:
     def is_valid(self) -> bool:
         """Say whether the line is alive."""
         return self.age_s() <= self._timing.timeout_s
+
+    def is_quiet(self) -> bool:
+        """Say whether the line's answer is late, so that the arm had better wait."""
+        return self._clock.now_ns() > self._expected_ns
 
     def age_s(self) -> float:
         """Return the time since the line's counter was last seen to move [s]."""
@@ -171,8 +186,11 @@ class PlcExchange:
         started_ns = self._clock.now_ns()
         inputs = await link.exchange(self._make_outputs())
         self._note_inputs(inputs)
-        period_ns = ns_from_s(self._timing.period_s)
-        await self._clock.sleep_until_ns(started_ns + period_ns)
+        timing = self._timing
+        period_s = timing.moving_period_s if self._is_moving() else timing.period_s
+        patience_ns = ns_from_s(_QUIET_PERIODS * period_s)
+        self._expected_ns = self._clock.now_ns() + patience_ns
+        await self._clock.sleep_until_ns(started_ns + ns_from_s(period_s))
 
     def _note_inputs(self, inputs: PlcInputs) -> None:
         now_ns = self._clock.now_ns()

@@ -110,6 +110,8 @@ class Peers:
         chunk_check: vets a chunk before its first step.
         read_frame_stamp_ns: newest frame of the camera over the bin.
         status: where the status is published, and where the previous one is found.
+        find_lost_process: returns the name of a process that the host knows to have
+            ended, empty while all run.
         beat: tells the process host that the decision loop makes progress.
         record: receives every event of note, as a name and its fields.
     """
@@ -122,6 +124,7 @@ class Peers:
     chunk_check: ChunkCheck
     read_frame_stamp_ns: ReadFrameStamp
     status: StatusPort
+    find_lost_process: Callable[[], str] = lambda: ""
     beat: Callable[[], None] = lambda: None
     record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None
 

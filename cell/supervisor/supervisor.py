@@ -43,6 +43,7 @@ from cell.supervisor.watch import Watch
 _END_PATIENCE_S = 3.0
 # Commands have lapsed and the line has noticed by then.
 _STALL_S = 0.5
+_LATE_TURNS = 1.5
 # The line reads our block within two periods; then it knows how we ended.
 _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
@@ -77,10 +78,15 @@ class Supervisor:
             clock,
             rng,
             self._make_outputs,
+            self._is_moving,
         )
         self._station = self._make_station()
         self._watch = Watch(
-            self._station, self._exchange, peers.policy, peers.read_frame_stamp_ns
+            self._station,
+            self._exchange,
+            peers.policy,
+            peers.read_frame_stamp_ns,
+            peers.find_lost_process,
         )
         self._publisher = Publisher(
             machine=self._machine,
@@ -170,8 +176,11 @@ class Supervisor:
         has_stalled = gap_s > _STALL_S
         if has_stalled:
             # What was wanted before the gap must not go on with the next stamp.
-            self._station.motion.hold()
-        self._station.motion.pulse()
+            self._station.motion.brake()
+        # After a gap of our own, answers that are here may not have been read yet.
+        was_late = gap_s > _LATE_TURNS * self._layout.timing.command_period_s
+        is_quiet = self._exchange.is_quiet() and not was_late
+        self._station.motion.pulse(may_move=not is_quiet)
         self._findings = find_causes(self._watch.read(has_stalled=has_stalled))
         self._unmet = self._compute_unmet()
         self._follow_line()
@@ -280,11 +289,13 @@ class Supervisor:
 
     def _halt(self, finding: Finding | None) -> None:
         keeps_power = StopCategory.CONTROLLED_KEEP_POWER
-        category = FACTS[finding.cause].stop if finding else keeps_power
-        if category is keeps_power:
-            self._station.motion.hold()
-        else:
+        facts = None if finding is None else FACTS[finding.cause]
+        if facts is not None and facts.stop is not keeps_power:
             self._station.motion.stop()
+        elif facts is not None and facts.is_live:
+            self._station.motion.brake()
+        else:
+            self._station.motion.hold()
 
     def _note_stop(self, finding: Finding) -> None:
         if self._machine.state in STOP_FAMILY and finding.cause is not Cause.COMMANDED:
@@ -331,6 +342,9 @@ class Supervisor:
             chunk_check=peers.chunk_check,
             record=self._events.add,
         )
+
+    def _is_moving(self) -> bool:
+        return self._station.motion.is_moving()
 
     def _make_outputs(self) -> PlcOutputs:
         return self._publisher.make_outputs(self._progress, self._find_unmet())

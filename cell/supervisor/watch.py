@@ -1,5 +1,7 @@
 """Looks at all peers once a turn and puts what it sees into one picture."""
 
+from collections.abc import Callable
+
 from cell.contracts.units import s_from_ns
 from cell.supervisor.conditions import Conditions
 from cell.supervisor.cycle_gate import LEAST_SPEED_RATIO
@@ -19,11 +21,13 @@ class Watch:
         exchange: PlcExchange,
         policy: PolicyClient,
         read_frame_stamp_ns: ReadFrameStamp,
+        find_lost_process: Callable[[], str],
     ) -> None:
         self._station = station
         self._exchange = exchange
         self._policy = policy
         self._read_frame_stamp_ns = read_frame_stamp_ns
+        self._find_lost_process = find_lost_process
         self._boots = 0
         self._losses = 0
         # Until the arm was seen, it may be anywhere.
@@ -50,6 +54,7 @@ class Watch:
             is_gripper_lost=gripper.is_lost(),
             is_gripper_faulty=gripper.is_faulty(),
             gripper_detail=gripper.detail,
+            lost_process=self._find_lost_process(),
             frame_age_s=self.frame_age_s(),
             is_policy_ready=self._policy.is_ready(),
             has_stalled=has_stalled,

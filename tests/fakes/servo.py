@@ -143,7 +143,7 @@ class FakeServo:
         self.orders.append(replace(command))
         self._q_start, self._q_target = self.q, self.q
         self._hold, self._done_ratio = HoldReason.NONE, 1.0
-        if command.mode in (MotionMode.HOLD, MotionMode.STOP):
+        if command.mode not in (MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR):
             return
         if self.refusals:
             self._hold = self.refusals.pop(0)

@@ -99,6 +99,7 @@ class SupervisedCell:
         self.fingers = FakeFingers(self.clock)
         self.policy = FakePolicy(self.clock)
         self.frame_stamp_ns: int | None = self.clock.now_ns()
+        self.lost_process = ""
         self.beats = 0
         self.supervisor = self.make_supervisor()
         self._task: asyncio.Task[None] | None = None
@@ -115,6 +116,7 @@ class SupervisedCell:
                 chunk_check=self.check,
                 read_frame_stamp_ns=lambda: self.frame_stamp_ns,
                 status=self.status,
+                find_lost_process=lambda: self.lost_process,
                 beat=self._beat,
                 record=self._record,
             ),

@@ -118,8 +118,8 @@ class UrController:
             if now_ns >= deadline_ns:
                 late = (now_ns - deadline_ns) // _PERIOD_NS
                 if late > _CATCH_UP_TICKS:
-                    # Time that was lost is lost: the arm must not hurry after it.
-                    self._tick += late
+                    # The controller's clock stands still while its process does, as
+                    # every watchdog on it: the arm must not hurry after lost time.
                     deadline_ns += late * _PERIOD_NS
                 if late:
                     # What clients sent meanwhile is in time, only we are late.

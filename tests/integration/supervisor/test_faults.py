@@ -142,6 +142,23 @@ async def test_a_lost_line_holds_a_waiting_cell_and_its_return_changes_nothing()
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
 
 
+async def test_a_lost_process_holds_at_once_and_ends_by_itself() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.servo.travelled_rad > 0.2)
+        cell.lost_process = "policy"
+        await cell.pass_s(0.06)
+        assert cell.supervisor.state in (State.HOLDING, State.HELD)
+        travelled_rad = cell.servo.travelled_rad
+        await cell.pass_s(3.0)
+        assert cell.servo.travelled_rad == travelled_rad
+        assert cell.tree()["cause"] == "process_lost"
+        cell.lost_process = ""
+
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+
 async def test_a_cause_that_joins_a_self_clearing_hold_is_named_and_keeps_it() -> None:
     cell = SupervisedCell()
     async with cell.running():

@@ -7,7 +7,12 @@ import pytest
 
 from cell.contracts.errors import DriverUnreachableError
 from cell.contracts.robot import RobotMode, SafetyBit
-from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
+from cell.contracts.servo import (
+    WITHHELD_NS,
+    HoldReason,
+    MotionMode,
+    ServoPhase,
+)
 from cell.kinematics import compute_base_from_tcp
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, find_breaches
 from tests.unit.servo.servo_rig import BLANK, MS, TOOL, ServoRig, armed_rig
@@ -171,6 +176,24 @@ def test_a_silent_supervisor_stops_the_arm_within_the_bounds() -> None:
     assert rested.stamp_ns - silent_since <= 250 * MS
     assert find_breaches(np.array(rig.arm.sent)) == []
     assert rig.step(50).hold_count == 1
+
+
+def test_an_order_nobody_vouches_for_ramps_at_once_and_goes_on_later() -> None:
+    rig = armed_rig()
+    rig.move_home_by(SWING)
+    wanted = rig.port.command
+    assert wanted is not None
+    rig.step(80)
+    rig.vouches = False
+    rig.port.command = replace(wanted, stamp_ns=WITHHELD_NS)
+    before = rig.now_ns
+
+    assert rig.step().hold_reason is HoldReason.COMMAND_WITHHELD
+    rested = rig.run_until(lambda _: rig_rests(rig))
+    assert rested.stamp_ns - before <= 120 * MS
+    rig.vouches = True
+    rig.run_until(lambda s: s.reached_id == wanted.command_id)
+    assert find_breaches(np.array(rig.arm.sent)) == []
 
 
 def rig_rests(rig: ServoRig) -> bool:

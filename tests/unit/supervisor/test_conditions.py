@@ -10,6 +10,7 @@ from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import HoldReason, ServoPhase, ServoState
 from cell.supervisor.causes import Cause
 from cell.supervisor.conditions import Conditions, find_causes
+from cell.supervisor.decision import Finding
 from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.states import State
 
@@ -180,3 +181,9 @@ def test_a_wrong_register_map_is_named_instead_of_a_lost_line() -> None:
     conditions = replace(WELL, is_plc_valid=False, is_map_mismatched=True)
 
     assert causes_in(conditions) == [Cause.PLC_MAP_MISMATCH]
+
+
+def test_a_process_that_ended_holds_the_cell_until_it_is_back() -> None:
+    lost = replace(WELL, lost_process="camera")
+
+    assert find_causes(lost) == (Finding(Cause.PROCESS_LOST, "camera"),)

@@ -334,6 +334,7 @@ def test_the_causes_that_clear_by_themselves_are_exactly_these() -> None:
     self_clearing = {c for c, f in FACTS.items() if f.clears is Clears.BY_ITSELF}
 
     assert self_clearing == {
+        Cause.PROCESS_LOST,
         Cause.CAMERA_STALE,
         Cause.POLICY_UNAVAILABLE,
         Cause.POLICY_TIMEOUT,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from cell.contracts.servo import HoldReason, MotionMode
+from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import lift
 from cell.supervisor.motion_client import MotionClient
@@ -27,6 +27,7 @@ class Bench:
         self.servo = FakeServo(self.clock, HOME, LAYOUT.flange_from_tcp)
         self.motion = MotionClient(self.servo, self.clock)
         self.pulses = True
+        self.may_move = True
 
     async def run(
         self, work: Callable[[], Awaitable[None]], limit_s: float = 60.0
@@ -38,7 +39,7 @@ class Bench:
             while not task.done():
                 assert self.clock.now_ns() < end_ns
                 if self.pulses:
-                    self.motion.pulse()
+                    self.motion.pulse(may_move=self.may_move)
                 for _ in range(4):
                     await asyncio.sleep(0)
                 self.clock.advance_s(0.01)
@@ -219,3 +220,35 @@ async def test_orders_start_at_the_measured_position() -> None:
     command = bench.servo.read_command()
     assert command is not None
     assert command.q_target == pytest.approx(NEAR)
+
+
+async def test_an_order_to_move_is_not_vouched_for_while_the_arm_may_not_move() -> None:
+    bench = await ready_bench()
+
+    async def move_with_a_pause() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.motion.move_joint(NEAR))
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 30_000_000)
+            bench.may_move = False
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 30_000_000)
+            command = bench.servo.read_command()
+            assert command is not None
+            assert command.mode is MotionMode.MOVE_JOINT
+            assert command.stamp_ns == WITHHELD_NS
+            assert bench.servo.q != pytest.approx(NEAR)
+            bench.may_move = True
+
+    await bench.run(move_with_a_pause)
+
+    assert bench.servo.q == pytest.approx(NEAR)
+
+
+async def test_an_order_to_rest_stands_while_the_arm_may_not_move() -> None:
+    bench = await ready_bench()
+    bench.motion.hold()
+
+    bench.motion.pulse(may_move=False)
+
+    command = bench.servo.read_command()
+    assert command is not None
+    assert command.stamp_ns == bench.clock.now_ns()

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from cell.contracts.errors import (
     DriverTimeoutError,
     DriverUnreachableError,
@@ -57,13 +59,15 @@ class Conversation:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
+        self.is_moving = False
         self.line = FakeLine(self.clock)
         self.exchange = PlcExchange(
             self.line.open,
-            LineTiming(0.05, 0.3),
+            LineTiming(0.05, 0.3, 0.025),
             self.clock,
             random.Random(1),
             PlcOutputs,
+            lambda: self.is_moving,
         )
 
     async def pass_s(self, duration_s: float) -> None:
@@ -131,6 +135,37 @@ async def test_one_lost_answer_is_bridged_by_a_quick_reconnect() -> None:
 
         assert talk.exchange.is_valid()
         assert len(talk.line.opened_ns) >= 2
+
+
+async def test_a_late_line_is_quiet_before_it_is_lost() -> None:
+    async with Conversation().running() as talk:
+        talk.is_moving = True
+        await talk.pass_s(0.2)
+        assert not talk.exchange.is_quiet()
+        talk.line.error = DriverUnreachableError("plc", "gone")
+        await talk.pass_s(0.05)
+
+        assert talk.exchange.is_quiet()
+        assert talk.exchange.is_valid()
+
+
+async def test_a_moving_arm_has_the_line_asked_twice_as_often() -> None:
+    async with Conversation().running() as talk:
+        await talk.pass_s(1.0)
+        at_rest = len(talk.line.sent)
+        talk.is_moving = True
+        await talk.pass_s(1.0)
+
+        assert len(talk.line.sent) - at_rest == pytest.approx(2 * at_rest, abs=2)
+
+
+async def test_a_living_line_is_never_quiet() -> None:
+    async with Conversation().running() as talk:
+        await talk.pass_s(0.2)
+        for turn in range(200):
+            talk.is_moving = turn % 20 > 10
+            await talk.pass_s(0.01)
+            assert not talk.exchange.is_quiet()
 
 
 async def test_silence_makes_the_line_invalid_within_its_limit() -> None:

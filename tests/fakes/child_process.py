@@ -1,0 +1,39 @@
+"""A process for the host to look after: beats for a while, as its config file says.
+
+The config is one JSON document: `beats` is the number of life signs before it falls
+silent, `exit_code` ends it after them, `is_deaf` makes it ignore the request to end.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from cell.mailbox.beats import Beats
+
+NAME = "child"
+
+
+def main() -> int:
+    """Beat, then do what the document says."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--runtime", type=Path)
+    arguments = parser.parse_args()
+    wanted = json.loads(arguments.config.read_text())
+    if wanted["is_deaf"]:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    beats = Beats.open(arguments.runtime / "beats")
+    for _ in range(wanted["beats"]):
+        beats.beat(NAME, time.monotonic_ns())
+        time.sleep(0.01)
+    if wanted["exit_code"] is not None:
+        return int(wanted["exit_code"])
+    while True:
+        time.sleep(1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -37,7 +37,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _OVERHEAD = "overhead"
 # The servo process is watched by its states, more closely than by its life sign.
 _WATCHED = ("camera", "policy")
-_STOP_LOOK_NS = 50_000_000
+_STOP_LOOK_NS = 100_000_000
 
 
 @dataclass(frozen=True, eq=False)

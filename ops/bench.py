@@ -19,6 +19,7 @@ from cell.contracts.observation import Intrinsics, Modality, Observation, RgbdFr
 from ops.exit_codes import ExitCode
 from ops.run_command import RunRequest, run_cell
 from ops.settings import Settings, load_settings
+from ops.timer_floor import measure_timer_floor
 from ops.wiring import compute_model_directory
 from ops.workspace import make_workspace
 from policies.model_directory import read_model_directory
@@ -29,9 +30,9 @@ from safety.limits import make_limits
 
 GUARD_BAR_US = 15.0
 GUARD_LOOP_BAR_US = 300.0
-LATE_BAR_RATIO = 1e-4
 POLICY_OVERHEAD_BAR = 1.2
 _PERIOD_S = 0.002
+_FLOOR_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -131,16 +132,29 @@ def measure_cell(config_path: Path, duration_s: float) -> list[Figure]:
         path = Path(folder) / "report.json"
         run_cell(RunRequest(config_path, duration_s, 0, path, is_live=False))
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    floor = measure_timer_floor(_PERIOD_S, _FLOOR_S)
     late = report["late_cycles_ratio"]
     cycle_s = report["cycle_s_p50"]
     policy_ms = report["policy_ms_p50"]
     return [
         Figure(
+            name=f"late cycles of an empty loop ({floor.scheduler})",
+            value=floor.late_ratio * 1e4,
+            unit="of 10 000",
+        ),
+        Figure(
+            name="longest gap of an empty loop",
+            value=floor.longest_gap_s * 1e3,
+            unit="ms",
+            ratio=floor.longest_gap_s / _PERIOD_S,
+            reference="control period",
+        ),
+        Figure(
             name=f"late servo cycles ({report['servo_scheduler']})",
             value=None if late is None else late * 1e4,
             unit="of 10 000",
-            ratio=None if late is None else late / LATE_BAR_RATIO,
-            reference="bar",
+            ratio=late / floor.late_ratio if late and floor.late_ratio else None,
+            reference="empty loop",
             bar="<= 1 of 10 000",
         ),
         _guard_in_loop("median", report["guard_us_p50"]),

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from cell.config import RealsenseCameraConfig, SoftwareCameraConfig
@@ -105,7 +106,7 @@ async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[F
         ("arm", lambda: _probe_arm(settings)),
     ]
     probes += [
-        (f"camera {name}", lambda camera=camera: _probe_camera(camera))  # type: ignore[misc]
+        (f"camera {name}", partial(_probe_camera, camera))
         for name, camera in settings.cameras.items()
     ]
     wait_s = _VIRTUAL_WAIT_S if settings.virtual_cell.enabled else 0.0

@@ -74,6 +74,7 @@ def fit_network(
         Metrics of the last epoch.
     """
     # Convolutions with few channels run a third faster in this layout on a CPU.
+    # The stubs of torch lack the overload for formats, here and below.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     held_out = samples.scene % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
     kept, aside = np.flatnonzero(~held_out), np.flatnonzero(held_out)

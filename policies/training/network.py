@@ -127,6 +127,9 @@ class GraspUnet(nn.Module):
 class GraspNetwork(nn.Module):
     """The whole graph: one heightmap in; score and tip height for every grasp out."""
 
+    axis: Tensor
+    turn: Tensor
+
     def __init__(
         self,
         shape: NetworkShape | None = None,
@@ -148,8 +151,7 @@ class GraspNetwork(nn.Module):
     def rotate(self, heightmap: Tensor) -> Tensor:
         """Return (angles, 1, rows, columns): the map as each tool yaw sees it."""
         size, angles = self.shape.size_px, self.shape.angles
-        axis: Tensor = self.axis  # type: ignore[assignment]
-        turn: Tensor = self.turn  # type: ignore[assignment]
+        axis, turn = self.axis, self.turn
         columns = axis.reshape(1, size).expand(size, size)
         rows = axis.reshape(size, 1).expand(size, size)
         points = torch.stack([columns, rows], -1).reshape(1, size * size, 2)

@@ -127,7 +127,7 @@ def _distort(
     jitter: NDArray[np.int8],
     parameters: Depth,
     noisy: Depth,
-) -> None:  # pragma: no cover - compiled
+) -> None:
     axial, step, edge_ratio, edge_dropout, dropout, low, high = parameters
     height, width = depth.shape
     for v in range(height):
@@ -157,7 +157,7 @@ def _distort(
 @numba.njit(cache=True)
 def _speckle(
     rgb: Image, words: NDArray[np.uint32], scale: np.float32, noisy: Image
-) -> None:  # pragma: no cover - compiled
+) -> None:
     height, width, channels = rgb.shape
     for v in range(height):
         for u in range(width):

@@ -151,7 +151,7 @@ class RayRenderer:
 @numba.njit(cache=True)
 def _interpolate(
     z: Rays, geoms: Geoms, depth: Depth, is_open: NDArray[np.bool_]
-) -> None:  # pragma: no cover - compiled
+) -> None:
     rows, columns = z.shape
     for v in range(depth.shape[0]):
         top, fy = v // 2, 0.5 * (v % 2)

@@ -6,7 +6,6 @@ go: without a controller the brakes hold the arm, without a line the parts stay.
 
 import gc
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from cell.contracts.errors import CellError
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.text import TextMailbox
 from ops.exit_codes import compute_exit_code
+from ops.processes.priority import request_priority
 from ops.processes.shell import ProcessContext, enter_process
 from ops.telemetry import STATUS_CAPACITY
 from sim2real.virtual_cell.links import (
@@ -100,7 +100,8 @@ def run_world(context: ProcessContext) -> None:
     links = WorldLinks(context.runtime)
     gc.collect()
     gc.freeze()
-    log.info("world runs", scheduling=request_priority(), parts=len(world.scene.parts))
+    scheduling = request_priority("virtual world", _FIFO_PRIORITY, _NICENESS)
+    log.info("world runs", scheduling=scheduling, parts=len(world.scene.parts))
     pace = Pace(time.monotonic_ns())
     try:
         while not context.stop.is_set:
@@ -115,25 +116,6 @@ def run_world(context: ProcessContext) -> None:
                 _pause(max(pace.due_ns - time.monotonic_ns(), 0) / 1e9)
     finally:
         links.close()
-
-
-def request_priority() -> str:
-    """Take the best scheduling that is allowed and return its name."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
-    except OSError:
-        pass
-    else:
-        return "fifo"
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-    except OSError:
-        sys.stderr.write(
-            "virtual cell: no permission for real-time or raised priority; "
-            "the world may fall behind real time under load\n"
-        )
-        return "normal"
-    return "nice"
 
 
 def _tick(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -44,12 +45,12 @@ class ServoProcess:
         self.process.wait(10.0)
         self.process = self._start()
 
-    def order(self, mode: MotionMode, **fields: object) -> int:
+    def order(self, mode: MotionMode, **fields: Any) -> int:
         self.command = replace(
             self.command,
             mode=mode,
             command_id=self.command.command_id + 1,
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
         self.vouch()
         return self.command.command_id

@@ -1,6 +1,7 @@
 """Stops and the gripper of the virtual controller over a scripted plant."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -47,10 +48,10 @@ class Bench:
         self.now_ns = 10**9
         self.show(q=HOME)
 
-    def show(self, **changes: object) -> None:
+    def show(self, **changes: Any) -> None:
         """Measure something from now on."""
         present = self.plant.sample or PlantSample(0, 0, HOME)
-        self.plant.sample = replace(present, **changes)  # type: ignore[arg-type]
+        self.plant.sample = replace(present, **changes)
 
     def run(self, ticks: int, *, is_alive: bool = True, follows: bool = True) -> None:
         for _ in range(ticks):

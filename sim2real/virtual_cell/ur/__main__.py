@@ -1,21 +1,23 @@
 """Process entry: `python -m sim2real.virtual_cell.ur --config F --runtime DIR`."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 
 from cell.config import RobotiqUrcapConfig, RtdeArmConfig
+from ops.processes.priority import request_priority
 from ops.processes.shell import ProcessContext, enter_process
 from sim2real.virtual_cell.ur.controller import Ports, UrController
 from sim2real.virtual_cell.ur.faults import FaultBox
 from sim2real.virtual_cell.ur.plant import IdealPlant, JointPlant, MailboxPlant
 from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
-from sim2real.virtual_cell.ur.scheduling import (
-    freeze_garbage_collector,
-    request_priority,
-)
+
+_FIFO_PRIORITY: Final = 40
+_NICENESS: Final = -15
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "another controller uses this address, stop it or give --host\n"
         )
         return 1
-    freeze_garbage_collector()
-    request_priority()
+    gc.collect()
+    gc.freeze()
+    request_priority("virtual UR controller", _FIFO_PRIORITY, _NICENESS)
     try:
         controller.run(lambda: context.stop.is_set, context.beat)
     finally:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cell.contracts.plc import PlcOutputs
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.supervisor.states import Command, State
@@ -564,15 +565,17 @@ async def test_the_mode_does_not_change_in_execute() -> None:
         assert cell.tree()["mode"] == "PRODUCTION"
 
 
-async def test_a_line_that_never_takes_the_part_suspends_with_that_reason() -> None:
+async def test_a_line_that_never_takes_the_part_suspends_with_that_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cell = SupervisedCell()
     real_scan = cell.line.scan
 
-    def scan_without_taking(outputs: object) -> None:
-        real_scan(outputs)  # type: ignore[arg-type]
+    def scan_without_taking(outputs: PlcOutputs) -> None:
+        real_scan(outputs)
         cell.set_line(part_taken=False)
 
-    cell.line.scan = scan_without_taking  # type: ignore[method-assign]
+    monkeypatch.setattr(cell.line, "scan", scan_without_taking)
     async with cell.running():
         await cell.start()
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose
+from cell.contracts.observation import RgbdFrame
 from policies.runtime.heightmap import compute_heightmap
 from tests.fakes.grasp_models import make_frame, make_workspace
 
@@ -15,7 +17,7 @@ WORKSPACE = make_workspace(96, 0.004)
 CENTRES = WORKSPACE.grid.centres_m()
 
 
-def project(frame):  # type: ignore[no-untyped-def]
+def project(frame: RgbdFrame) -> tuple[NDArray[np.float32], float]:
     return compute_heightmap(frame, WORKSPACE.base_from_bin, WORKSPACE.grid)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -92,14 +93,14 @@ class ServoRig:
             self.session.cycle(self.now_ns)
         return self.state
 
-    def order(self, mode: MotionMode, **fields: object) -> ServoCommand:
+    def order(self, mode: MotionMode, **fields: Any) -> ServoCommand:
         before = self.port.command or replace(BLANK, command_id=0)
         self.port.command = replace(
             before,
             stamp_ns=self.now_ns,
             mode=mode,
             command_id=before.command_id + 1,
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
         return self.port.command
 
@@ -110,7 +111,7 @@ class ServoRig:
         self.order(MotionMode.HOLD, arm_id=newest + 1)
         return self.step()
 
-    def move_home_by(self, offset: Vector | list[float], **fields: object) -> None:
+    def move_home_by(self, offset: Vector | list[float], **fields: Any) -> None:
         self.order(MotionMode.MOVE_JOINT, q_target=HOME_Q + np.array(offset), **fields)
 
     def run_until(

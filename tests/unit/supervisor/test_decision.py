@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,8 @@ STOPPING_CAUSES = [
 LATCHING_CAUSES = [cause for cause in STOPPING_CAUSES if needs_person(cause)]
 
 
-def make_situation(state: State, **fields: object) -> Situation:
-    return Situation(state=state, mode=Mode.PRODUCTION, **fields)  # type: ignore[arg-type]
+def make_situation(state: State, **fields: Any) -> Situation:
+    return Situation(state=state, mode=Mode.PRODUCTION, **fields)
 
 
 def test_every_cause_has_its_row() -> None:

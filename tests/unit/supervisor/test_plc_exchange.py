@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,8 @@ class Conversation:
             yield self
             task.cancel()
 
-    def set(self, **inputs: object) -> None:
-        self.line.inputs = replace(self.line.inputs, **inputs)  # type: ignore[arg-type]
+    def set(self, **inputs: Any) -> None:
+        self.line.inputs = replace(self.line.inputs, **inputs)
 
 
 def test_an_edge_is_a_strobe_that_was_seen_low() -> None:

@@ -24,6 +24,35 @@ _LINE_MPS = 0.4
 _ARMING_S = 0.6
 
 
+RESTING_SERVO = ServoState(
+    stamp_ns=0,
+    cycle=1,
+    phase=ServoPhase.READY,
+    hold_reason=HoldReason.NONE,
+    hold_count=0,
+    hold_counts=np.zeros(len(HoldReason)),
+    command_id=1,
+    reached_id=1,
+    arm_id=1,
+    q=np.zeros(6),
+    qd=np.zeros(6),
+    q_command=np.zeros(6),
+    base_from_tcp=Pose.identity(),
+    force_tcp_n=np.zeros(6),
+    robot_mode=RobotMode.RUNNING,
+    safety_status_bits=1 << SafetyBit.NORMAL,
+    speed_fraction=1.0,
+    arm_age_s=0.0,
+    late_cycles=0,
+    unguarded_cycles=0,
+    guard_p50_us=0.0,
+    guard_p999_us=0.0,
+    scheduler=0,
+    period_s=0.002,
+)
+"""A state of the servo process in which nothing is wrong."""
+
+
 class FakeServo:
     """Both mailboxes and the process behind them.
 

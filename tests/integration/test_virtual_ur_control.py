@@ -37,13 +37,6 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualUr]:
 
 
 @pytest.fixture(scope="module")
-def receive(robot: VirtualUr) -> Iterator[RTDEReceiveInterface]:
-    interface = RTDEReceiveInterface(robot.host)
-    yield interface
-    interface.disconnect()
-
-
-@pytest.fixture(scope="module")
 def control(robot: VirtualUr) -> Iterator[RTDEControlInterface]:
     interface = RTDEControlInterface(robot.host)
     yield interface

@@ -22,13 +22,6 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualUr]:
 
 
 @pytest.fixture(scope="module")
-def receive(robot: VirtualUr) -> Iterator[RTDEReceiveInterface]:
-    interface = RTDEReceiveInterface(robot.host)
-    yield interface
-    interface.disconnect()
-
-
-@pytest.fixture(scope="module")
 def dashboard(robot: VirtualUr) -> Iterator[DashboardClient]:
     client = DashboardClient(robot.host)
     client.connect()

@@ -32,13 +32,6 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualUr]:
 
 
 @pytest.fixture(scope="module")
-def receive(robot: VirtualUr) -> Iterator[RTDEReceiveInterface]:
-    interface = RTDEReceiveInterface(robot.host)
-    yield interface
-    interface.disconnect()
-
-
-@pytest.fixture(scope="module")
 def io(robot: VirtualUr) -> Iterator[RTDEIOInterface]:
     interface = RTDEIOInterface(robot.host)
     yield interface

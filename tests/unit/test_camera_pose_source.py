@@ -7,39 +7,19 @@ import pytest
 
 from cell.config import PoseConfig, SoftwareCameraConfig
 from cell.contracts.geometry import Pose
-from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.contracts.servo import ServoPhase, ServoState
 from ops.processes.camera import make_pose_source
+from tests.fakes.servo import RESTING_SERVO
 
 NOW_NS = 10_000_000_000
 FLANGE_FROM_TCP = Pose.from_rotvec((0.0, 0.0, 0.16), (0.0, 0.0, 0.4))
 MOUNT = PoseConfig(position_m=(0.0, -0.075, 0.03), rotvec_rad=(0.0, 0.1, 0.0))
 FIXED = SoftwareCameraConfig(host="127.0.0.1", port=1, base_from_camera=MOUNT)
 CARRIED = SoftwareCameraConfig(host="127.0.0.1", port=1, flange_from_camera=MOUNT)
-STATE = ServoState(
+STATE = replace(
+    RESTING_SERVO,
     stamp_ns=NOW_NS,
-    cycle=1,
-    phase=ServoPhase.READY,
-    hold_reason=HoldReason.NONE,
-    hold_count=0,
-    hold_counts=np.zeros(len(HoldReason)),
-    command_id=0,
-    reached_id=0,
-    arm_id=0,
-    q=np.zeros(6),
-    qd=np.zeros(6),
-    q_command=np.zeros(6),
     base_from_tcp=Pose.from_rotvec((0.1, 0.5, 0.3), (3.0, 0.2, 0.1)),
-    force_tcp_n=np.zeros(6),
-    robot_mode=7,
-    safety_status_bits=1,
-    speed_fraction=1.0,
-    arm_age_s=0.0,
-    late_cycles=0,
-    unguarded_cycles=0,
-    guard_p50_us=0.0,
-    guard_p999_us=0.0,
-    scheduler=0,
-    period_s=0.002,
 )
 
 

@@ -2,46 +2,19 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from cell.contracts.geometry import Pose
 from cell.contracts.robot import RobotMode, SafetyBit
-from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.contracts.servo import HoldReason, ServoPhase
 from cell.supervisor.causes import Cause
 from cell.supervisor.conditions import Conditions, find_causes
 from cell.supervisor.decision import Finding
 from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.states import State
+from tests.fakes.servo import RESTING_SERVO
 
-SERVO = ServoState(
-    stamp_ns=0,
-    cycle=1,
-    phase=ServoPhase.READY,
-    hold_reason=HoldReason.NONE,
-    hold_count=0,
-    hold_counts=np.zeros(len(HoldReason)),
-    command_id=1,
-    reached_id=1,
-    arm_id=1,
-    q=np.zeros(6),
-    qd=np.zeros(6),
-    q_command=np.zeros(6),
-    base_from_tcp=Pose.identity(),
-    force_tcp_n=np.zeros(6),
-    robot_mode=RobotMode.RUNNING,
-    safety_status_bits=1 << SafetyBit.NORMAL,
-    speed_fraction=1.0,
-    arm_age_s=0.0,
-    late_cycles=0,
-    unguarded_cycles=0,
-    guard_p50_us=0.0,
-    guard_p999_us=0.0,
-    scheduler=0,
-    period_s=0.002,
-)
 WELL = Conditions(
-    servo=SERVO,
+    servo=RESTING_SERVO,
     is_servo_fresh=True,
     is_servo_ready=True,
     is_making_ready=False,
@@ -68,7 +41,7 @@ def unmet_in(conditions: Conditions, state: State) -> tuple[Unmet, ...]:
 
 def faulted(reason: HoldReason, mode: RobotMode = RobotMode.RUNNING) -> Conditions:
     servo = replace(
-        SERVO, phase=ServoPhase.FAULT, hold_reason=reason, robot_mode=int(mode)
+        RESTING_SERVO, phase=ServoPhase.FAULT, hold_reason=reason, robot_mode=int(mode)
     )
     return replace(WELL, servo=servo, is_servo_ready=False)
 
@@ -91,14 +64,14 @@ def test_a_well_cell_has_no_cause() -> None:
     ],
 )
 def test_every_safety_bit_has_its_cause(bit: SafetyBit, cause: Cause) -> None:
-    servo = replace(SERVO, safety_status_bits=1 << bit)
+    servo = replace(RESTING_SERVO, safety_status_bits=1 << bit)
 
     assert causes_in(replace(WELL, servo=servo)) == [cause]
 
 
 def test_reduced_mode_is_no_cause() -> None:
     bits = 1 << SafetyBit.NORMAL | 1 << SafetyBit.REDUCED
-    servo = replace(SERVO, safety_status_bits=bits)
+    servo = replace(RESTING_SERVO, safety_status_bits=bits)
 
     assert causes_in(replace(WELL, servo=servo)) == []
 
@@ -155,7 +128,7 @@ def test_an_arm_that_is_being_made_ready_is_no_news() -> None:
 
 
 def test_an_intervention_is_seen_even_while_the_arm_is_being_made_ready() -> None:
-    servo = replace(SERVO, safety_status_bits=1 << SafetyBit.PROTECTIVE_STOP)
+    servo = replace(RESTING_SERVO, safety_status_bits=1 << SafetyBit.PROTECTIVE_STOP)
     conditions = replace(WELL, servo=servo, is_making_ready=True, is_servo_ready=False)
 
     assert causes_in(conditions) == [Cause.PROTECTIVE_STOP]
@@ -170,7 +143,7 @@ def test_what_reset_does_anyway_is_not_missing_before_reset() -> None:
 
 def test_an_absent_robot_is_missing_before_reset_and_a_returned_one_is_not() -> None:
     returned = faulted(HoldReason.LINK_LOST)
-    servo = replace(SERVO, phase=ServoPhase.CONNECTING)
+    servo = replace(RESTING_SERVO, phase=ServoPhase.CONNECTING)
     absent = replace(WELL, servo=servo, is_servo_ready=False)
 
     assert unmet_in(returned, State.STOPPED) == ()

@@ -57,6 +57,7 @@ class HoldReason(IntEnum):
     TRACKING_ERROR = 19
     COMMAND_WITHHELD = 20
     BRAKE_ORDERED = 21
+    SPEED_ZERO = 22
 
 
 WITHHELD_NS = 0

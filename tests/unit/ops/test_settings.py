@@ -255,6 +255,7 @@ def test_one_of_every_kind_loads(tmp_path: Path) -> None:
     tree["arm"] = {"kind": "sim"} | {key: TREE["arm"][key] for key in kept}
     tree["gripper"] = {"kind": "sim"}
     tree["plc"] = {"kind": "sim"}
+    tree["virtual_cell"]["enabled"] = False
     tree["cameras"]["usb"] = realsense("1")
     tree["cameras"]["old"] = {
         "kind": "replay",

@@ -18,8 +18,9 @@ from typing import IO
 
 from ops.exit_codes import AlreadyRunningError
 
-_WAIT_S = 8.0
-"""For the processes of a host that has just been killed: they bring the arm to rest."""
+_WAIT_S = 15.0
+"""For the processes of a host that has just been killed: they bring the arm to rest,
+and the kernel ends one that hangs (`ops.processes.bond.HANG_S`)."""
 _LOOK_S = 0.1
 _UCRED = struct.Struct("3i")
 _pause = time.sleep  # noqa: TID251  (before anything else runs)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,25 @@ def test_a_process_starts_although_its_log_folder_takes_nothing(
     )
 
     assert run_python("-c", code).stdout == "runs\n"
+
+
+def test_a_process_that_hangs_is_ended_by_the_kernel_without_any_host(
+    tmp_path: Path,
+) -> None:
+    config = write_config(tmp_path, tmp_path / "state")
+    code = (
+        "import signal\n"
+        "from ops.processes import bond\n"
+        "from ops.processes.shell import enter_process\n"
+        "bond.HANG_S = 0.2\n"
+        f"context = enter_process('probe', ['--config', {str(config)!r},"
+        f" '--runtime', {str(tmp_path / 'runtime')!r}])\n"
+        "context.beat()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+        "while True: pass\n"
+    )
+
+    assert run_python("-c", code).returncode == -signal.SIGALRM
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash for its limits")

@@ -32,7 +32,7 @@ def test_a_reserved_port_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
 
-    with pytest.raises(ConfigError, match="port 502 on .* is reserved for root"):
+    with pytest.raises(ConfigError, match=r"port 502 on .* is reserved for root"):
         check_ports([("127.0.0.1", 502)], 3600.0)
 
 

@@ -127,8 +127,8 @@ def _try_name(holder: socket.socket, name: str, host: str) -> None:
     except OSError:
         owner = _read_owner(name)
         raise _TakenError(
-            f"another controller on this machine has the robot at {host} "
-            f"({owner or 'owner unknown'}); stop it first",
+            f"another controller is running: {owner or 'an unknown process'} has the "
+            f"robot at {host}; stop it first",
             is_alive=bool(owner),
         ) from None
 

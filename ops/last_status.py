@@ -19,6 +19,7 @@ import structlog
 
 from cell.contracts.errors import CellError
 from cell.mailbox.text import TextMailbox
+from cell.supervisor.states import State
 from ops.runtime_directory import is_of_this_boot, read_boot_id
 from ops.telemetry import STATUS_CAPACITY
 
@@ -169,6 +170,8 @@ def _read_saved(path: Path) -> tuple[dict[str, Any], str]:
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise ValueError("its checksum does not fit")
     record = json.loads(body)
+    if record["status"]["state"] not in State.__members__:
+        raise ValueError("its state is none that this version knows")
     return dict(record["status"]), str(record["boot_id"])
 
 

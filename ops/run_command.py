@@ -150,7 +150,8 @@ def _host_processes(
         for spec in specs:
             (logs / f"{spec.name}.out").unlink(missing_ok=True)
         child_start = ChildStart(
-            config_path=_copy_config(content, runtime),
+            # A change of the file during the run has no effect.
+            config_path=_write_private(runtime / "config.yaml", content),
             digest=compute_digest(content),
             runtime=runtime,
             log_directory=logs,
@@ -182,12 +183,15 @@ def _hand_over(last: LastStatus, state: Path, runtime: Path) -> None:
     clear_stale(runtime)
     if last.tree:
         text = json.dumps(dict(last.tree))
-        (runtime / PREVIOUS_STATUS).write_text(text, encoding="utf-8")
+        _write_private(runtime / PREVIOUS_STATUS, text.encode())
 
 
-def _copy_config(content: bytes, runtime: Path) -> Path:
-    """Keep what was read and checked, so that a change during the run has no effect."""
-    path = runtime / "config.yaml"
+def _write_private(path: Path, content: bytes) -> Path:
+    """Make a new file that only this user reads.
+
+    Raises:
+        StorageError: the folder takes nothing.
+    """
     try:
         path.touch(mode=0o600, exist_ok=False)
         path.write_bytes(content)

@@ -40,26 +40,21 @@ REST_MS = 200.0
 NOISY_REST_MS = 500.0
 """The same on a shared machine that runs a whole test suite. An arm that nothing stops
 moves on for seconds, so this still tells a stop from none."""
-PHASES = {
+_STOP = ("stop", ("STOPPED",))
+PHASES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
     "EXECUTE": (),
-    "RESETTING": ("stop", "reset"),
-    "STARTING": ("stop", "reset", "start"),
-    "UNHOLDING": ("hold", "unhold"),
+    "RESETTING": (_STOP, ("reset", ("RESETTING", "IDLE"))),
+    "STARTING": (_STOP, ("reset", ("IDLE",)), ("start", ("STARTING", "EXECUTE"))),
+    "UNHOLDING": (("hold", ("HELD",)), ("unhold", ("UNHOLDING", "EXECUTE"))),
 }
-"""States to kill in, and the commands that lead there from Execute."""
+"""States to kill in, and the commands that lead there from Execute, each with the
+states that show that it took effect."""
 _WATCH_S = 0.8
 _NEXT_COMMAND = {
     "ABORTED": "clear",
     "STOPPED": "reset",
     "IDLE": "start",
     "HELD": "unhold",
-}
-_AFTER = {
-    "stop": ("STOPPED",),
-    "reset": ("RESETTING", "IDLE"),
-    "start": ("STARTING", "EXECUTE"),
-    "hold": ("HELD",),
-    "unhold": ("UNHOLDING", "EXECUTE"),
 }
 _LATCHED = ("ABORTED", "HELD", "STOPPED")
 
@@ -149,9 +144,9 @@ def kill_once(
 
 def lead_to(cell: RunningCell, panel: Panel, phase: str) -> None:
     """Command the cell from Execute into a state, which may be over by the return."""
-    for command in PHASES[phase]:
+    for command, wanted in PHASES[phase]:
         panel.press(COMMANDS[command])
-        wait_for_state(cell, _AFTER[command])
+        wait_for_state(cell, wanted)
 
 
 def wait_for_state(cell: RunningCell, wanted: Sequence[str]) -> None:

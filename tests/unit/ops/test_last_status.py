@@ -136,6 +136,14 @@ def test_a_damaged_record_counts_as_aborted_and_is_named_once(
     assert read_last_status(state, runtime).damage == ""
 
 
+def test_a_state_of_another_version_counts_as_damage(
+    state: Path, runtime: Path
+) -> None:
+    write_status_file(state / FILE_NAME, status("LEVITATING"))
+
+    assert "none that this version knows" in read_last_status(state, runtime).damage
+
+
 def test_a_second_interruption_keeps_the_first_story() -> None:
     tree = status("ABORTED")
     for _ in range(3):

@@ -18,18 +18,19 @@ from cell.drivers.arm.dashboard import TESTED_VERSIONS, read_dashboard
 from cell.drivers.clock import MonotonicClock
 from cell.drivers.gripper.opening import open_gripper
 from cell.drivers.plc.opening import open_plc
+from ops.child_start import ChildStart
+from ops.controller_lock import lock_runtime
 from ops.exit_codes import ExitCode
 from ops.host import ProcessHost
 from ops.logging import configure_logging
 from ops.process_table import VIRTUAL_CELL
-from ops.run_command import check_ports, compute_virtual_addresses
 from ops.runtime_directory import (
-    compute_runtime_directory,
     compute_state_directory,
-    lock_runtime,
     make_directory,
+    open_runtime_directory,
 )
-from ops.settings import Settings, load_settings
+from ops.settings import Settings, compute_digest, load_settings
+from ops.virtual_ports import check_ports, compute_virtual_addresses
 from policies.model_directory import read_model_directory
 
 _MIN_FREE_BYTES = 200_000_000
@@ -56,13 +57,13 @@ class Finding:
 def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     """Look at configuration, machine, models and devices, and print all findings."""
     settings = load_settings(config_path)
-    runtime = make_directory(compute_runtime_directory(settings.runtime.directory))
+    runtime = open_runtime_directory(settings.runtime.directory)
     state = make_directory(compute_state_directory(settings.runtime.state_directory))
-    with lock_runtime(runtime):
+    with lock_runtime(runtime) as lock:
         findings = [Finding("configuration", is_good=True, detail=str(config_path))]
         findings += list(_check_machine(state))
         findings.append(_check_model(settings))
-        with _virtual_cell(settings, config_path, runtime, state) as poll:
+        with _virtual_cell(settings, config_path, runtime, state, lock) as poll:
             findings += asyncio.run(_check_devices(settings, poll))
     _print(findings, as_json=as_json)
     is_ready = all(finding.is_good for finding in findings)
@@ -180,7 +181,7 @@ async def _probe_camera(camera: object) -> str:
 
 @contextmanager
 def _virtual_cell(
-    settings: Settings, config_path: Path, runtime: Path, state: Path
+    settings: Settings, config_path: Path, runtime: Path, state: Path, lock: int
 ) -> Iterator[Callable[[], None]]:
     if not settings.virtual_cell.enabled:
         yield lambda: None
@@ -188,9 +189,11 @@ def _virtual_cell(
     check_ports(compute_virtual_addresses(settings), 6.0)
     logs = make_directory(state / "log")
     configure_logging("check", settings.runtime.log_level, logs / "check.jsonl")
-    host = ProcessHost(
-        VIRTUAL_CELL, config_path.resolve(), runtime, logs, time.monotonic
+    path = config_path.resolve()
+    child_start = ChildStart(
+        path, compute_digest(path.read_bytes()), runtime, logs, (lock,)
     )
+    host = ProcessHost(VIRTUAL_CELL, child_start, time.monotonic)
     try:
         host.poll()
         yield host.poll

@@ -43,8 +43,12 @@ class ChildSignals:
 
 def is_stopped(pid: int) -> bool:
     """Say whether a child was stopped by a signal since this was last asked."""
-    # A stop by a debugger goes to the debugger, not to the parent.
-    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    try:
+        # A stop by a debugger goes to the debugger, not to the parent.
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+    except ChildProcessError:
+        # It has ended since it was last looked at, and cannot be stopped any more.
+        return False
 
 
 def _do_nothing(_number: int, _frame: FrameType | None) -> None:

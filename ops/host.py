@@ -6,22 +6,36 @@ process has ended shows as a cleared life sign, until the next one beats by itse
 """
 
 import math
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
 from cell.contracts.units import ns_from_s
 from cell.mailbox.beats import Beats
 from ops.child_signals import is_stopped
+from ops.child_start import ChildStart
+from ops.exit_codes import ExitCode
 from ops.process_table import ProcessSpec, RestartPolicy
 
 _START_GRACE_S = 30.0
+_LASTING_CODES = (ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE)
+"""Of refusals that no restart cures; a person has to change something."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a process will not run, which another start would not change.
+
+    Attributes:
+        code: its exit code.
+        sentence: its last words; may be empty.
+    """
+
+    code: ExitCode
+    sentence: str
 
 
 @dataclass
@@ -33,6 +47,7 @@ class _Child:
     start_at_s: float | None = 0.0
     restarts: int = 0
     last_exit: str = ""
+    refusal: Refusal | None = None
     is_killed: bool = False
 
 
@@ -45,6 +60,7 @@ class ChildStatus:
     restarts: int
     is_down: bool
     last_exit: str
+    refusal: Refusal | None
 
 
 @dataclass
@@ -53,25 +69,23 @@ class ProcessHost:
 
     Attributes:
         specs: what to run, in the order in which they are asked to end.
-        config_path: handed to every process.
-        runtime: folder with shared memory.
-        log_directory: receives what processes print before their own log works.
+        child_start: starts one of them.
         now_s: the monotonic clock [s].
         restart_limit: restarts within ten minutes before a process stays down.
     """
 
     specs: Sequence[ProcessSpec]
-    config_path: Path
-    runtime: Path
-    log_directory: Path
+    child_start: ChildStart
     now_s: Callable[[], float]
     restart_limit: int = 5
     _children: dict[str, _Child] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._log = structlog.get_logger()
-        self._beats = Beats.open(self.runtime / "beats")
+        self._beats = Beats.open(self.child_start.runtime / "beats")
         for spec in self.specs:
+            # Before anybody else is there to wait for.
+            self._beats.claim(spec.name)
             policy = RestartPolicy(limit=self.restart_limit)
             self._children[spec.name] = _Child(spec, policy)
 
@@ -93,6 +107,7 @@ class ProcessHost:
                 restarts=c.restarts,
                 is_down=c.process is None and c.start_at_s is None,
                 last_exit=c.last_exit,
+                refusal=c.refusal,
             )
             for c in self._children.values()
         ]
@@ -114,31 +129,12 @@ class ProcessHost:
                 self._end(child, sleep)
 
     def _start(self, child: _Child, now_s: float) -> None:
-        spec = child.spec
-        self._beats.forget(spec.name)
-        output = (self.log_directory / f"{spec.name}.out").open("ab")
-        with output:
-            child.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    spec.module,
-                    "--config",
-                    str(self.config_path),
-                    "--runtime",
-                    str(self.runtime),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # Its own group: Ctrl-C in the terminal reaches the host alone.
-                process_group=0,
-                env=_child_environment(),
-            )
+        self._beats.forget(child.spec.name)
+        child.process = self.child_start.start(child.spec)
         child.started_s = now_s
         child.is_killed = False
         child.start_at_s = None
-        self._log.info("process started", name=spec.name, pid=child.process.pid)
+        self._log.info("process started", name=child.spec.name, pid=child.process.pid)
 
     def _check_alive(self, child: _Child, now_s: float) -> None:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)
@@ -150,12 +146,20 @@ class ProcessHost:
         self._beats.forget(child.spec.name)
         child.process = None
         child.last_exit = _describe_exit(code)
-        delay_s = child.policy.note_death(now_s)
+        child.refusal = self._find_refusal(child, code)
+        delay_s = None if child.refusal else child.policy.note_death(now_s)
         child.restarts += 1
         self._log.warning(
             "process ended", name=child.spec.name, exit=child.last_exit, delay_s=delay_s
         )
         child.start_at_s = None if delay_s is None else now_s + delay_s
+
+    def _find_refusal(self, child: _Child, code: int) -> Refusal | None:
+        if code not in _LASTING_CODES:
+            return None
+        return Refusal(
+            ExitCode(code), self.child_start.read_last_words(child.spec.name)
+        )
 
     def _end_if_useless(
         self, child: _Child, process: subprocess.Popen[bytes], now_s: float
@@ -197,18 +201,6 @@ class ProcessHost:
 
 def _is_due(child: _Child, now_s: float) -> bool:
     return child.start_at_s is not None and now_s >= child.start_at_s
-
-
-def _child_environment() -> dict[str, str]:
-    environment = dict(os.environ)
-    # One thread each: the processes share two cores with a 500 Hz loop.
-    for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        environment[key] = "1"
-    environment.setdefault("LP_NUM_THREADS", "1")
-    root = str(Path(__file__).resolve().parent.parent)
-    path = environment.get("PYTHONPATH", "")
-    environment["PYTHONPATH"] = f"{root}:{path}" if path else root
-    return environment
 
 
 def _describe_exit(code: int) -> str:

@@ -1,5 +1,6 @@
 """Which processes make up a controller, and when a dead one is started again."""
 
+import signal
 from dataclasses import dataclass, field
 
 
@@ -14,6 +15,7 @@ class ProcessSpec:
             start-up, which is the longest silence.
         stop_grace_s: time between asking it to end and ending it [s].
         is_product: False for the virtual cell.
+        death_signal: what the kernel sends it when the host ends before it.
     """
 
     name: str
@@ -21,13 +23,20 @@ class ProcessSpec:
     beat_limit_s: float
     stop_grace_s: float = 3.0
     is_product: bool = True
+    death_signal: signal.Signals = signal.SIGKILL
 
 
 # The robot client's constructors may block for five seconds; nothing moves meanwhile,
 # and the robot's own watchdog does not wait for the host.
 PRODUCT = (
-    ProcessSpec("supervisor", "ops.processes.supervisor", 2.0, 4.0),
-    ProcessSpec("servo", "ops.processes.servo", 6.0, 3.0),
+    ProcessSpec(
+        "supervisor",
+        "ops.processes.supervisor",
+        2.0,
+        4.0,
+        death_signal=signal.SIGTERM,
+    ),
+    ProcessSpec("servo", "ops.processes.servo", 6.0, 3.0, death_signal=signal.SIGTERM),
     ProcessSpec("policy", "ops.processes.policy", 5.0, 2.0),
     ProcessSpec("camera", "ops.processes.camera", 3.0, 3.0),
 )

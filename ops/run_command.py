@@ -1,42 +1,71 @@
 """`cellward run` and `cellward sim`: the host, what is seen of it, and its end."""
 
+import contextlib
+import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.live import Live
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import CellError, ConfigError, ModelError
 from ops.child_signals import ChildSignals
-from ops.exit_codes import ExitCode, PortTakenError, RestartLimitError
+from ops.child_start import ChildStart
+from ops.config_file import read_config_file
+from ops.controller_lock import lock_robot, lock_runtime
+from ops.exit_codes import ExitCode, RestartLimitError, StorageError
 from ops.host import ProcessHost
+from ops.last_status import (
+    FILE_NAME,
+    LastStatus,
+    StatusKeeper,
+    read_last_status,
+    write_status_file,
+)
 from ops.logging import configure_logging
 from ops.process_table import PRODUCT, VIRTUAL_CELL, ProcessSpec
-from ops.run_report import make_report, write_report
-from ops.runtime_directory import (
-    compute_runtime_directory,
-    compute_state_directory,
-    lock_runtime,
-    make_directory,
+from ops.run_report import (
+    check_report_path,
+    compute_run_status,
+    dump_report,
+    make_report,
+    write_report,
 )
-from ops.settings import Settings, load_settings
-from ops.telemetry import Telemetry, TelemetryReader
+from ops.runtime_directory import (
+    clear_stale,
+    compute_state_directory,
+    make_directory,
+    open_runtime_directory,
+)
+from ops.settings import (
+    Settings,
+    check_virtual_cell,
+    compute_digest,
+    parse_settings,
+)
+from ops.telemetry import PREVIOUS_STATUS, Telemetry, TelemetryReader
 from ops.view import render_line, render_view
+from ops.virtual_ports import check_ports, compute_virtual_addresses
 
 _POLL_S = 0.05
 _DRAW_PERIOD_S = 0.25
 _PLAIN_PERIOD_S = 10.0
 _PORT_WAIT_S = 6.0
-_UR_PORTS = (30004, 30003, 29999)
 _pause = time.sleep  # noqa: TID251  (the host has no event loop)
+_REFUSALS: dict[ExitCode, type[CellError]] = {
+    ExitCode.CONFIG: ConfigError,
+    ExitCode.MODEL: ModelError,
+    ExitCode.STORAGE: StorageError,
+}
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -75,96 +104,103 @@ def parse_duration_s(text: str) -> float:
 
 def run_cell(request: RunRequest) -> ExitCode:
     """Run controller and, when configured, the virtual cell, until told to stop."""
-    settings = load_settings(request.config_path)
+    content = read_config_file(request.config_path)
+    settings = parse_settings(content, str(request.config_path))
+    if request.report_path is not None:
+        check_report_path(request.report_path)
     specs: tuple[ProcessSpec, ...] = PRODUCT
     if settings.virtual_cell.enabled:
         specs = PRODUCT + VIRTUAL_CELL
-    return _host_processes(settings, specs, request)
+    with ExitStack() as locks:
+        if settings.arm.kind == "rtde":
+            robot = locks.enter_context(lock_robot(settings.arm.host))
+            return _host_processes(settings, content, specs, request, (robot,))
+        return _host_processes(settings, content, specs, request)
 
 
 def run_virtual_cell(config_path: Path) -> ExitCode:
     """Run the virtual cell alone, until told to stop."""
-    settings = load_settings(config_path)
+    content = read_config_file(config_path)
+    settings = parse_settings(content, str(config_path))
+    try:
+        check_virtual_cell(settings)
+    except ValueError as error:
+        raise ConfigError(f"{config_path}: {error}") from None
     request = RunRequest(config_path, 0.0, 0, None, is_live=False)
-    return _host_processes(settings, VIRTUAL_CELL, request)
-
-
-def check_ports(addresses: Sequence[tuple[str, int]], wait_s: float) -> None:
-    """Make sure that nobody else listens on the ports of the virtual cell.
-
-    A controller that was just killed may still be closing them, hence the wait.
-
-    Raises:
-        PortTakenError: naming the first port that stays taken.
-    """
-    deadline_s = time.monotonic() + wait_s
-    for host, port in addresses:
-        while _is_taken(host, port):
-            if time.monotonic() > deadline_s:
-                raise PortTakenError(
-                    f"port {port} on {host} is taken by another program; stop it "
-                    f"(ss -ltnp 'sport = :{port}' names it) or change the "
-                    "configuration"
-                )
-            _pause(0.1)
-
-
-def compute_virtual_addresses(settings: Settings) -> list[tuple[str, int]]:
-    """Return the addresses and TCP ports that the virtual cell listens on."""
-    addresses: list[tuple[str, int]] = []
-    if settings.arm.kind == "rtde":
-        addresses += [(settings.arm.host, port) for port in _UR_PORTS]
-    if settings.gripper.kind == "robotiq_urcap":
-        addresses.append((settings.gripper.host, settings.gripper.port))
-    if settings.plc.kind == "modbus":
-        addresses.append((settings.plc.host, settings.plc.port))
-    addresses += [
-        (camera.host, camera.port)
-        for camera in settings.cameras.values()
-        if camera.kind == "software"
-    ]
-    return addresses
-
-
-def _is_taken(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+    return _host_processes(settings, content, VIRTUAL_CELL, request)
 
 
 def _host_processes(
-    settings: Settings, specs: Sequence[ProcessSpec], request: RunRequest
+    settings: Settings,
+    content: bytes,
+    specs: Sequence[ProcessSpec],
+    request: RunRequest,
+    held: Sequence[int] = (),
 ) -> ExitCode:
-    runtime = make_directory(compute_runtime_directory(settings.runtime.directory))
+    runtime = open_runtime_directory(settings.runtime.directory)
     state = make_directory(compute_state_directory(settings.runtime.state_directory))
     logs = make_directory(state / "log")
     configure_logging("host", settings.runtime.log_level, logs / "host.jsonl")
-    with lock_runtime(runtime):
-        _clear_stale(runtime)
+    with lock_runtime(runtime) as lock:
+        is_controller = any(spec.is_product for spec in specs)
+        last = read_last_status(state, runtime) if is_controller else LastStatus({})
+        _hand_over(last, state, runtime)
         if any(not spec.is_product for spec in specs):
             check_ports(compute_virtual_addresses(settings), _PORT_WAIT_S)
         for spec in specs:
             (logs / f"{spec.name}.out").unlink(missing_ok=True)
-        host = ProcessHost(
-            specs=specs,
-            config_path=request.config_path.resolve(),
+        child_start = ChildStart(
+            # A change of the file during the run has no effect.
+            config_path=_write_private(runtime / "config.yaml", content),
+            digest=compute_digest(content),
             runtime=runtime,
             log_directory=logs,
+            held=(lock, *held),
+        )
+        host = ProcessHost(
+            specs=specs,
+            child_start=child_start,
             now_s=time.monotonic,
             restart_limit=settings.runtime.restart_limit,
         )
-        return _Session(host, TelemetryReader(runtime), request, logs).run()
+        keeper = StatusKeeper(state, time.monotonic)
+        try:
+            session = _Session(host, TelemetryReader(runtime), request, logs)
+            return session.run(keeper, last)
+        finally:
+            keeper.close()
 
 
-def _clear_stale(runtime: Path) -> None:
-    # Only the lock's holder comes here, so what lies here belongs to nobody alive.
-    for path in runtime.iterdir():
-        if (path.is_file() and path.name != "lock") or path.is_socket():
-            path.unlink()
+def _hand_over(last: LastStatus, state: Path, runtime: Path) -> None:
+    """Give the supervisor what the run before left, and clear the rest of it away."""
+    if last.damage:
+        sys.stderr.write(f"cellward: {last.damage}; the cell starts Aborted\n")
+        structlog.get_logger().error("last status unusable", detail=last.damage)
+    if last.tree:
+        # Shared memory may hold the only copy, and is about to be cleared.
+        with contextlib.suppress(OSError):
+            write_status_file(state / FILE_NAME, last.tree)
+    clear_stale(runtime)
+    if last.tree:
+        text = json.dumps(dict(last.tree))
+        _write_private(runtime / PREVIOUS_STATUS, text.encode())
+
+
+def _write_private(path: Path, content: bytes) -> Path:
+    """Make a new file that only this user reads.
+
+    Raises:
+        StorageError: the folder takes nothing.
+    """
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        path.write_bytes(content)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror}; free space there or set "
+            "runtime.directory to another folder"
+        ) from error
+    return path
 
 
 class _Session:
@@ -187,8 +223,14 @@ class _Session:
         self._last_line_s = -_PLAIN_PERIOD_S
         self._last_state = ""
 
-    def run(self) -> ExitCode:
-        """Run until a limit, a signal or a process that stays down."""
+    def run(self, keeper: StatusKeeper, last: LastStatus) -> ExitCode:
+        """Run until a limit, a signal or a process that stays down.
+
+        Args:
+            keeper: writes the status to disk.
+            last: what the run before left; its counts are not those of this run.
+        """
+        self._keeper, self._last = keeper, last
         signal.signal(signal.SIGINT, self._note_signal)
         signal.signal(signal.SIGTERM, self._note_signal)
         self._console.print(f"logs: {self._logs}", style="grey50")
@@ -203,15 +245,24 @@ class _Session:
             self._console.print("stopping: arm first, then the rest", style="grey50")
             self._host.stop(_pause)
         telemetry = self._reader.read()
+        keeper.note(telemetry.status, is_last=True)
         self._conclude(telemetry)
-        down = [c.name for c in self._host.statuses() if c.restarts and not c.pid]
-        crashed = [n for n in down if n in self._down_names]
-        if crashed:
-            raise RestartLimitError(
-                f"process {crashed[0]} died too often and stays down; its last words "
-                f"are in {self._logs / crashed[0]}.out and .jsonl"
-            )
+        self._raise_for_lost_process()
         return ExitCode.OK
+
+    def _raise_for_lost_process(self) -> None:
+        for child in self._host.statuses():
+            if child.name not in self._down_names:
+                continue
+            where = f"{self._logs / child.name}.out and .jsonl"
+            if child.refusal is None:
+                raise RestartLimitError(
+                    f"process {child.name} died too often and stays down; its last "
+                    f"words are in {where}"
+                )
+            kind = _REFUSALS[child.refusal.code]
+            sentence = child.refusal.sentence or f"it would not run, see {where}"
+            raise kind(f"process {child.name}: {sentence}")
 
     def _loop(self, children: ChildSignals, live: Live | None) -> None:
         self._down_names: set[str] = set()
@@ -222,6 +273,7 @@ class _Session:
             if self._down_names:
                 return
             telemetry = self._reader.read()
+            self._keeper.note(telemetry.status)
             elapsed_s = time.monotonic() - self._started_s
             if live is None:
                 self._print_line(telemetry, elapsed_s)
@@ -241,7 +293,10 @@ class _Session:
 
     def _has_enough(self, telemetry: Telemetry) -> bool:
         wanted = self._request.picks
-        return bool(wanted) and telemetry.status.get("placed", 0) >= wanted
+        if not wanted:
+            return False
+        status = compute_run_status(telemetry.status, self._last.tree)
+        return int(status.get("placed", 0)) >= wanted
 
     def _print_line(self, telemetry: Telemetry, elapsed_s: float) -> None:
         state = str(telemetry.status.get("state", "STARTING"))
@@ -256,10 +311,16 @@ class _Session:
         elapsed_s = time.monotonic() - self._started_s
         restarts = {c.name: c.restarts for c in self._host.statuses() if c.restarts}
         host: dict[str, Any] = {"run_s": elapsed_s, "process_restarts": restarts}
-        report = make_report(telemetry.status, telemetry.servo, telemetry.world, host)
+        status = compute_run_status(telemetry.status, self._last.tree)
+        report = make_report(status, telemetry.servo, telemetry.world, host)
         self._console.print(render_line(telemetry, elapsed_s), highlight=False)
         if self._request.report_path is not None:
-            write_report(self._request.report_path, report)
+            try:
+                write_report(self._request.report_path, report)
+            except StorageError:
+                # A run is not repeated for the sake of its report.
+                sys.stdout.write(dump_report(report))
+                raise
             self._console.print(f"report: {self._request.report_path}")
 
     def _note_signal(self, _number: int, _frame: object) -> None:

@@ -1,10 +1,13 @@
 """The JSON report of a run, put together from what the processes published."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cell.contracts.errors import ConfigError
+from cell.supervisor.statistics import Statistics
 from ops.exit_codes import StorageError
 
 REPORT_VERSION = 1
@@ -69,6 +72,54 @@ def make_report(
     return report
 
 
+def compute_run_status(
+    status: Mapping[str, Any], before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the status with the counts of this run alone.
+
+    Args:
+        status: the newest status; its counts go on over all runs.
+        before: the status that this run began with.
+    """
+    if "placed" not in status or "placed" not in before:
+        return dict(status)
+    now, then = Statistics(), Statistics()
+    now.restore(dict(status))
+    then.restore(dict(before))
+    run = Statistics(stops=now.stops - then.stops)
+    for field in dataclasses.fields(Statistics):
+        if field.type in (int, float):
+            difference = getattr(now, field.name) - getattr(then, field.name)
+            setattr(run, field.name, max(difference, type(difference)(0)))
+    figures = run.compute_figures()
+    # Medians are of this run anyway, for nothing else is in memory.
+    medians = {key: status.get(key) for key in ("cycle_s_p50", "policy_ms_p50")}
+    return {**status, **figures, **medians}
+
+
+def check_report_path(path: Path) -> None:
+    """Find out before the run whether its report can be written.
+
+    Raises:
+        ConfigError: the path cannot be that of a report.
+        StorageError: nothing can be written there.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise ConfigError(
+            f"report {path} cannot be written: "
+            + ("it is a folder" if path.is_dir() else f"{path.parent} is no folder")
+            + "; name a file with --report"
+        )
+    probe = path.with_name(path.name + ".part")
+    try:
+        try:
+            probe.write_bytes(b"x" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise _make_error(path, error) from error
+
+
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """Write the report in one step, so that a reader never sees half of it.
 
@@ -77,10 +128,19 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        part.write_text(dump_report(report), encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise StorageError(
-            f"report {path} cannot be written: {error.strerror}; choose another path "
-            "with --report"
-        ) from error
+        raise _make_error(path, error) from error
+
+
+def dump_report(report: Mapping[str, Any]) -> str:
+    """Return the report as the text that goes into its file."""
+    return json.dumps(report, indent=2) + "\n"
+
+
+def _make_error(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"report {path} cannot be written: {error.strerror}; choose another path with "
+        "--report"
+    )

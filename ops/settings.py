@@ -1,5 +1,6 @@
 """The whole configuration as one typed tree, and the rules between its sections."""
 
+import hashlib
 import ipaddress
 import json
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from ops.strict_yaml import parse_strict_yaml
 from ops.virtual_cell_config import VirtualCellConfig
 from policies.config import PolicyConfig
 from safety.config import SafetyConfig
+from safety.limits import make_limits
 
 
 class Settings(Section):
@@ -114,33 +116,115 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _virtual_cell_moves_no_real_device(self) -> Self:
-        if not self.virtual_cell.enabled:
-            return self
-        for name, device in (("arm", self.arm), ("gripper", self.gripper)):
-            host = getattr(device, "host", "localhost")
-            if not _is_loopback(host):
-                raise ValueError(
-                    f"virtual_cell.enabled is true, but {name}.host is {host};"
-                    " set it to 127.0.0.1, or virtual_cell.enabled to false"
-                )
+    def _guard_takes_the_limits(self) -> Self:
+        tool = self.arm.flange_from_tcp.pose()
+        try:
+            make_limits(self.safety, tool, 1.0 / self.arm.frequency_hz)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
+    def _line_loss_can_be_answered_in_time(self) -> Self:
+        # The decision loop may look one turn late and acts in the next.
+        turns_s = 2 * self.supervisor.command_period_s
+        left_s = self.plc.heartbeat_timeout_s - turns_s
+        if left_s < 2 * self.plc.period_s * (1 - 1e-9):
+            raise ValueError(
+                f"plc.heartbeat_timeout_s is {self.plc.heartbeat_timeout_s}; it must"
+                " cover 2 x plc.period_s and 2 x supervisor.command_period_s, or the"
+                " line is lost all the time"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _virtual_cell_can_be_built(self) -> Self:
+        if self.virtual_cell.enabled:
+            check_virtual_cell(self)
+            _check_loopback(self)
         return self
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, digest: str = "") -> Settings:
     """Read, check and return the configuration.
+
+    Args:
+        path: of the file.
+        digest: SHA-256 that its content must have; empty takes any content.
 
     Raises:
         ConfigError: it cannot be used. The message holds a line for each of the
             first few errors: file, line, key, what was given, what is allowed.
     """
-    document = parse_strict_yaml(read_config_file(path), str(path))
+    content = read_config_file(path)
+    if digest and compute_digest(content) != digest:
+        raise ConfigError(
+            f"{path}: was changed since the cell was started; stop the cell and start"
+            " it again"
+        )
+    return parse_settings(content, str(path))
+
+
+def parse_settings(content: bytes, name: str) -> Settings:
+    """Check the content of a configuration file; `name` stands in messages.
+
+    Raises:
+        ConfigError: as `load_settings`.
+    """
+    document = parse_strict_yaml(content, name)
     try:
         # Through JSON, for pydantic's strict mode takes lists for tuples only there;
         # lax mode would take "5" for 5 and true for 1.
         return Settings.model_validate_json(json.dumps(document.root), strict=True)
     except ValidationError as error:
         raise ConfigError(describe(error, document, Settings)) from None
+
+
+def compute_digest(content: bytes) -> str:
+    """Return the SHA-256 of a configuration file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_virtual_cell(settings: Settings) -> None:
+    """Make sure that the virtual cell can stand in for the configured devices.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    if settings.plc.kind != "modbus":
+        raise ValueError("plc.kind: the virtual cell has a line PLC of kind modbus")
+    if settings.cameras["overhead"].base_from_camera is None:
+        raise ValueError(
+            "cameras.overhead: the virtual cell needs base_from_camera, for this"
+            " camera stands on the table"
+        )
+    wrist = settings.cameras.get("wrist")
+    if wrist is not None and wrist.flange_from_camera is None:
+        raise ValueError(
+            "cameras.wrist: the virtual cell needs flange_from_camera, for this"
+            " camera rides on the arm"
+        )
+
+
+def _check_loopback(settings: Settings) -> None:
+    """Keep the virtual cell away from real devices.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    devices: dict[str, object] = {
+        "arm": settings.arm,
+        "gripper": settings.gripper,
+        "plc": settings.plc,
+    }
+    devices |= {f"cameras.{name}": camera for name, camera in settings.cameras.items()}
+    for name, device in devices.items():
+        host = getattr(device, "host", "localhost")
+        if not _is_loopback(host):
+            raise ValueError(
+                f"virtual_cell.enabled is true, but {name}.host is {host};"
+                " set it to 127.0.0.1, or virtual_cell.enabled to false"
+            )
 
 
 def settings_schema() -> str:

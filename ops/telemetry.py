@@ -12,6 +12,8 @@ from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
 
 STATUS_CAPACITY = 65536
+PREVIOUS_STATUS = "previous_status"
+"""Name of the file in the runtime directory with what an earlier run left."""
 _SCHEDULERS = ("FIFO", "nice", "normal priority")
 
 

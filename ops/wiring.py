@@ -27,7 +27,7 @@ from cell.supervisor.ports import Layout, Peers, Proposal
 from cell.supervisor.supervisor import Supervisor
 from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings
-from ops.telemetry import STATUS_CAPACITY
+from ops.telemetry import PREVIOUS_STATUS, STATUS_CAPACITY
 from policies.client import PolicyWorkerClient
 from policies.model_directory import read_model_directory
 from policies.runtime.wire import SOCKET_NAME
@@ -68,6 +68,33 @@ class PolicyPort:
     def model_name(self) -> str:
         """Return name and version of the live model, empty while unknown."""
         return self.client.model_name()
+
+
+@dataclass(frozen=True, eq=False)
+class StatusRecord:
+    """The status mailbox; before it was ever written, what an earlier run left.
+
+    Attributes:
+        mailbox: in shared memory.
+        previous: file in which the host puts the status of the run before.
+    """
+
+    mailbox: TextMailbox
+    previous: Path
+
+    def write(self, text: str) -> None:
+        """Publish the status."""
+        self.mailbox.write(text)
+
+    def read(self) -> str | None:
+        """Return the newest status of this run, else of the one before."""
+        text = self.mailbox.read()
+        if text is not None:
+            return text
+        try:
+            return self.previous.read_text("utf-8")
+        except OSError:
+            return None
 
 
 def make_layout(settings: Settings) -> Layout:
@@ -122,7 +149,10 @@ async def run_supervisor(context: ProcessContext) -> None:
         ),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),
-        status=TextMailbox(runtime / "status", STATUS_CAPACITY),
+        status=StatusRecord(
+            TextMailbox(runtime / "status", STATUS_CAPACITY),
+            runtime / PREVIOUS_STATUS,
+        ),
         beat=context.beat,
         record=record,
     )

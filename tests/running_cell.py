@@ -147,7 +147,7 @@ def start_cell(
         try:
             yield cell
         finally:
-            descendants = _children_of(family)
+            descendants = {*_children_of(family), *find_processes(cell.runtime)}
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 try:
@@ -155,10 +155,25 @@ def start_cell(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-            _, alive = psutil.wait_procs(descendants, timeout=5.0)
+            _, alive = psutil.wait_procs(list(descendants), timeout=5.0)
+            # What came up meanwhile, or was orphaned before it was listed.
+            alive += [p for p in find_processes(cell.runtime) if p not in alive]
             for orphan in alive:
                 orphan.kill()
             assert not alive, f"left over: {alive}"
+
+
+def find_processes(runtime: Path) -> list[psutil.Process]:
+    """Return what runs for a runtime directory, whoever its parent is by now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if "--runtime" in command and str(runtime) in command:
+            found.append(process)
+    return found
 
 
 def _children_of(family: psutil.Process) -> list[psutil.Process]:

@@ -46,24 +46,26 @@ class Beats:
         os.ftruncate(descriptor, _SLOTS * _SLOT_BYTES)
         return cls(descriptor)
 
+    def claim(self, name: str) -> None:
+        """Give `name` its slot, so that nobody has to wait for one later."""
+        self._find_or_claim(name)
+
     def beat(self, name: str, now_ns: int) -> None:
         """Stamp the slot of `name` with the monotonic clock [ns]."""
         word = self._known.get(name)
         if word is None:
-            word = self._word_of(name, claim=True)
+            word = self._find_or_claim(name)
         self._words[word] = now_ns
 
     def age_s(self, name: str, now_ns: int) -> float:
         """Return the age of the last beat [s], infinity when there was none."""
-        word = self._known.get(name)
-        if word is None:
-            word = self._word_of(name, claim=False)
+        word = self._word_of(name)
         stamp_ns = self._words[word] if word >= 0 else 0
         return s_from_ns(now_ns - stamp_ns) if stamp_ns else math.inf
 
     def forget(self, name: str) -> None:
         """Clear the last beat, so that a process about to start counts as silent."""
-        word = self._word_of(name, claim=False)
+        word = self._word_of(name)
         if word >= 0:
             self._words[word] = 0
 
@@ -73,27 +75,36 @@ class Beats:
         self._memory.close()
         os.close(self._descriptor)
 
-    def _word_of(self, name: str, *, claim: bool) -> int:
-        """Return the index of the slot's stamp, -1 when absent and not claimed."""
-        key = name.encode().ljust(_NAME_BYTES, b"\0")
-        if len(key) > _NAME_BYTES:
-            raise ValueError(f"beat name {name!r} is longer than {_NAME_BYTES} bytes")
+    def _word_of(self, name: str) -> int:
+        """Return the index of the slot's stamp, -1 when there is none; never waits.
+
+        A name that is half written fits no other, so looking needs no lock.
+        """
+        word = self._known.get(name, -1)
+        if word < 0 and (slot := self._find(_encode(name))) >= 0:
+            word = self._known[name] = (slot * _SLOT_BYTES + _NAME_BYTES) // 8
+        return word
+
+    def _find_or_claim(self, name: str) -> int:
+        """Return the index of the slot's stamp; waits for who claims just now."""
+        word = self._word_of(name)
+        if word >= 0:
+            return word
         # Two processes may claim at once; the kernel drops the lock of a killed one.
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         try:
-            slot = self._find(key)
-            if slot < 0 and claim:
-                slot = self._find(bytes(_NAME_BYTES))
-                if slot < 0:
-                    raise ValueError(f"no slot left for beat {name!r}")
-                start = slot * _SLOT_BYTES
-                self._memory[start : start + _NAME_BYTES] = key
+            if self._find(_encode(name)) < 0:
+                self._claim(name)
         finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return self._word_of(name)
+
+    def _claim(self, name: str) -> None:
+        slot = self._find(bytes(_NAME_BYTES))
         if slot < 0:
-            return -1
-        self._known[name] = (slot * _SLOT_BYTES + _NAME_BYTES) // 8
-        return self._known[name]
+            raise ValueError(f"no slot left for beat {name!r}")
+        start = slot * _SLOT_BYTES
+        self._memory[start : start + _NAME_BYTES] = _encode(name)
 
     def _find(self, key: bytes) -> int:
         for slot in range(_SLOTS):
@@ -101,3 +112,10 @@ class Beats:
             if self._memory[start : start + _NAME_BYTES] == key:
                 return slot
         return -1
+
+
+def _encode(name: str) -> bytes:
+    key = name.encode().ljust(_NAME_BYTES, b"\0")
+    if len(key) > _NAME_BYTES:
+        raise ValueError(f"beat name {name!r} is longer than {_NAME_BYTES} bytes")
+    return key

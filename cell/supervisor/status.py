@@ -53,13 +53,19 @@ def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:
     """Return Stopped, or Aborted where an earlier life was cut off in its work."""
     machine = Machine(State.STOPPED, Mode.PRODUCTION, now_ns)
     if previous.was_interrupted and previous.state is not None:
-        detail = f"it was in {previous.state.name}"
-        if previous.reason:
-            detail += f" because {previous.reason}"
         machine.state = State.ABORTED
+        detail = _describe_interruption(previous.state, previous.reason)
         machine.reason = Reason(Cause.SUPERVISOR_RESTARTED, detail, now_ns)
         machine.latched = {Cause.SUPERVISOR_RESTARTED}
     return machine
+
+
+def _describe_interruption(state: State, reason: str) -> str:
+    known = f"{FACTS[Cause.SUPERVISOR_RESTARTED].text}: "
+    if reason.startswith(known):
+        # Cut off again before anybody had looked: the first story stays.
+        return reason.removeprefix(known)
+    return f"it was in {state.name}" + (f" because {reason}" if reason else "")
 
 
 def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:

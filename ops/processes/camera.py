@@ -27,9 +27,8 @@ from cell.drivers.camera.opening import open_camera
 from cell.drivers.camera.realsense import PoseSource
 from cell.mailbox.frames import FrameRing, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
-from ops.exit_codes import compute_exit_code
 from ops.logging import ChangeLog
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 
 _FRAME_TIMEOUT_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.1
@@ -202,15 +201,10 @@ def _check_threads(loops: list[CameraLoop]) -> None:
             raise DriverError("camera", "a thread ended; its traceback is above")
 
 
-def main() -> int:
-    """Run the process; returns its exit code."""
-    try:
-        run_cameras(enter_process("camera", niceness=-5))
-    except CellError as error:
-        sys.stderr.write(f"camera: {error}\n")
-        return compute_exit_code(error)
-    return 0
+def main() -> None:
+    """Run the process until the host asks for an end."""
+    run_cameras(enter_process("camera", niceness=-5))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_entry("camera", main))

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import structlog
 
-from cell.contracts.errors import CellError
 from cell.mailbox.frames import FrameSource, frame_ring_path
-from ops.exit_codes import compute_exit_code
-from ops.processes.shell import enter_process
+from ops.processes.shell import enter_process, run_entry
 from ops.workspace import make_workspace
 from policies.runtime.loading import load_policies
 from policies.runtime.wire import SOCKET_NAME
@@ -49,8 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except CellError as error:
-        sys.stderr.write(f"policy: {error}\n")
-        sys.exit(int(compute_exit_code(error)))
+    sys.exit(run_entry("policy", main))

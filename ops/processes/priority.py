@@ -1,8 +1,11 @@
-"""Asks the operating system for punctual turns, for processes with a fixed tick."""
+"""Asks the operating system for punctual turns, and says what it refuses."""
 
 import contextlib
 import os
 import sys
+
+_URGENT_PRIORITY = 10
+_LIMITS = "/etc/security/limits.conf"
 
 
 def request_priority(name: str, fifo_priority: int, niceness: int) -> str:
@@ -19,8 +22,51 @@ def request_priority(name: str, fifo_priority: int, niceness: int) -> str:
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
         return "nice"
-    sys.stderr.write(
-        f"{name}: no permission for real-time or raised priority; its ticks may be "
-        "late under load\n"
-    )
+    with contextlib.suppress(OSError):
+        sys.stderr.write(
+            f"{name}: no permission for real-time or raised priority; its ticks may "
+            "be late under load\n"
+        )
     return "normal"
+
+
+def request_turns(niceness: int, *, is_urgent: bool) -> str:
+    """Ask for turns ahead of ordinary processes; return what was refused.
+
+    Each is asked for by itself, for a user may have been granted one of them.
+
+    Args:
+        niceness: wanted among ordinary processes; 0 asks for nothing.
+        is_urgent: whether to run before all ordinary processes.
+
+    Returns:
+        Empty when all that matters was granted, else a sentence with the remedy.
+    """
+    if is_urgent:
+        try:
+            wanted = os.sched_param(_URGENT_PRIORITY)
+            os.sched_setscheduler(0, os.SCHED_RR, wanted)
+        except OSError:
+            _try_niceness(niceness)
+        else:
+            return ""
+        return (
+            "no permission for real-time priority, so decisions may come late under "
+            f"load and stop the arm; add 'USER - rtprio 60' to {_LIMITS}"
+        )
+    if _try_niceness(niceness):
+        return ""
+    return (
+        "no permission for a higher priority, so work may come late under load; add "
+        f"'USER - nice {niceness}' to {_LIMITS}"
+    )
+
+
+def _try_niceness(niceness: int) -> bool:
+    if not niceness:
+        return True
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    except OSError:
+        return False
+    return True

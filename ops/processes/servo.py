@@ -1,14 +1,12 @@
 """The servo process: `python -m ops.processes.servo --config F --runtime DIR`."""
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 
 import numpy as np
 import structlog
 
-from cell.contracts.errors import CellError
 from cell.contracts.runtime import MotionGuard
 from cell.contracts.units import ns_from_s
 from cell.drivers.arm.descriptor_limit import DESCRIPTORS
@@ -28,7 +26,7 @@ from cell.servo.realtime import (
 from cell.servo.rehearsal import rehearse
 from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import Desk, Record, Tool
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import Settings
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
@@ -46,12 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with DESCRIPTORS.lifted():
             log.info(event, **fields)
 
-    try:
-        scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)
-        loop = _make_loop(context, scheduling, record)
-    except CellError as error:
-        sys.stderr.write(f"servo: {error}\n")
-        return 1
+    scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)
+    loop = _make_loop(context, scheduling, record)
     if scheduling.warning:
         log.warning("scheduling", detail=scheduling.warning)
     log.info("scheduling", level=scheduling.level, period_s=scheduling.period_s)
@@ -110,8 +104,7 @@ def _make_follower(
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
+    code = run_entry("servo", main)
     # The robot client's destructors sleep for half a second each; its sockets close
     # with the process just as well.
     os._exit(code)

@@ -2,21 +2,26 @@
 
 import argparse
 import contextlib
-import ctypes
 import os
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
+from cell.contracts.errors import CellError
 from cell.mailbox.beats import Beats
+from ops.exit_codes import compute_exit_code
 from ops.logging import configure_logging
-from ops.runtime_directory import compute_state_directory, make_directory
+from ops.processes.bond import bind_to_host, is_bound, wind_up
+from ops.processes.priority import request_turns
+from ops.runtime_directory import compute_state_directory
 from ops.settings import Settings, load_settings
 
-_PR_SET_PDEATHSIG = 1
-_URGENT_PRIORITY = 10
+_WIND_UP_PERIOD_NS = 500_000_000
 
 
 @dataclass
@@ -26,6 +31,13 @@ class StopFlag:
     is_set: bool = False
 
 
+@dataclass
+class Winding:
+    """When the kernel's timer was last wound up, on the monotonic clock [ns]."""
+
+    stamp_ns: int = 0
+
+
 @dataclass(frozen=True)
 class ProcessContext:
     """What a process entry needs.
@@ -33,22 +45,48 @@ class ProcessContext:
     Attributes:
         name: of the process, as in logs and beats.
         settings: the whole configuration.
-        config_path: the file it came from.
         runtime: folder with shared memory and sockets.
         beats: life signs of all processes.
         stop: whether the host asked for an end.
+        winding: of the timer that ends this process should it hang.
     """
 
     name: str
     settings: Settings
-    config_path: Path
     runtime: Path
     beats: Beats
     stop: StopFlag = field(default_factory=StopFlag)
+    winding: Winding = field(default_factory=Winding)
 
     def beat(self) -> None:
-        """Tell the host that this process makes progress."""
-        self.beats.beat(self.name, time.monotonic_ns())
+        """Tell host and kernel that this process makes progress."""
+        now_ns = time.monotonic_ns()
+        self.beats.beat(self.name, now_ns)
+        # Loops of 500 Hz beat too; the kernel need not hear of each turn.
+        if now_ns - self.winding.stamp_ns > _WIND_UP_PERIOD_NS:
+            self.winding.stamp_ns = now_ns
+            wind_up()
+
+
+def run_entry(name: str, body: Callable[[], int | None]) -> int:
+    """Run a process; return its exit code.
+
+    A deliberate error is one sentence on stderr and its documented exit code. Anything
+    else is a defect and keeps its traceback.
+
+    Args:
+        name: of the process; the host finds the sentence by it.
+        body: enters the process and runs it; returns its exit code, None for 0.
+    """
+    try:
+        return body() or 0
+    except CellError as error:
+        return _report(name, error)
+    except BaseExceptionGroup as errors:
+        deliberate, others = errors.split(CellError)
+        if deliberate is None or others is not None:
+            raise
+        return _report(name, _first(deliberate))
 
 
 def enter_process(
@@ -68,14 +106,21 @@ def enter_process(
         is_urgent: whether the process should run before all ordinary ones, below the
             servo loop; for short and rare work whose delay stops the arm.
 
-    The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end, and arrives by
-    itself when the host dies. The first life sign is left to the process's own loop:
-    until then the host allows for imports and compilation.
+    The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end. The first life
+    sign is left to the process's own loop: until then the host allows for imports and
+    compilation. Whether there is room on the disk is the host's concern, at its start:
+    a process that is started again while the disk is full must come up all the same.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or is not the one of the host.
     """
     parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--digest", default="")
     parser.add_argument("--runtime", type=Path, required=True)
     arguments = parser.parse_args(argv)
+    if not is_bound():
+        bind_to_host(os.getppid(), signal.SIGTERM)
     stop = StopFlag()
 
     def request_stop(_signal: int, _frame: object) -> None:
@@ -83,28 +128,37 @@ def enter_process(
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, request_stop)
-    bind_to_parent()
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
-        if is_urgent:
-            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(_URGENT_PRIORITY))
-    settings = load_settings(arguments.config)
-    logs = make_directory(
-        compute_state_directory(settings.runtime.state_directory) / "log"
-    )
+    settings = load_settings(arguments.config, arguments.digest)
+    logs = compute_state_directory(settings.runtime.state_directory) / "log"
+    for folder in (logs, arguments.runtime):
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configure_logging(name, settings.runtime.log_level, logs / f"{name}.jsonl")
-    make_directory(arguments.runtime)
+    refused = request_turns(niceness, is_urgent=is_urgent)
+    if refused:
+        structlog.get_logger().warning("scheduling", detail=refused)
     return ProcessContext(
         name=name,
         settings=settings,
-        config_path=arguments.config,
         runtime=arguments.runtime,
         beats=Beats.open(arguments.runtime / "beats"),
         stop=stop,
     )
 
 
-def bind_to_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies, so that nothing is orphaned."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+def _report(name: str, error: CellError) -> int:
+    if structlog.is_configured():
+        structlog.get_logger().error("process ended", error=str(error))
+    # A full disk must not turn the exit code into that of a defect.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{name}: {error}\n")
+        sys.stderr.flush()
+    return int(compute_exit_code(error))
+
+
+def _first(errors: BaseExceptionGroup[CellError]) -> CellError:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, CellError)  # noqa: S101  (narrowing for the checker)
+    return error

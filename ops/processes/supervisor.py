@@ -4,11 +4,7 @@ import asyncio
 import gc
 import sys
 
-import structlog
-
-from cell.contracts.errors import CellError
-from ops.exit_codes import compute_exit_code
-from ops.processes.shell import enter_process
+from ops.processes.shell import enter_process, run_entry
 from ops.wiring import run_supervisor
 
 
@@ -18,22 +14,8 @@ def main() -> None:
     # freshness limits still hold, they only trip more often.
     context = enter_process("supervisor", niceness=-10, is_urgent=True)
     gc.freeze()
-    try:
-        asyncio.run(run_supervisor(context))
-    except* CellError as errors:
-        first = _first(errors)
-        structlog.get_logger().error("supervisor ended", error=str(first))
-        sys.stderr.write(f"supervisor: {first}\n")
-        sys.exit(int(compute_exit_code(first)))
-
-
-def _first(errors: BaseExceptionGroup[CellError]) -> CellError:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, CellError)  # noqa: S101  (narrowing for the checker)
-    return error
+    asyncio.run(run_supervisor(context))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_entry("supervisor", main))

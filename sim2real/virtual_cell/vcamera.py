@@ -18,12 +18,10 @@ import numpy as np
 import structlog
 
 from cell.config import SoftwareCameraConfig
-from cell.contracts.errors import CellError
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.drivers.camera.frame_feed import encode_greeting, encode_pair
 from cell.mailbox.seqlock import Mailbox
-from ops.exit_codes import compute_exit_code
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 from sim2real.scene.build import Scene, recolour_part
 from sim2real.virtual_cell.links import WORLD_STATE
 from sim2real.virtual_cell.ray_renderer import RayRenderer
@@ -197,17 +195,12 @@ def open_renderer(
         yield RayRenderer(model)
 
 
-def main() -> int:
-    """Run the process; returns its exit code."""
+def main() -> None:
+    """Run the process until the host asks for an end."""
     # The software rasteriser otherwise takes a thread for every core.
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    try:
-        run_cameras(enter_process("vcamera"))
-    except CellError as error:
-        sys.stderr.write(f"vcamera: {error}\n")
-        return compute_exit_code(error)
-    return 0
+    run_cameras(enter_process("vcamera"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_entry("vcamera", main))

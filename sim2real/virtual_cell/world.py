@@ -13,12 +13,10 @@ from typing import Final
 
 import structlog
 
-from cell.contracts.errors import CellError
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.text import TextMailbox
-from ops.exit_codes import compute_exit_code
 from ops.processes.priority import request_priority
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.telemetry import STATUS_CAPACITY
 from sim2real.virtual_cell.links import (
     JOINT_STATE,
@@ -146,15 +144,10 @@ def _publish(world: WorldCell, links: WorldLinks, real_time_factor: float) -> No
         links.report.write(json.dumps(world.make_report(real_time_factor)))
 
 
-def main() -> int:
-    """Run the process; returns its exit code."""
-    try:
-        run_world(enter_process("world"))
-    except CellError as error:
-        sys.stderr.write(f"world: {error}\n")
-        return compute_exit_code(error)
-    return 0
+def main() -> None:
+    """Run the process until the host asks for an end."""
+    run_world(enter_process("world"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_entry("world", main))

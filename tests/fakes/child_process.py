@@ -20,6 +20,7 @@ def main() -> int:
     """Beat, then do what the document says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--digest")
     parser.add_argument("--runtime", type=Path)
     arguments = parser.parse_args()
     wanted = json.loads(arguments.config.read_text())
@@ -30,6 +31,7 @@ def main() -> int:
         beats.beat(NAME, time.monotonic_ns())
         time.sleep(0.01)
     if wanted["exit_code"] is not None:
+        sys.stderr.write(f"some library said this\n{NAME}: that will never do\n")
         return int(wanted["exit_code"])
     while True:
         time.sleep(1.0)

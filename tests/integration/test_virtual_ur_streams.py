@@ -15,6 +15,7 @@ import pytest
 from rtde_io import RTDEIOInterface
 from rtde_receive import RTDEReceiveInterface
 
+from ops.exit_codes import ExitCode
 from sim2real.virtual_cell.ur.faults import UrFault, request_fault
 from tests.fakes.virtual_ur import (
     VirtualUr,
@@ -323,7 +324,7 @@ def test_a_taken_address_is_said_in_one_sentence(
 
     _, spoken = process.communicate(timeout=20.0)
 
-    assert process.returncode == 1
+    assert process.returncode == ExitCode.PORT_TAKEN
     assert f"cannot listen on {robot.host}" in spoken.decode()
     assert "Traceback" not in spoken.decode()
 

@@ -70,9 +70,12 @@ class ModbusPlc:
             DriverTimeoutError: both together took longer than `plc.timeout_s`.
             DriverError: anything else that is not as the register map says.
         """
-        async with self._deadline():
-            words = await self._write(outputs, data_valid=True)
-            return await self._read(words)
+        try:
+            async with self._deadline():
+                words = await self._write(outputs, data_valid=True)
+                return await self._read(words)
+        finally:
+            _pass_cancellation_on()
 
     async def check_map(self) -> None:
         """Read once, without writing, and compare constants, version and word order.
@@ -229,3 +232,14 @@ async def _connect(client: AsyncModbusTcpClient, config: ModbusPlcConfig) -> Non
             f"no Modbus server answers at {config.host}:{config.port}; check plc.host,"
             " plc.port and the network",
         )
+
+
+def _pass_cancellation_on() -> None:
+    """Raise the cancellation that the library may have swallowed.
+
+    It waits with `asyncio.wait_for`, which in Python 3.11 returns an answer that comes
+    at the same moment and forgets the cancellation: the exchange would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -8,12 +8,11 @@ import numpy as np
 import structlog
 
 from cell.config import ModbusPlcConfig
-from cell.contracts.errors import CellError, ConfigError
+from cell.contracts.errors import ConfigError
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.drivers.clock import MonotonicClock
 from cell.mailbox.seqlock import Mailbox
-from ops.exit_codes import compute_exit_code
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
 from sim2real.virtual_cell.plc.line import (
     LineCommand,
@@ -139,19 +138,14 @@ async def run_line(context: ProcessContext, config: ModbusPlcConfig) -> None:
             await clock.sleep_until_ns(next_ns)
 
 
-def main() -> int:
-    """Run the process; returns its exit code."""
-    try:
-        context = enter_process("plc", niceness=-15, is_urgent=True)
-        config = context.settings.plc
-        if not isinstance(config, ModbusPlcConfig):
-            raise ConfigError("the virtual line PLC needs plc.kind: modbus")
-        asyncio.run(run_line(context, config))
-    except CellError as error:
-        sys.stderr.write(f"plc: {error}\n")
-        return compute_exit_code(error)
-    return 0
+def main() -> None:
+    """Run the process until the host asks for an end."""
+    context = enter_process("plc", niceness=-15, is_urgent=True)
+    config = context.settings.plc
+    if not isinstance(config, ModbusPlcConfig):
+        raise ConfigError("the virtual line PLC needs plc.kind: modbus")
+    asyncio.run(run_line(context, config))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_entry("plc", main))

@@ -9,8 +9,9 @@ from typing import Final
 import structlog
 
 from cell.config import RobotiqUrcapConfig, RtdeArmConfig
+from ops.exit_codes import PortTakenError
 from ops.processes.priority import request_priority
-from ops.processes.shell import ProcessContext, enter_process
+from ops.processes.shell import ProcessContext, enter_process, run_entry
 from sim2real.virtual_cell.ur.controller import Ports, UrController
 from sim2real.virtual_cell.ur.faults import FaultBox
 from sim2real.virtual_cell.ur.plant import IdealPlant, JointPlant, MailboxPlant
@@ -41,11 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             report=log.info,
         )
     except OSError as error:
-        sys.stderr.write(
-            f"virtual UR controller: cannot listen on {host}: {error.strerror}; "
-            "another controller uses this address, stop it or give --host\n"
-        )
-        return 1
+        raise PortTakenError(
+            f"cannot listen on {host}: {error.strerror}; another controller uses this "
+            "address, stop it or give --host"
+        ) from error
     gc.collect()
     gc.freeze()
     request_priority("virtual UR controller", _FIFO_PRIORITY, _NICENESS)
@@ -75,4 +75,4 @@ def _make_plant(own: argparse.Namespace, context: ProcessContext) -> JointPlant:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_entry("ur", main))

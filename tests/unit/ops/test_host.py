@@ -1,5 +1,6 @@
 """The process host, with processes of its own."""
 
+import fcntl
 import json
 import math
 import os
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from cell.mailbox.beats import Beats
-from ops.child_signals import ChildSignals
+from ops.child_signals import ChildSignals, is_stopped
+from ops.child_start import ChildStart
+from ops.exit_codes import ExitCode
 from ops.host import ChildStatus, ProcessHost
 from ops.process_table import ProcessSpec
 from tests.fakes.child_process import NAME
@@ -30,9 +33,7 @@ class Bench:
         spec = ProcessSpec(NAME, "tests.fakes.child_process", 0.5, stop_grace_s=0.5)
         self.host = ProcessHost(
             specs=[spec],
-            config_path=self.config,
-            runtime=folder,
-            log_directory=folder,
+            child_start=ChildStart(self.config, "", folder, folder),
             now_s=time.monotonic,
             restart_limit=2,
         )
@@ -102,13 +103,65 @@ def test_a_child_that_falls_silent_is_ended_and_starts_anew(bench: Bench) -> Non
 
 
 def test_a_child_that_dies_too_often_stays_down(bench: Bench) -> None:
-    bench.behave(beats=1, exit_code=3)
+    bench.behave(beats=1, exit_code=1)
 
     bench.poll_until(lambda: bench.child.is_down)
 
     assert bench.child.restarts == 3
-    assert bench.child.last_exit == "exit code 3"
+    assert bench.child.last_exit == "exit code 1"
     assert bench.child.pid is None
+    assert bench.child.refusal is None
+
+
+@pytest.mark.parametrize("code", [ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE])
+def test_a_child_that_refuses_for_good_is_not_started_again(
+    bench: Bench, code: ExitCode
+) -> None:
+    bench.behave(beats=0, exit_code=int(code))
+
+    bench.poll_until(lambda: bench.child.is_down)
+
+    assert bench.child.restarts == 1
+    assert bench.child.refusal is not None
+    assert bench.child.refusal.code is code
+    assert bench.child.refusal.sentence == "that will never do"
+
+
+def test_a_child_that_has_just_ended_counts_as_not_stopped() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    assert not is_stopped(pid)
+    os.waitpid(pid, 0)
+
+
+def test_a_child_starts_although_its_output_has_no_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    start = ChildStart(tmp_path, "", tmp_path, log_directory=tmp_path / "file")
+
+    child = start.start(ProcessSpec(NAME, "no.such.module", 1.0))
+
+    assert child.wait(PATIENCE_S) == 1
+    assert start.read_last_words(NAME) == ""
+
+
+def test_a_claimed_life_sign_is_never_waited_for(tmp_path: Path) -> None:
+    mine, other = (Beats.open(tmp_path / "beats") for _ in range(2))
+    mine.claim(NAME)
+    # As a child does that was stopped while it claimed a slot of its own.
+    with (tmp_path / "beats").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        other.beat(NAME, 1)
+        assert mine.age_s(NAME, 1_000_000_001) == 1.0
+        assert math.isinf(mine.age_s("unknown", 1))
+        mine.forget(NAME)
+        other.forget("unknown")
+        assert math.isinf(other.age_s(NAME, 1))
+    mine.close()
+    other.close()
 
 
 def test_a_child_that_ignores_the_request_to_end_is_killed(bench: Bench) -> None:

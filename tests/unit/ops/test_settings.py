@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cell.config import RealsenseCameraConfig, RtdeArmConfig, SimArmConfig
 from cell.contracts.errors import ConfigError
-from ops.settings import Settings, load_settings
+from ops.settings import Settings, compute_digest, load_settings
 from safety import ceilings
 from safety.config import SafetyConfig
 
@@ -179,6 +179,9 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("plc.heartbeat_timeout_s", 0.12, "plc: heartbeat_timeout_s must cover"),
     ("plc.timeout_s", 0.3, "timeout_s must be smaller than heartbeat"),
     ("cell.heightmap.pixel_m", 0.001, "heightmap covers 0.096 m, less"),
+    ("arm.flange_from_tcp.position_m", [0.0, 0.0, 1.5], "arm.flange_from_tcp is 1.5"),
+    ("plc.host", "192.168.1.10", "but plc.host is 192.168.1.10"),
+    ("cameras.wrist.host", "10.0.0.7", "but cameras.wrist.host is 10.0.0.7"),
     ("virtual_cell.refill_below", 12, "refill_below must be smaller than"),
     ("policy.live", "Heightmap", "is 'Heightmap'; it must match pattern"),
 ]
@@ -228,6 +231,50 @@ def test_without_an_overhead_camera_the_file_is_refused(tmp_path: Path) -> None:
     assert "one called 'overhead'" in refusal(tree, tmp_path)
 
 
+def test_a_line_that_would_always_count_as_lost_is_refused(tmp_path: Path) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["plc"] |= {"period_s": 0.01, "timeout_s": 0.02, "heartbeat_timeout_s": 0.05}
+
+    assert "plc.heartbeat_timeout_s is 0.05; it must cover" in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "mount", "sentence"),
+    [
+        ("overhead", "flange_from_camera", "needs base_from_camera"),
+        ("wrist", "base_from_camera", "needs flange_from_camera"),
+    ],
+)
+def test_the_virtual_cell_refuses_a_camera_it_cannot_mount(
+    name: str, mount: str, sentence: str, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    camera = tree["cameras"][name]
+    pose = camera.pop("base_from_camera", None) or camera.pop("flange_from_camera")
+    camera[mount] = pose
+
+    assert sentence in refusal(tree, tmp_path)
+    tree["virtual_cell"]["enabled"] = False
+    load(tree, tmp_path)
+
+
+def test_the_virtual_cell_needs_a_line_it_can_serve(tmp_path: Path) -> None:
+    tree = put(("plc",), {"kind": "sim"})
+
+    assert "has a line PLC of kind modbus" in refusal(tree, tmp_path)
+
+
+def test_a_file_that_changed_since_the_start_is_refused(tmp_path: Path) -> None:
+    path = write(TREE, tmp_path)
+    digest = compute_digest(path.read_bytes())
+    load_settings(path, digest)
+
+    path.write_text(path.read_text() + "# an edit during the run\n")
+
+    with pytest.raises(ConfigError, match="was changed since the cell was started"):
+        load_settings(path, digest)
+
+
 def test_many_errors_are_counted_after_the_first_few(tmp_path: Path) -> None:
     message = refusal({**TREE, "safety": {}}, tmp_path)
 
@@ -255,6 +302,7 @@ def test_one_of_every_kind_loads(tmp_path: Path) -> None:
     tree["arm"] = {"kind": "sim"} | {key: TREE["arm"][key] for key in kept}
     tree["gripper"] = {"kind": "sim"}
     tree["plc"] = {"kind": "sim"}
+    tree["virtual_cell"]["enabled"] = False
     tree["cameras"]["usb"] = realsense("1")
     tree["cameras"]["old"] = {
         "kind": "replay",

@@ -1,0 +1,83 @@
+"""Starts one process of the controller with what it needs to know of its host."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ops.process_table import ProcessSpec
+
+
+@dataclass(frozen=True)
+class ChildStart:
+    """What is the same for every child of one host.
+
+    Attributes:
+        config_path: configuration file that the children read.
+        digest: SHA-256 of it; a child refuses any other content.
+        runtime: folder with shared memory.
+        log_directory: receives what processes print before their own log works.
+        held: open descriptors that children keep, so that the locks behind them last
+            as long as any process of the cell.
+    """
+
+    config_path: Path
+    digest: str
+    runtime: Path
+    log_directory: Path
+    held: Sequence[int] = ()
+
+    def start(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
+        """Start a process, bound to this one."""
+        with ExitStack() as stack:
+            output = self._open_output(spec.name, stack)
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "ops.processes.launch"),
+                    *(str(os.getpid()), str(int(spec.death_signal)), spec.module),
+                    *("--config", str(self.config_path), "--digest", self.digest),
+                    *("--runtime", str(self.runtime)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Its own group: Ctrl-C in the terminal reaches the host alone.
+                process_group=0,
+                pass_fds=tuple(self.held),
+                env=_child_environment(),
+            )
+
+    def read_last_words(self, name: str) -> str:
+        """Return the sentence that a process ended with, empty when there is none."""
+        try:
+            text = self._output_path(name).read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+        start = f"\n{text}".rfind(f"\n{name}: ")
+        return text[start:].removeprefix(f"{name}: ").strip() if start >= 0 else ""
+
+    def _open_output(self, name: str, stack: ExitStack) -> IO[bytes] | int:
+        try:
+            return stack.enter_context(self._output_path(name).open("ab"))
+        except OSError:
+            # A full disk is no reason not to start.
+            return subprocess.DEVNULL
+
+    def _output_path(self, name: str) -> Path:
+        return self.log_directory / f"{name}.out"
+
+
+def _child_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    # One thread each: the processes share two cores with a 500 Hz loop.
+    for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[key] = "1"
+    environment.setdefault("LP_NUM_THREADS", "1")
+    root = str(Path(__file__).resolve().parent.parent)
+    path = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = f"{root}:{path}" if path else root
+    return environment

@@ -18,9 +18,8 @@ import numpy as np
 from cell.contracts.observation import Intrinsics, Modality, Observation, RgbdFrame
 from ops.exit_codes import ExitCode
 from ops.run_command import RunRequest, run_cell
-from ops.settings import Settings, load_settings
+from ops.settings import Settings, compute_model_root, load_settings
 from ops.timer_floor import measure_timer_floor
-from ops.wiring import compute_model_directory
 from ops.workspace import make_workspace
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
@@ -98,9 +97,7 @@ def measure_guard(settings: Settings, cycles: int = 100_000) -> Figure:
 
 def measure_policy(settings: Settings, rounds: int = 60) -> list[Figure]:
     """Time a whole policy step against the bare network call, in turn."""
-    model = read_model_directory(
-        compute_model_directory(settings) / settings.policy.live
-    )
+    model = read_model_directory(compute_model_root(settings) / settings.policy.live)
     session = OnnxSession(model)
     policy = HeightmapPolicy(model.manifest, session, make_workspace(settings), 0.0)
     observation = _make_observation(settings)

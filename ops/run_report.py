@@ -21,6 +21,8 @@ _FROM_STATUS = (
     "cycle_s_p50",
     "state",
     "state_reason",
+    "permissives",
+    "alarms",
     "stops_by_reason",
     "active_model",
 )

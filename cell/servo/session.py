@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cell.contracts.drivers import ArmDriver
-from cell.contracts.errors import DriverError, DriverUnreachableError
+from cell.contracts.errors import Complaint, DriverError, DriverUnreachableError
 from cell.contracts.geometry import Pose
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import Verdict
@@ -26,6 +26,7 @@ from cell.servo.reporting import Tally
 from cell.servo.robot_clock import RobotClock
 
 Record = Callable[[str, dict[str, object]], None]
+Complain = Callable[[Complaint | None], None]
 
 _HEAVIEST_KG = 5.0
 # A wait for the robot that somebody who looks on should know of.
@@ -69,6 +70,7 @@ class Desk:
         freshness_ns: age at which a command lapses.
         latch: whether motion is released.
         record: receives every event of note, as a name and its fields.
+        complain: shows a trouble with the arm for as long as it lasts; None ends it.
     """
 
     port: ServoPort
@@ -78,6 +80,7 @@ class Desk:
     freshness_ns: int
     latch: Latch
     record: Record
+    complain: Complain = lambda _complaint: None
 
 
 class ArmSession:
@@ -217,6 +220,7 @@ class ArmSession:
             raise
         except DriverError as error:
             desk.record("arming failed", {"detail": error.detail})
+            desk.complain(Complaint.of(error))
             return
         self._payload_kg = 0.0
         self._is_stopped = False
@@ -225,11 +229,13 @@ class ArmSession:
         desk.latch = desk.latch.use(command, HoldReason.NONE)
         desk.tally.note_hold(HoldReason.NONE)
         desk.record("armed", {"arm_id": command.arm_id})
+        desk.complain(None)
 
     def _fault_at_robot(self, error: DriverError) -> None:
         """Latch with what the robot says about itself, after it refused a call."""
         if isinstance(error, DriverUnreachableError):
             raise error
+        self._desk.complain(Complaint.of(error))
         self._sample = self._arm.read_state()
         trouble = find_trouble(self._sample, self._sample.stamp_ns, needs_program=False)
         self._fault(

@@ -9,7 +9,7 @@ from cell.supervisor.causes import Cause
 from cell.supervisor.event_tail import EventTail
 from cell.supervisor.line_outputs import LineSignals, compute_outputs
 from cell.supervisor.machine import Machine
-from cell.supervisor.permissives import Unmet
+from cell.supervisor.permissives import Unmet, describe_finding
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, StatusPort
 from cell.supervisor.station import Station
@@ -66,6 +66,7 @@ class Publisher:
             wants_refill=station.gate.wants_refill,
             is_guard_holding=station.motion.is_refused(),
             model_id=self.model_id,
+            alarm=next((alarm.cause for alarm in self.watch.alarms), None),
         )
         return compute_outputs(self.machine, station.statistics, signals)
 
@@ -88,6 +89,7 @@ class Publisher:
             "stamp_ns": self._published_ns,
             **describe_machine(self.machine, is_starved=is_starved),
             "permissives": [f"{entry.what}: {entry.remedy}" for entry in unmet],
+            "alarms": [describe_finding(alarm) for alarm in self.watch.alarms],
             "phase": phase,
             "active_model": self.policy.model_name(),
             **station.statistics.compute_figures(),

@@ -88,7 +88,8 @@ def open_rtde_arm(
     """
     if DESCRIPTORS.is_lowered:
         raise DriverUnreachableError(_DEVICE, "the last connection is still closing")
-    check_controller_version(read_controller_version(config.host, _PROBE_TIMEOUT_S))
+    version = read_controller_version(config.host, _PROBE_TIMEOUT_S)
+    check_controller_version(version, config.host)
     arm = RtdeArm(config, now_ns)
     try:
         yield arm
@@ -237,7 +238,9 @@ class RtdeArm:
         except (RuntimeError, ValueError) as error:
             if "already in use" in str(error):
                 raise ArmInUseError(
-                    _DEVICE, "another client controls the robot: end it first"
+                    _DEVICE,
+                    f"another client controls the robot at {self._config.host}: end it "
+                    "(other programs, fieldbus), then Reset",
                 ) from error
             raise DriverError(_DEVICE, f"cannot take control: {error}") from error
         self._wait_for_program()

@@ -16,7 +16,6 @@ _FROM_STATUS = (
     "first_try_success_ratio",
     "success_interval",
     "manual_assists",
-    "holds_by_reason",
     "policy_ms_p50",
     "cycle_s_p50",
     "state",
@@ -27,6 +26,8 @@ _FROM_STATUS = (
     "active_model",
 )
 _FROM_SERVO = (
+    "holds_by_reason",
+    "ordered_holds_by_reason",
     "unguarded_cycles",
     "late_cycles_ratio",
     "guard_us_p50",

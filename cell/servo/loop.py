@@ -56,6 +56,7 @@ class ServoLoop:
             except DriverError as error:
                 self._lose(error)
             self._wait(must_stop)
+        self._desk.tally.guard.refresh()
         self._publish(ServoPhase.STOPPED)
         self._flush()
 

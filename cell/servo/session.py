@@ -24,6 +24,7 @@ from cell.servo.follower import CommandFollower
 from cell.servo.latch import Latch, find_trouble
 from cell.servo.reporting import Tally
 from cell.servo.robot_clock import RobotClock
+from cell.servo.witness import WitnessedArm
 
 Record = Callable[[str, dict[str, object]], None]
 Complain = Callable[[Complaint | None], None]
@@ -87,7 +88,7 @@ class ArmSession:
     """Runs the cycles of one connection."""
 
     def __init__(self, arm: ArmDriver, desk: Desk) -> None:
-        self._arm = arm
+        self._arm = WitnessedArm(arm, desk.tally)
         self._desk = desk
         self._payload_kg = 0.0
         self._is_stopped = False
@@ -186,7 +187,6 @@ class ArmSession:
             self._arm.send_joint_target(verdict.q, desk.tally.period_s)
         except DriverError as error:
             self._fault_at_robot(error)
-        desk.tally.sent += 1
 
     def _carry(self, command: ServoCommand | None) -> bool:
         """Tell the robot of a new mass, at rest only: the call takes its time."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cell.contracts.plc import PlcOutputs
+from cell.contracts.servo import ORDERED_HOLDS
 from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause
 from cell.supervisor.event_tail import EventTail
@@ -64,11 +65,16 @@ class Publisher:
             is_holding_part=station.gripper.holds_part(),
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
-            is_guard_holding=station.motion.is_refused(),
+            is_guard_holding=self._is_guard_holding(),
             model_id=self.model_id,
             alarm=next((alarm.cause for alarm in self.watch.alarms), None),
         )
         return compute_outputs(self.machine, station.statistics, signals)
+
+    def _is_guard_holding(self) -> bool:
+        motion = self.station.motion
+        is_ordered = motion.state and motion.state.hold_reason in ORDERED_HOLDS
+        return motion.is_refused() and not is_ordered
 
     def publish_when_due(self, phase: str, unmet: tuple[Unmet, ...]) -> None:
         """Write the status at its rate."""

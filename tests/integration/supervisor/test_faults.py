@@ -615,13 +615,9 @@ async def test_no_start_order_of_the_peers_matters() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "is_asked"),
-    [
-        (HoldReason.WORKSPACE, True),
-        (HoldReason.COMMAND_WITHHELD, False),
-        (HoldReason.BRAKE_ORDERED, False),
-    ],
+    [(HoldReason.ARM_STATE_STALE, True), (HoldReason.COMMAND_WITHHELD, False)],
 )
-async def test_the_line_is_asked_to_slow_down_for_refusals_and_not_for_ordered_rests(
+async def test_the_line_is_asked_to_slow_down_for_holds_that_nobody_ordered(
     reason: HoldReason, is_asked: bool
 ) -> None:
     cell = SupervisedCell()

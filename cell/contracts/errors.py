@@ -18,7 +18,10 @@ class StopCategory(IntEnum):
 
 
 class FaultCode(IntEnum):
-    """Numbers published in the PLC fault word; stable once released.
+    """One number for each kind of failure; stable once released.
+
+    The line reads those of causes in the PLC fault word, see the table in the handbook;
+    a refused configuration and a host that cannot start say theirs on the console only.
 
     1xx configuration, 2xx device drivers, 3xx robot state, 4xx command checks,
     5xx policy and perception, 6xx process cycle, 7xx host and processes.

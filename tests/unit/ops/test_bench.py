@@ -1,5 +1,6 @@
 """The bars of `bench`: compared, shown, and answered with an exit code."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_a_missed_bar_is_the_exit_code(
 
 def test_a_camera_on_the_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:
     def carry(tree: dict[str, Any]) -> None:
-        tree["cameras"]["overhead"] = dict(tree["cameras"]["wrist"])
+        tree["cameras"]["overhead"] = copy.deepcopy(tree["cameras"]["wrist"])
 
     settings = load_settings(write_config(tmp_path, "127.0.0.1", carry))
 

@@ -57,13 +57,16 @@ class HoldReason(IntEnum):
     TRACKING_ERROR = 19
     COMMAND_WITHHELD = 20
     BRAKE_ORDERED = 21
+    SPEED_ZERO = 22
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
 """The arm waits to be told something; nothing was refused."""
 
-ORDERED_HOLDS = frozenset({HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED})
-"""The supervisor itself wanted the arm to rest; the guard refused nothing."""
+ORDERED_HOLDS = frozenset(
+    {HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED, HoldReason.SPEED_ZERO}
+)
+"""The supervisor, or the speed slider, wanted the arm to rest; nothing was refused."""
 
 TIMING_HOLDS = frozenset(
     {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}

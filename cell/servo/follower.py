@@ -25,11 +25,15 @@ from cell.servo.interpolator import Interpolator
 TRACKING_LIMIT_RAD: Final = 0.4
 """Distance of a joint from its setpoint that no lag of a healthy robot explains."""
 
+LEAST_RATIO: Final = 0.01
+"""A slider below this stops the arm: `servoj` is not scaled by the robot."""
+
 # The supervisor may stamp an order just after our cycle took its time.
 _FUTURE_NS = 10_000_000
 _SETTLED_RAD = 0.005
 _SETTLED_CYCLES = 150
 
+_MOVING = (MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR)
 _PASSING = TIMING_HOLDS | ORDERED_HOLDS | {HoldReason.NONE}
 """Verdicts after which the same order may go on."""
 
@@ -61,6 +65,7 @@ class CommandFollower:
         self._period_s = period_s
         self._order: ServoCommand | None = None
         self._refusal = HoldReason.NONE
+        self._ramp_id: int | None = None
         self._cycles_since_done = 0
 
     def restart(self, q_measured: Vector, command: ServoCommand) -> None:
@@ -72,6 +77,7 @@ class CommandFollower:
         self.command_id = max(self.command_id, command.command_id)
         self._order = None
         self._refusal = HoldReason.NONE
+        self._ramp_id = None
 
     def is_busy(self) -> bool:
         """Say whether an order is under way."""
@@ -118,8 +124,12 @@ class CommandFollower:
             return self._guard.hold(HoldReason.BRAKE_ORDERED, now_ns)
         if self._refusal is not HoldReason.NONE:
             return self._guard.hold(self._refusal, now_ns)
+        # Written so that a slider that is no number counts as zero.
+        if command.mode in _MOVING and not sample.speed_fraction >= LEAST_RATIO:
+            return self._guard.hold(HoldReason.SPEED_ZERO, now_ns)
         q_request = self.q_command
-        if -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns:
+        is_fresh = -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns
+        if is_fresh and not self._is_ramping():
             # Whole percents: a slider that trembles must not replan every cycle.
             ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
             try:
@@ -129,15 +139,26 @@ class CommandFollower:
                 return self._guard.hold(HoldReason.UNREACHABLE, now_ns)
         return self._guard.vet(q_request, command.stamp_ns, sample.stamp_ns, now_ns)
 
+    def _is_ramping(self) -> bool:
+        """Say whether the guard's ramp is under way; it runs to its end."""
+        return self._ramp_id is not None and not self.is_at_rest
+
     def _accept(self, verdict: Verdict) -> Verdict:
-        """Take over what was granted; start anew from it if it was not asked for."""
-        qd = (verdict.q - self.q_command) / self._period_s
+        """Take over what was granted; start anew once a ramp has come to rest."""
+        if verdict.reason is HoldReason.NONE:
+            self._ramp_id = None
+        elif not self._is_ramping():
+            self._ramp_id = self.command_id
+        self.is_at_rest = not bool((verdict.q - self.q_command).any())
         self.q_command = verdict.q
-        self.is_at_rest = not bool(qd.any())
-        if verdict.reason is not HoldReason.NONE:
-            self._interpolator.resync(verdict.q, qd)
-            if verdict.reason not in _PASSING and self._order is not None:
-                self._refusal = verdict.reason
+        if verdict.reason is HoldReason.NONE:
+            return verdict
+        if self.is_at_rest:
+            self._interpolator.resync(verdict.q, np.zeros(6))
+        # An order that came while the ramp of another ran has not been judged yet.
+        is_judged = self._ramp_id == self.command_id and self._order is not None
+        if verdict.reason not in _PASSING and is_judged:
+            self._refusal = verdict.reason
         return verdict
 
     def _note_arrival(self, sample: ArmState) -> None:

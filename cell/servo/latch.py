@@ -76,7 +76,7 @@ def find_trouble(state: ArmState, now_ns: int, *, needs_program: bool) -> HoldRe
         return HoldReason.EMERGENCY_STOP
     if bits & 1 << SafetyBit.PROTECTIVE_STOP:
         return HoldReason.PROTECTIVE_STOP
-    if bits & ~_NORMAL or state.robot_mode != RobotMode.RUNNING:
+    if bits & ~_NORMAL or not bits & _NORMAL or state.robot_mode != RobotMode.RUNNING:
         return HoldReason.ROBOT_NOT_READY
     if needs_program and not state.program_running:
         return HoldReason.ROBOT_NOT_READY

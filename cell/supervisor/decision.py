@@ -16,6 +16,13 @@ RETURN_AFTER_S = 1.0
 """How long a self-clearing cause must be gone before production goes on."""
 
 
+_STANDING = {
+    Command.HOLD: (State.HOLDING, State.HELD),
+    Command.SUSPEND: (State.SUSPENDING, State.SUSPENDED),
+}
+"""Stops that a command may find in place and still has to be remembered for."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A cause and what exactly it is this time."""
@@ -38,6 +45,7 @@ class Situation:
         is_at_gate: the cycle stands at a gate.
         obstacle: what it waits for there, None while that lasts a moment only.
         reason: cause of the present stop.
+        is_commanded: somebody commanded the present stop, whatever else caused it.
         may_return: all causes of the stop end it by going away, and the budget for
             such returns is not used up.
         quiet_s: for how long no cause has been present [s].
@@ -55,6 +63,7 @@ class Situation:
     is_at_gate: bool = False
     obstacle: Cause | None = None
     reason: Cause | None = None
+    is_commanded: bool = False
     may_return: bool = False
     quiet_s: float = 0.0
     needs_acknowledgement: bool = False
@@ -71,12 +80,15 @@ class Decision:
         finding: why, for stops.
         accepted: the command from outside that this grants.
         refusal: why the command from outside is not granted.
+        joins: a cause that joins those of the present stop, so that it does not end
+            by itself.
     """
 
     trigger: Trigger | None = None
     finding: Finding | None = None
     accepted: Command | None = None
     refusal: str = ""
+    joins: Cause | None = None
 
 
 def decide(situation: Situation) -> Decision:
@@ -159,6 +171,9 @@ def _give_up(situation: Situation, failure: Finding) -> Decision | None:
 
 
 def _answer(situation: Situation, command: Command) -> Decision:
+    if situation.state in _STANDING.get(command, ()):
+        # It stands already, perhaps for a cause that goes away by itself.
+        return Decision(accepted=command, joins=Cause.COMMANDED)
     refusal = check_command(situation, command)
     if refusal:
         return Decision(refusal=refusal)
@@ -190,7 +205,8 @@ def _proceed(situation: Situation) -> Decision:
 
 def _leave_suspended(situation: Situation) -> Command | None:
     is_outside = situation.reason is not None and not needs_person(situation.reason)
-    may_go = is_outside and situation.obstacle is None
+    is_free = situation.obstacle is None and not situation.is_commanded
+    may_go = is_outside and is_free
     return Command.UNSUSPEND if may_go else None
 
 

@@ -31,7 +31,16 @@ STOP_FAMILY = frozenset(
 )
 """States that have a reason."""
 
-_LATCHING = frozenset({State.HOLDING, State.HELD, State.ABORTING, State.ABORTED})
+_LATCHING = frozenset(
+    {
+        State.SUSPENDING,
+        State.SUSPENDED,
+        State.HOLDING,
+        State.HELD,
+        State.ABORTING,
+        State.ABORTED,
+    }
+)
 
 # How bad it is to be there; a reason gives way to one that leads further down.
 _DEPTH = {
@@ -96,6 +105,7 @@ class Machine:
     durations_s: dict[tuple[Mode, State], float] = field(
         default_factory=lambda: defaultdict(float)
     )
+    _present: frozenset[Cause] = frozenset()
 
     def apply(self, trigger: Trigger, now_ns: int, reason: Reason | None) -> bool:
         """Take a trigger; say whether the state changed.
@@ -112,11 +122,23 @@ class Machine:
         return True
 
     def latch(self, cause: Cause) -> bool:
-        """Remember that a cause struck during the present stop; say if it is new."""
-        if self.state not in _LATCHING or cause in self.latched:
+        """Remember that a cause struck during the present stop; say if it is new.
+
+        What strikes after an acknowledgement has not been seen by anybody yet.
+        """
+        if self.state not in _LATCHING:
             return False
+        if FACTS[cause].code != FaultCode.NONE:
+            self.is_acknowledged = False
+        is_new = cause not in self.latched
         self.latched.add(cause)
-        return True
+        return is_new
+
+    def follow(self, present: frozenset[Cause]) -> list[Cause]:
+        """Latch the causes that came up since the last call; return the new ones."""
+        struck = present - self._present
+        self._present = present
+        return [cause for cause in sorted(struck) if self.latch(cause)]
 
     def acknowledge(self) -> None:
         """Take note that a person has seen the present fault."""

@@ -1,6 +1,6 @@
 """Orders to the servo process, each awaited until it is reached.
 
-Orders live only as long as `pulse` is called: the decision loop does that once a turn,
+Orders live only as long as `vouch` is called: the decision loop does that once a turn,
 so when it hangs every motion lapses within the freshness limit of the servo process.
 Nothing here runs by itself.
 """
@@ -45,7 +45,7 @@ LATCHING_HOLDS = {
 }
 """Holds after which the servo process waits for a newer `arm_id`."""
 
-_PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD}
+_PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
 """Hiccups of timing after which the servo process goes on with the same order."""
 
 
@@ -53,7 +53,7 @@ class MotionClient:
     """The only writer of servo commands.
 
     Attributes:
-        state: newest state of the servo process as of the last `pulse`.
+        state: newest state of the servo process as of the last `refresh`.
         speed_limit_ratio: upper bound of every order's speed, 0..1.
         payload_kg: mass in the fingers, carried by every order [kg].
     """
@@ -68,8 +68,13 @@ class MotionClient:
         self._ordered_ratio = 1.0
         self._command = self._make_first_command()
 
-    def pulse(self, *, may_move: bool = True) -> ServoState | None:
-        """Vouch for the present order once more and read what the servo says.
+    def refresh(self) -> ServoState | None:
+        """Read what the servo process says."""
+        self.state = self._servo.read_state()
+        return self.state
+
+    def vouch(self, *, may_move: bool = True) -> None:
+        """Vouch for the present order once more.
 
         While the arm may not move, an order to move stays as it is and nobody vouches
         for it; an order to rest always stands.
@@ -81,8 +86,6 @@ class MotionClient:
             speed_ratio=self._limit(self._ordered_ratio),
         )
         self._servo.write_command(self._command)
-        self.state = self._servo.read_state()
-        return self.state
 
     def state_age_s(self) -> float:
         """Return the age of the servo process's newest state [s]."""
@@ -198,15 +201,14 @@ class MotionClient:
         await self._move(wanted, speed_ratio)
 
     async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
-        timeout_s = _MOVE_TIMEOUT_S / self._limit(speed_ratio)
-        deadline_ns = self._clock.now_ns() + ns_from_s(timeout_s)
+        patience = _Patience(self._clock.now_ns())
         reason = HoldReason.NONE
         for _ in range(_REISSUES):
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
-                reason = await self._wait_reached(deadline_ns)
+                reason = await self._wait_reached(patience)
             finally:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
@@ -215,7 +217,7 @@ class MotionClient:
         self.hold()
         raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _wait_reached(self, deadline_ns: int) -> HoldReason:
+    async def _wait_reached(self, patience: "_Patience") -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
         following_ns = self._clock.now_ns()
@@ -231,7 +233,9 @@ class MotionClient:
                     following_ns = self._clock.now_ns()
                 elif self._is_given_up(state.hold_reason, following_ns):
                     return state.hold_reason
-            if self._clock.now_ns() > deadline_ns:
+            slider = 1.0 if state is None else state.speed_fraction
+            ratio = min(self._limit(self._ordered_ratio), slider)
+            if patience.is_over(self._clock.now_ns(), ratio):
                 self.hold()
                 raise CauseError(Cause.MOTION_TIMEOUT, self._describe())
 
@@ -323,6 +327,24 @@ class MotionClient:
 
     async def _sleep(self, duration_s: float = POLL_S) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
+
+
+class _Patience:
+    """The time that a motion may take, counted at the speed it is allowed."""
+
+    def __init__(self, now_ns: int) -> None:
+        self._last_ns = now_ns
+        self._used_s = 0.0
+
+    def is_over(self, now_ns: int, ratio: float) -> bool:
+        """Count the time since the last call at a ratio of the full speed."""
+        elapsed_s = s_from_ns(now_ns - self._last_ns)
+        self._last_ns = now_ns
+        # A ratio that is no number, or near zero, still lets the time pass.
+        self._used_s += elapsed_s * (
+            ratio if ratio > _LEAST_SPEED_RATIO else _LEAST_SPEED_RATIO
+        )
+        return self._used_s > _MOVE_TIMEOUT_S
 
 
 def is_at_rest(state: ServoState) -> bool:

@@ -2,18 +2,23 @@
 
 Straight up first where the tool is low, then give back what the fingers hold, then
 home. A part that is found in the fingers has no history any more, so it is not
-counted: it goes back to the bin and will be picked again.
+counted: it goes back to the bin and will be picked again. While the line does not let
+the arm over the bin, the arm leaves it with the part and waits at home: the line may
+be waiting for just that.
 """
 
 import numpy as np
 
 from cell.contracts.robot import GripperCommand
+from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.gripper_station import is_released
 from cell.supervisor.station import Station
 
 SLOW_RATIO = 0.3
 _AT_HOME_RAD = 0.05
+_PERMIT_PATIENCE_S = 15.0
+_POLL_S = 0.05
 
 
 async def go_home(station: Station) -> None:
@@ -49,9 +54,9 @@ async def _lift(station: Station) -> None:
 
 
 async def _give_back(station: Station) -> None:
-    line = station.gate.line.read_inputs()
-    if line is None or not line.zone_permit:
-        raise CauseError(Cause.NO_WAY_BACK, "no zone permit")
+    if not _may_enter(station):
+        await _go_home_loaded(station)
+        await _wait_permit(station)
     drop = station.planner.plan_drop(station.read_arm().q)
     if drop is None:
         raise CauseError(Cause.TARGET_UNREACHABLE, "above the bin")
@@ -65,3 +70,27 @@ async def _give_back(station: Station) -> None:
         raise CauseError(Cause.PLACE_NOT_CONFIRMED, "the part does not leave the hand")
     station.record("part_given_back", {})
     await station.motion.move_linear(drop.above, speed_ratio=SLOW_RATIO)
+
+
+def _may_enter(station: Station) -> bool:
+    line = station.gate.line.read_inputs()
+    return line is not None and line.zone_permit and line.bin_present
+
+
+async def _go_home_loaded(station: Station) -> None:
+    await station.motion.move_joint(station.layout.home_q_rad, speed_ratio=SLOW_RATIO)
+    station.gate.claims_zone = False
+
+
+async def _wait_permit(station: Station) -> None:
+    """Wait until bin and permit are there, as long as a refill may take.
+
+    Raises:
+        CauseError: they did not come.
+    """
+    clock = station.clock
+    deadline_ns = clock.now_ns() + ns_from_s(_PERMIT_PATIENCE_S)
+    while not _may_enter(station):
+        if clock.now_ns() > deadline_ns:
+            raise CauseError(Cause.NO_WAY_BACK, "no zone permit or no bin")
+        await clock.sleep_until_ns(clock.now_ns() + ns_from_s(_POLL_S))

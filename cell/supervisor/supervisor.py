@@ -104,6 +104,7 @@ class Supervisor:
         self._runner: ActivityRunner | None = None
         self._inbox: deque[Command] = deque()
         self._progress = 0
+        self._late_turns = 0
         self._quiet_since_ns = clock.now_ns()
         self._turned_ns = clock.now_ns()
         self._end_requested_ns: int | None = None
@@ -178,19 +179,30 @@ class Supervisor:
         if has_stalled:
             # What was wanted before the gap must not go on with the next stamp.
             self._station.motion.brake()
-        # After a gap of our own, answers that are here may not have been read yet.
-        was_late = gap_s > _LATE_TURNS * self._layout.timing.command_period_s
-        is_quiet = self._exchange.is_quiet() and not was_late
-        self._station.motion.pulse(may_move=not is_quiet)
+        is_quiet = self._is_line_quiet(gap_s)
+        self._station.motion.refresh()
         self._findings = find_causes(self._watch.read(has_stalled=has_stalled))
         self._unmet = self._compute_unmet()
         self._follow_line()
-        decision = decide(self._make_situation(now_ns))
+        situation = self._make_situation(now_ns)
+        decision = decide(situation)
+        if situation.command is not None and not _has_answered(decision):
+            # Something more urgent came first; the command is not lost by it.
+            self._inbox.appendleft(situation.command)
         self._apply(decision, now_ns)
+        self._station.motion.vouch(may_move=not is_quiet)
         self._progress += 1
         self._peers.beat()
         self._count_time(now_ns)
         self._publisher.publish_when_due(self.cycle_phase, self._find_unmet())
+
+    def _is_line_quiet(self, gap_s: float) -> bool:
+        """Say whether the line is late, and not we ourselves."""
+        is_late = gap_s > _LATE_TURNS * self._layout.timing.command_period_s
+        self._late_turns = self._late_turns + 1 if is_late else 0
+        # After a gap of our own, answers that are here may not have been read yet; a
+        # second late turn in a row has had the time for that.
+        return self._exchange.is_quiet() and self._late_turns != 1
 
     def _follow_line(self) -> None:
         """Take over what the line sets without a command."""
@@ -213,10 +225,10 @@ class Supervisor:
         findings = self._findings
         if findings:
             self._quiet_since_ns = now_ns
-        for finding in findings:
-            if FACTS[finding.cause].is_live and machine.latch(finding.cause):
-                fields: dict[str, object] = {"cause": finding.cause.value}
-                self._events.add("also", fields | {"detail": finding.detail})
+        live = {f.cause: f.detail for f in findings if FACTS[f.cause].is_live}
+        for cause in machine.follow(frozenset(live)):
+            fields: dict[str, object] = {"cause": cause.value}
+            self._events.add("also", fields | {"detail": live[cause]})
         activity = self._runner.current if self._runner is not None else None
         return Situation(
             state=machine.state,
@@ -228,6 +240,7 @@ class Supervisor:
             is_at_gate=gate.is_waiting,
             obstacle=gate.obstacle,
             reason=machine.reason.cause if machine.reason else None,
+            is_commanded=Cause.COMMANDED in machine.latched,
             may_return=self._may_return(now_ns),
             quiet_s=s_from_ns(now_ns - self._quiet_since_ns),
             needs_acknowledgement=machine.needs_acknowledgement(),
@@ -257,6 +270,10 @@ class Supervisor:
     def _apply(self, decision: Decision, now_ns: int) -> None:
         if decision.refusal:
             self._events.add_change("command_refused", decision.refusal)
+        if decision.joins is not None and decision.accepted is not None:
+            self._machine.latch(decision.joins)
+            self._exchange.acknowledge(decision.accepted)
+            self._events.add("also", {"cause": decision.joins.value})
         if decision.trigger is None:
             return
         before = self._machine.state
@@ -349,3 +366,7 @@ class Supervisor:
 
     def _make_outputs(self) -> PlcOutputs:
         return self._publisher.make_outputs(self._progress, self._find_unmet())
+
+
+def _has_answered(decision: Decision) -> bool:
+    return decision.accepted is not None or bool(decision.refusal)

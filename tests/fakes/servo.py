@@ -64,6 +64,7 @@ class FakeServo:
         safety_bits: as the robot reports them.
         orders: every new order, in order.
         travelled_rad: sum of the joint travel so far.
+        speed_fraction: the robot's speed slider.
     """
 
     def __init__(self, clock: FakeClock, q: Vector, flange_from_tcp: Pose) -> None:
@@ -74,6 +75,7 @@ class FakeServo:
         self.safety_bits = 1 << SafetyBit.NORMAL
         self.orders: list[ServoCommand] = []
         self.travelled_rad = 0.0
+        self.speed_fraction = 1.0
         self.q = np.array(q, dtype=np.float64)
         self._clock = clock
         self._tool = flange_from_tcp
@@ -193,7 +195,8 @@ class FakeServo:
 
     def _step(self, command: ServoCommand, elapsed_s: float) -> None:
         before = self.q
-        step = command.speed_ratio * elapsed_s / self._duration_s
+        ratio = min(command.speed_ratio, self.speed_fraction)
+        step = ratio * elapsed_s / self._duration_s
         self._done_ratio = min(1.0, self._done_ratio + step)
         self.q = self._q_start + self._done_ratio * (self._q_target - self._q_start)
         self.travelled_rad += float(np.max(np.abs(self.q - before)))
@@ -225,7 +228,7 @@ class FakeServo:
             force_tcp_n=np.zeros(6),
             robot_mode=RobotMode.RUNNING,
             safety_status_bits=self.safety_bits,
-            speed_fraction=1.0,
+            speed_fraction=self.speed_fraction,
             arm_age_s=0.002,
             late_cycles=0,
             unguarded_cycles=0,

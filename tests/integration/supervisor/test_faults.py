@@ -160,6 +160,75 @@ async def test_a_lost_process_holds_at_once_and_ends_by_itself() -> None:
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
 
 
+async def test_a_hold_commanded_while_held_is_not_ended_by_the_returning_camera() -> (
+    None
+):
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.camera_is_live = False
+        await cell.until_state(State.HELD)
+        await cell.command(Command.HOLD)
+        assert cell.tree()["since_then"] == ["commanded"]
+        travelled_rad = cell.servo.travelled_rad
+        cell.camera_is_live = True
+        await cell.pass_s(8.0)
+        assert cell.supervisor.state is State.HELD
+        assert cell.servo.travelled_rad == travelled_rad
+
+        await cell.command(Command.UNHOLD)
+        await cell.until(lambda: cell.supervisor.statistics.placed >= 1)
+
+
+async def test_a_suspend_commanded_while_starved_is_not_ended_by_the_refill() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        cell.set_line(bin_present=False)
+        await cell.start()
+        await cell.until_state(State.SUSPENDED)
+        await cell.command(Command.SUSPEND)
+        cell.set_line(bin_present=True)
+        await cell.pass_s(5.0)
+        assert cell.supervisor.state is State.SUSPENDED
+
+        await cell.command(Command.UNSUSPEND)
+        await cell.until(lambda: cell.supervisor.statistics.placed >= 1)
+
+
+async def test_a_part_in_hand_waits_at_home_for_the_permit_to_give_it_back() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "transferring")
+        await cell.command(Command.HOLD)
+        await cell.until_state(State.HELD)
+        cell.set_line(zone_permit=False)
+        await cell.command(Command.UNHOLD)
+        await cell.pass_s(8.0)
+        # The line may wait for the arm to be away before it gives the permit again.
+        assert not cell.told().in_bin_zone
+        assert cell.supervisor.state is State.UNHOLDING
+        cell.set_line(zone_permit=True)
+
+        await cell.until(lambda: ("part_given_back", {}) in cell.events)
+        await cell.until_state(State.EXECUTE)
+
+
+async def test_a_part_is_not_given_back_where_no_bin_is() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "transferring")
+        await cell.command(Command.HOLD)
+        await cell.until_state(State.HELD)
+        cell.set_line(bin_present=False)
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.HELD, limit_s=60.0)
+
+        assert cell.tree()["cause"] == "no_way_back"
+        assert ("part_given_back", {}) not in cell.events
+
+
 async def test_a_cause_that_joins_a_self_clearing_hold_is_named_and_keeps_it() -> None:
     cell = SupervisedCell()
     async with cell.running():

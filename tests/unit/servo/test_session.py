@@ -160,6 +160,69 @@ def test_the_speed_slider_of_the_robot_slows_the_motion_down() -> None:
     assert rig.speeds().max() <= 0.2 * 2.6 + 1e-6
 
 
+@pytest.mark.parametrize("slider", [0.0, 0.004, float("nan")])
+def test_a_slider_at_zero_stops_the_arm_until_it_rises(slider: float) -> None:
+    rig = armed_rig()
+    rig.move_home_by(SWING)
+    wanted = rig.port.command
+    assert wanted is not None
+    rig.step(80)
+    rig.arm.speed_fraction = slider
+
+    assert rig.step().hold_reason is HoldReason.SPEED_ZERO
+    rig.run_until(lambda _: rig_rests(rig))
+    resting_q = rig.arm.sent[-1]
+    rig.step(50)
+    assert (rig.arm.sent[-1] == resting_q).all()
+    rig.arm.speed_fraction = 1.0
+    rig.run_until(lambda s: s.reached_id == wanted.command_id)
+
+
+def test_a_brake_order_rests_within_the_ramp_and_is_reached() -> None:
+    rig = armed_rig()
+    rig.move_home_by([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    rig.step(150)
+    assert rig.speeds()[-1] > 1.0
+    wanted = rig.order(MotionMode.BRAKE)
+    ordered_ns = rig.now_ns
+
+    assert rig.step().hold_reason is HoldReason.BRAKE_ORDERED
+    rested = rig.run_until(lambda _: rig_rests(rig))
+    assert rested.stamp_ns - ordered_ns <= 130 * MS
+    reached = rig.run_until(lambda s: s.reached_id == wanted.command_id)
+    assert reached.hold_reason is HoldReason.NONE
+    assert find_breaches(np.array(rig.arm.sent)) == []
+
+
+def test_an_order_during_the_ramp_of_a_brake_begins_from_rest() -> None:
+    rig = armed_rig()
+    rig.move_home_by([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    rig.step(150)
+    rig.order(MotionMode.BRAKE)
+    rig.step(5)
+    rig.move_home_by(SWING)
+    wanted = rig.port.command
+    assert wanted is not None
+
+    rig.run_until(lambda s: s.reached_id == wanted.command_id)
+
+    assert find_breaches(np.array(rig.arm.sent)) == []
+
+
+@pytest.mark.parametrize("mode", [MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP])
+def test_an_order_to_rest_during_a_refusal_is_carried_out(mode: MotionMode) -> None:
+    rig = armed_rig()
+    # The elbow stretches until the tool leaves the workspace, in full motion.
+    rig.move_home_by([0.0, 0.6, 0.3, 0.0, 0.0, 0.0])
+    rig.run_until(lambda s: s.hold_reason is HoldReason.WORKSPACE)
+    assert not rig_rests(rig)
+    wanted = rig.order(mode)
+
+    state = rig.run_until(lambda s: s.reached_id == wanted.command_id)
+
+    assert state.hold_reason in (HoldReason.NONE, HoldReason.NOT_ARMED)
+
+
 def test_a_silent_supervisor_stops_the_arm_within_the_bounds() -> None:
     rig = armed_rig()
     rig.move_home_by([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])

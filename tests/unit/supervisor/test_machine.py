@@ -85,3 +85,37 @@ def test_times_are_kept_by_mode_and_state() -> None:
 
 def test_a_machine_without_a_cause_does_not_return_by_itself() -> None:
     assert not make_machine(State.HELD).may_return()
+
+
+def test_a_fault_after_the_acknowledgement_wants_its_own() -> None:
+    machine = make_machine(State.ABORTED)
+    machine.latched = {Cause.EMERGENCY_STOP}
+    machine.follow(frozenset({Cause.EMERGENCY_STOP}))
+    machine.acknowledge()
+
+    struck = machine.follow(frozenset({Cause.EMERGENCY_STOP, Cause.PROTECTIVE_STOP}))
+
+    assert struck == [Cause.PROTECTIVE_STOP]
+    assert machine.needs_acknowledgement()
+
+
+def test_a_fault_that_comes_back_after_the_acknowledgement_wants_another() -> None:
+    machine = make_machine(State.ABORTED)
+    machine.follow(frozenset({Cause.EMERGENCY_STOP}))
+    machine.acknowledge()
+    machine.follow(frozenset())
+    assert not machine.needs_acknowledgement()
+
+    machine.follow(frozenset({Cause.EMERGENCY_STOP}))
+
+    assert machine.needs_acknowledgement()
+
+
+def test_a_commanded_hold_keeps_a_stop_that_would_end_by_itself() -> None:
+    machine = make_machine()
+    machine.apply(Command.HOLD, 1, Reason(Cause.CAMERA_STALE, "", 1))
+    assert machine.may_return()
+
+    machine.latch(Cause.COMMANDED)
+
+    assert not machine.may_return()

@@ -29,6 +29,11 @@ class Bench:
         self.pulses = True
         self.may_move = True
 
+    def pulse(self) -> None:
+        """Do what the decision loop does once a turn."""
+        self.motion.vouch(may_move=self.may_move)
+        self.motion.refresh()
+
     async def run(
         self, work: Callable[[], Awaitable[None]], limit_s: float = 60.0
     ) -> None:
@@ -39,7 +44,7 @@ class Bench:
             while not task.done():
                 assert self.clock.now_ns() < end_ns
                 if self.pulses:
-                    self.motion.pulse(may_move=self.may_move)
+                    self.pulse()
                 for _ in range(4):
                     await asyncio.sleep(0)
                 self.clock.advance_s(0.01)
@@ -193,7 +198,7 @@ async def test_a_lower_speed_limit_reaches_a_motion_under_way() -> None:
 
 async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
     bench = Bench()
-    bench.motion.pulse()
+    bench.pulse()
     bench.servo.is_dead = True
 
     async def release_and_fail() -> None:
@@ -204,7 +209,7 @@ async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
     await bench.run(release_and_fail)
     bench.servo.is_dead = False
     for _ in range(100):
-        bench.motion.pulse()
+        bench.pulse()
         bench.clock.advance_s(0.02)
 
     assert bench.servo.latch is HoldReason.NOT_ARMED
@@ -213,7 +218,7 @@ async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
 async def test_orders_start_at_the_measured_position() -> None:
     bench = await ready_bench()
     bench.servo.q = NEAR.copy()
-    bench.motion.pulse()
+    bench.pulse()
 
     bench.motion.hold()
 
@@ -247,8 +252,17 @@ async def test_an_order_to_rest_stands_while_the_arm_may_not_move() -> None:
     bench = await ready_bench()
     bench.motion.hold()
 
-    bench.motion.pulse(may_move=False)
+    bench.motion.vouch(may_move=False)
 
     command = bench.servo.read_command()
     assert command is not None
     assert command.stamp_ns == bench.clock.now_ns()
+
+
+async def test_a_slow_slider_gives_a_motion_more_time() -> None:
+    bench = await ready_bench()
+    bench.servo.speed_fraction = 0.05
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR), limit_s=200.0)
+
+    assert bench.servo.q == pytest.approx(NEAR)

@@ -5,22 +5,24 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
-from cell.config import RealsenseCameraConfig, SoftwareCameraConfig
 from cell.contracts.errors import CellError
-from cell.drivers.arm.dashboard import TESTED_VERSIONS, read_dashboard
-from cell.drivers.clock import MonotonicClock
-from cell.drivers.gripper.opening import open_gripper
-from cell.drivers.plc.opening import open_plc
+from cell.servo.realtime import FIFO_PRIORITY
 from ops.child_start import ChildStart
 from ops.controller_lock import lock_runtime
-from ops.exit_codes import ExitCode
+from ops.device_probes import make_probes
+from ops.exit_codes import (
+    AlreadyRunningError,
+    ExitCode,
+    PortTakenError,
+    compute_exit_code,
+)
 from ops.host import ProcessHost
 from ops.logging import configure_logging
 from ops.process_table import VIRTUAL_CELL
@@ -29,9 +31,10 @@ from ops.runtime_directory import (
     make_directory,
     open_runtime_directory,
 )
-from ops.settings import Settings, compute_digest, load_settings
+from ops.settings import Settings, compute_digest, compute_model_root, load_settings
 from ops.virtual_ports import check_ports, compute_virtual_addresses
-from policies.model_directory import read_model_directory
+from ops.workspace import make_workspace
+from policies.runtime.loading import load_policies
 
 _MIN_FREE_BYTES = 200_000_000
 _VIRTUAL_WAIT_S = 20.0
@@ -59,15 +62,23 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     settings = load_settings(config_path)
     runtime = open_runtime_directory(settings.runtime.directory)
     state = make_directory(compute_state_directory(settings.runtime.state_directory))
-    with lock_runtime(runtime) as lock:
-        findings = [Finding("configuration", is_good=True, detail=str(config_path))]
-        findings += list(_check_machine(state))
-        findings.append(_check_model(settings))
-        with _virtual_cell(settings, config_path, runtime, state, lock) as poll:
+    findings = [Finding("configuration", is_good=True, detail=str(config_path))]
+    findings += list(_check_machine(state))
+    findings.append(check_model(settings))
+    code = ExitCode.NOT_READY
+    try:
+        with (
+            lock_runtime(runtime) as lock,
+            _virtual_cell(settings, config_path, runtime, state, lock) as poll,
+        ):
             findings += asyncio.run(_check_devices(settings, poll))
+    except (AlreadyRunningError, PortTakenError) as error:
+        # The devices belong to somebody else now, and are not to be disturbed.
+        code = compute_exit_code(error)
+        detail = f"{error}; the devices were not looked at"
+        findings.append(Finding("this computer", is_good=False, detail=detail))
     _print(findings, as_json=as_json)
-    is_ready = all(finding.is_good for finding in findings)
-    return ExitCode.OK if is_ready else ExitCode.NOT_READY
+    return ExitCode.OK if all(finding.is_good for finding in findings) else code
 
 
 def _check_machine(state: Path) -> Iterator[Finding]:
@@ -77,41 +88,53 @@ def _check_machine(state: Path) -> Iterator[Finding]:
         is_good=free > _MIN_FREE_BYTES,
         detail=f"{free // 1_000_000} MB free in {state}; 200 MB are needed",
     )
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if may_run_punctually():
         yield Finding("real-time priority", is_good=True, detail="permitted")
-    except PermissionError:
+    else:
         yield Finding(
             "real-time priority",
             is_good=True,
-            detail="not permitted: the servo loop will run slower; add 'rtprio 60' and "
-            "'memlock unlimited' for this user in /etc/security/limits.conf",
+            detail=f"not permitted: the servo loop will be late or slower; add 'rtprio "
+            f"{FIFO_PRIORITY}' and 'memlock unlimited' for this user in "
+            "/etc/security/limits.conf",
             is_warning=True,
         )
 
 
-def _check_model(settings: Settings) -> Finding:
-    directory = Path(settings.policy.directory) / settings.policy.live
-    try:
-        model = read_model_directory(directory)
-    except CellError as error:
-        return Finding("model", is_good=False, detail=str(error))
-    return Finding("model", is_good=True, detail=model.label)
+def may_run_punctually() -> bool:
+    """Ask for the servo loop's own priority, in a thread whose end gives it back."""
+    granted: list[bool] = []
+
+    def ask() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        except OSError:
+            return
+        granted.append(True)
+
+    thread = threading.Thread(target=ask, name="priority-check")
+    thread.start()
+    thread.join()
+    return bool(granted)
+
+
+def check_model(settings: Settings) -> Finding:
+    """Load the model as the policy worker does, and have it answer once."""
+    root = compute_model_root(settings)
+    loaded = load_policies(settings.policy, root, make_workspace(settings))
+    if loaded.complaint is not None:
+        # The fallback picks, so this keeps nothing from starting.
+        detail = loaded.complaint.text
+        return Finding("model", is_good=True, detail=detail, is_warning=True)
+    return Finding("model", is_good=True, detail=loaded.live.name)
 
 
 async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[Finding]:
-    probes: list[tuple[str, Callable[[], Awaitable[str]]]] = [
-        ("plc", lambda: _probe_plc(settings)),
-        ("gripper", lambda: _probe_gripper(settings)),
-        ("arm", lambda: _probe_arm(settings)),
-    ]
-    probes += [
-        (f"camera {name}", partial(_probe_camera, camera))
-        for name, camera in settings.cameras.items()
-    ]
     wait_s = _VIRTUAL_WAIT_S if settings.virtual_cell.enabled else 0.0
-    return [await _try_probe(name, probe, wait_s, poll) for name, probe in probes]
+    return [
+        await _try_probe(name, probe, wait_s, poll)
+        for name, probe in make_probes(settings).items()
+    ]
 
 
 async def _try_probe(
@@ -129,54 +152,6 @@ async def _try_probe(
             if time.monotonic() >= deadline_s:
                 return Finding(name, is_good=False, detail=str(error))
         await asyncio.sleep(0.3)
-
-
-async def _probe_arm(settings: Settings) -> str:
-    if settings.arm.kind != "rtde":
-        return "kinematic arm, no robot"
-    report = await read_dashboard(settings.arm.host)
-    version = ".".join(map(str, report.version))
-    problems = []
-    if not report.is_tested:
-        low, high = (".".join(map(str, v)) for v in TESTED_VERSIONS)
-        problems.append(f"PolyScope {version} is outside the tested {low} to {high}")
-    if report.safety_mode not in ("NORMAL", "REDUCED"):
-        problems.append(f"safety mode is {report.safety_mode}: see the pendant")
-    if report.robot_mode != "RUNNING":
-        problems.append(f"robot mode is {report.robot_mode}: power on, release brakes")
-    if not report.is_remote:
-        problems.append("not in remote control: switch it over on the pendant")
-    if problems:
-        raise CellError("; ".join(problems))
-    return f"PolyScope {version}, running, remote control"
-
-
-async def _probe_gripper(settings: Settings) -> str:
-    async with open_gripper(settings.gripper, MonotonicClock()) as gripper:
-        state = await gripper.read_state()
-    return f"aperture {state.aperture_m * 1000:.0f} mm, active {state.is_active}"
-
-
-async def _probe_plc(settings: Settings) -> str:
-    async with open_plc(settings.plc, MonotonicClock()):
-        return "register map agrees"
-
-
-async def _probe_camera(camera: object) -> str:
-    if isinstance(camera, SoftwareCameraConfig):
-        try:
-            async with asyncio.timeout(2.0):
-                _, writer = await asyncio.open_connection(camera.host, camera.port)
-        except (OSError, TimeoutError) as error:
-            raise CellError(
-                f"no frames from {camera.host}:{camera.port} ({error}); start the "
-                "frame source or change cameras.*.host and port"
-            ) from error
-        writer.close()
-        return f"frame source at {camera.host}:{camera.port}"
-    if isinstance(camera, RealsenseCameraConfig):
-        return "looked at when the camera process starts"
-    return "recorded frames"
 
 
 @contextmanager

@@ -26,9 +26,11 @@ from ops.config_file import read_config_file
 from ops.config_sentences import describe
 from ops.strict_yaml import parse_strict_yaml
 from ops.virtual_cell_config import VirtualCellConfig
-from policies.config import PolicyConfig
+from policies.config import KNOWN_POLICIES, PolicyConfig
 from safety.config import SafetyConfig
 from safety.limits import make_limits
+
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(Section):
@@ -175,9 +177,33 @@ def parse_settings(content: bytes, name: str) -> Settings:
     try:
         # Through JSON, for pydantic's strict mode takes lists for tuples only there;
         # lax mode would take "5" for 5 and true for 1.
-        return Settings.model_validate_json(json.dumps(document.root), strict=True)
+        settings = Settings.model_validate_json(json.dumps(document.root), strict=True)
     except ValidationError as error:
         raise ConfigError(describe(error, document, Settings)) from None
+    _check_policy_name(settings, name)
+    return settings
+
+
+def compute_model_root(settings: Settings) -> Path:
+    """Return the folder with the models; relative paths count from the program."""
+    return _ROOT / settings.policy.directory
+
+
+def _check_policy_name(settings: Settings, name: str) -> None:
+    """Refuse a name that no model has; a known one may lack its files.
+
+    Raises:
+        ConfigError: `policy.live` is misspelt; names the ones there are.
+    """
+    live, root = settings.policy.live, compute_model_root(settings)
+    if live in KNOWN_POLICIES or (root / live).is_dir():
+        return
+    found = {entry.name for entry in root.glob("*") if entry.is_dir()}
+    names = ", ".join(sorted(found | set(KNOWN_POLICIES)))
+    raise ConfigError(
+        f"{name}: policy.live is '{live}', and there is no such model in {root};"
+        f" write one of {names}"
+    )
 
 
 def compute_digest(content: bytes) -> str:

@@ -10,6 +10,7 @@ from cell.contracts.servo import HoldReason, ServoPhase, ServoState
 from cell.contracts.units import s_from_ns
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
+from ops.lives import ServoLives, ServoTotals, WorldLives
 
 STATUS_CAPACITY = 65536
 PREVIOUS_STATUS = "previous_status"
@@ -41,37 +42,42 @@ class TelemetryReader:
         self._status = TextMailbox(runtime / "status", STATUS_CAPACITY)
         self._world = TextMailbox(runtime / "vc_report", STATUS_CAPACITY)
         self._servo = ServoLink.open(runtime)
+        self._servo_lives = ServoLives()
+        self._world_lives = WorldLives()
 
     def read(self) -> Telemetry:
-        """Return the newest figures of every source."""
+        """Return the newest figures of every source; counts cover every restart.
+
+        Call it often: what a process counted is known as of the last look at it.
+        """
         state = self._servo.read_state()
+        self._world_lives.follow(_parse_tree(self._world.read()))
         age_s = None
         if state is not None:
             age_s = s_from_ns(time.monotonic_ns() - state.stamp_ns)
+            self._servo_lives.follow(state)
+        totals = self._servo_lives.compute_totals()
         return Telemetry(
             status=_parse_tree(self._status.read()),
-            servo={} if state is None else compute_servo_figures(state),
-            world=_parse_tree(self._world.read()),
+            servo={} if state is None else compute_servo_figures(state, totals),
+            world=self._world_lives.compute_totals(),
             servo_age_s=age_s,
         )
 
 
-def compute_servo_figures(state: ServoState) -> dict[str, Any]:
-    """Turn a servo state into the figures of view and report."""
+def compute_servo_figures(state: ServoState, totals: ServoTotals) -> dict[str, Any]:
+    """Turn a servo state, and what all lives counted, into figures."""
     return {
         "phase": ServoPhase(state.phase).name,
         "hold_reason": HoldReason(state.hold_reason).name,
-        "hold_count": int(state.hold_count),
-        "holds": {
-            reason.name: int(state.hold_counts[reason])
-            for reason in HoldReason
-            if state.hold_counts[reason]
-        },
-        "unguarded_cycles": int(state.unguarded_cycles),
-        "late_cycles_ratio": state.late_cycles / max(state.cycle, 1),
-        "guard_us_p50": state.guard_p50_us,
-        "guard_us_p999": state.guard_p999_us,
-        "servo_cycles": int(state.cycle),
+        "hold_count": totals.hold_count,
+        "holds_by_reason": dict(totals.holds),
+        "ordered_holds_by_reason": dict(totals.ordered_holds),
+        "unguarded_cycles": totals.unguarded_cycles,
+        "late_cycles_ratio": totals.late_cycles / max(totals.cycles, 1),
+        "guard_us_p50": totals.guard_p50_us,
+        "guard_us_p999": totals.guard_p999_us,
+        "servo_cycles": totals.cycles,
         "servo_scheduler": _SCHEDULERS[min(max(state.scheduler, 0), 2)],
         "arm_age_s": state.arm_age_s,
     }

@@ -55,10 +55,15 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     ]
     if telemetry.world:
         parts.append(f"violations {telemetry.world.get('limit_violations', 0)}")
-    reason = status.get("state_reason")
-    if reason:
-        parts.append(str(reason))
+    parts.extend(_say_why(status))
     return "  ".join(parts)
+
+
+def _say_why(status: Mapping[str, Any]) -> list[str]:
+    """Return the reason of the stop, or what is missing, and alarms."""
+    reason = status.get("state_reason")
+    missing = [str(reason)] if reason else list(status.get("permissives", ()))[:1]
+    return missing + [f"alarm: {alarm}" for alarm in status.get("alarms", ())]
 
 
 def format_duration(seconds: float) -> str:
@@ -87,6 +92,7 @@ def _reasons(status: Mapping[str, Any], servo: Mapping[str, Any]) -> RenderableT
         lines.append(str(status["state_reason"]))
     if status.get("remedy"):
         lines.append(f"do: {status['remedy']}")
+    lines.extend(f"alarm: {alarm}" for alarm in status.get("alarms", ()))
     lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
     if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):
         lines.append(f"guard holds: {servo['hold_reason']}")

@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 
 from cell.contracts.drivers import Clock
-from cell.contracts.errors import CellError
+from cell.contracts.errors import CellError, Complaint
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import ActionChunk, ActionStep
 from cell.contracts.runtime import ChunkCheck
@@ -20,20 +20,20 @@ from cell.drivers.clock import MonotonicClock
 from cell.drivers.gripper.opening import open_gripper
 from cell.drivers.plc.opening import open_plc
 from cell.kinematics import compute_base_from_tcp, solve_ik
+from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers, Proposal
 from cell.supervisor.supervisor import Supervisor
 from ops.processes.shell import ProcessContext, StopFlag
-from ops.settings import Settings
+from ops.settings import Settings, compute_model_root
 from ops.telemetry import PREVIOUS_STATUS, STATUS_CAPACITY
 from policies.client import PolicyWorkerClient
 from policies.model_directory import read_model_directory
 from policies.runtime.wire import SOCKET_NAME
 from safety.chunk_check import EnvelopeChunkCheck
 
-_ROOT = Path(__file__).resolve().parent.parent
 _OVERHEAD = "overhead"
 # The servo process is watched by its states, more closely than by its life sign.
 _WATCHED = ("camera", "policy")
@@ -62,11 +62,11 @@ class PolicyPort:
         return Proposal(timed.answer, timed.milliseconds)
 
     def is_ready(self) -> bool:
-        """Say whether a worker is connected and has its models loaded."""
+        """Say whether a worker is connected that can answer."""
         return self.client.is_ready()
 
     def model_name(self) -> str:
-        """Return name and version of the live model, empty while unknown."""
+        """Return name and version of what answers as live, empty while unknown."""
         return self.client.model_name()
 
 
@@ -97,6 +97,32 @@ class StatusRecord:
             return None
 
 
+class ProcessComplaints:
+    """The boxes of the other processes in the words of the supervisor."""
+
+    def __init__(self, runtime: Path) -> None:
+        sources = (
+            complaint.SERVO,
+            complaint.name_camera_source(_OVERHEAD),
+            complaint.POLICY,
+        )
+        self._servo, self._camera, self._policy = (
+            complaint.ComplaintBox(runtime, source) for source in sources
+        )
+
+    def read_servo(self) -> Complaint | None:
+        """Return what the servo process has against the arm."""
+        return self._servo.read()
+
+    def read_camera(self) -> Complaint | None:
+        """Return what the camera process has against the camera over the bin."""
+        return self._camera.read()
+
+    def read_policy(self) -> Complaint | None:
+        """Return what the policy worker has against its live model."""
+        return self._policy.read()
+
+
 def make_layout(settings: Settings) -> Layout:
     """Collect the facts that the supervisor plans with."""
     return Layout(
@@ -113,11 +139,6 @@ def make_layout(settings: Settings) -> Layout:
         plc_timeout_s=_plc_figure(settings, "heartbeat_timeout_s", 0.3),
         model_id=_model_id(settings),
     )
-
-
-def compute_model_directory(settings: Settings) -> Path:
-    """Return the folder with the models; relative paths count from the program."""
-    return _ROOT / settings.policy.directory
 
 
 async def run_supervisor(context: ProcessContext) -> None:
@@ -153,6 +174,7 @@ async def run_supervisor(context: ProcessContext) -> None:
             TextMailbox(runtime / "status", STATUS_CAPACITY),
             runtime / PREVIOUS_STATUS,
         ),
+        complaints=ProcessComplaints(runtime),
         beat=context.beat,
         record=record,
     )
@@ -202,7 +224,7 @@ async def _watch_stop(stop: StopFlag, supervisor: Supervisor, clock: Clock) -> N
 
 
 def _model_id(settings: Settings) -> int:
-    directory = compute_model_directory(settings) / settings.policy.live
+    directory = compute_model_root(settings) / settings.policy.live
     try:
         return int(read_model_directory(directory).manifest.model_sha256[:8], 16)
     except CellError:

@@ -65,12 +65,13 @@ class PolicyWorkerClient:
         self._log = structlog.get_logger()
 
     def is_ready(self) -> bool:
-        """Say whether a worker is connected and has its live model loaded."""
-        return self._readiness is not None and self._readiness.ready
+        """Say whether a worker is connected, with the live model or its stand-in."""
+        return self._readiness is not None
 
     def model_name(self) -> str:
-        """Return name and version of the live model, empty while unknown."""
-        return self._readiness.model if self._readiness else ""
+        """Return name and version of what answers as live, empty while unknown."""
+        greeting = self._readiness
+        return "" if greeting is None else greeting.model or greeting.fallback
 
     def readiness(self) -> Readiness | None:
         """Return the worker's greeting, None while not connected."""

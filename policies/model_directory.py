@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cell.contracts.errors import ModelError
+from cell.contracts.errors import ModelError, ModelMissingError
 from policies.manifest import MANIFEST_NAME, Manifest, parse_manifest
 
 MAX_MANIFEST_BYTES = 1 << 20
@@ -43,7 +43,7 @@ def read_model_directory(directory: Path) -> VerifiedModel:
             names the file and what to do.
     """
     if not directory.is_dir():
-        raise ModelError(
+        raise ModelMissingError(
             f"{directory}: no such model directory; check policy.directory and "
             "policy.live, or train the model"
         )
@@ -71,7 +71,7 @@ def _read_bytes(path: Path, limit: int) -> bytes:
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError as error:
-        raise ModelError(
+        raise ModelMissingError(
             f"{path}: file is missing; restore it or export the model again"
         ) from error
     except OSError as error:

@@ -1,9 +1,10 @@
 """The error tree of the product and the fault numbers that the PLC sees.
 
-A subclass fixes its fault code and its stop category as class facts, so that no
-`except` block has to decide how serious a failure is.
+A subclass fixes its fault code as a class fact, so that no `except` block has to decide
+what a failure is called.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
@@ -17,7 +18,10 @@ class StopCategory(IntEnum):
 
 
 class FaultCode(IntEnum):
-    """Numbers published in the PLC fault word; stable once released.
+    """One number for each kind of failure; stable once released.
+
+    The line reads those of causes in the PLC fault word, see the table in the handbook;
+    a refused configuration and a host that cannot start say theirs on the console only.
 
     1xx configuration, 2xx device drivers, 3xx robot state, 4xx command checks,
     5xx policy and perception, 6xx process cycle, 7xx host and processes.
@@ -67,7 +71,24 @@ class CellError(Exception):
     """Root of every deliberate error."""
 
     code: ClassVar[FaultCode] = FaultCode.UNSPECIFIED
-    stop: ClassVar[StopCategory] = StopCategory.CONTROLLED_THEN_REMOVE_POWER
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What a process tells about a trouble that lasts, for a person.
+
+    Attributes:
+        code: number for the PLC fault word.
+        text: one sentence: which device, what is wrong, what to do.
+    """
+
+    code: FaultCode
+    text: str
+
+    @classmethod
+    def of(cls, error: "CellError") -> "Complaint":
+        """Tell what an error says."""
+        return cls(error.code, str(error))
 
 
 class ConfigError(CellError):
@@ -86,6 +107,12 @@ class ModelError(CellError):
     """A model directory is missing, damaged or does not fit its manifest."""
 
     code = FaultCode.MODEL_INVALID
+
+
+class ModelMissingError(ModelError):
+    """A model directory or one of its files is not there."""
+
+    code = FaultCode.MODEL_MISSING
 
 
 class DriverError(CellError):
@@ -110,8 +137,9 @@ class DriverTimeoutError(DriverError):
 
     code = FaultCode.DRIVER_TIMEOUT
 
-    def __init__(self, device: str, deadline_s: float) -> None:
-        super().__init__(device, f"no answer within {deadline_s:.3f} s")
+    def __init__(self, device: str, deadline_s: float, hint: str = "") -> None:
+        answer = f"no answer within {deadline_s:.3f} s"
+        super().__init__(device, f"{answer}: {hint}" if hint else answer)
         self.deadline_s = deadline_s
 
 
@@ -121,32 +149,16 @@ class DriverStaleError(DriverError):
     code = FaultCode.DRIVER_STALE
 
 
-class CommandVetoedError(CellError):
-    """The guard refused a command."""
-
-    code = FaultCode.COMMAND_VETOED
-    stop = StopCategory.CONTROLLED_KEEP_POWER
-
-
-class ChunkRefusedError(CellError):
-    """An action chunk failed its check before the first step was sent."""
-
-    code = FaultCode.CHUNK_REFUSED
-    stop = StopCategory.CONTROLLED_KEEP_POWER
-
-
 class TargetUnreachableError(CellError):
     """Inverse kinematics found no joint position for a pose."""
 
     code = FaultCode.TARGET_UNREACHABLE
-    stop = StopCategory.CONTROLLED_KEEP_POWER
 
 
 class PolicyError(CellError):
     """A policy answered with something that may not be used."""
 
     code = FaultCode.POLICY_OUTPUT_INVALID
-    stop = StopCategory.CONTROLLED_KEEP_POWER
 
 
 class PolicyTimeoutError(PolicyError):

@@ -60,6 +60,19 @@ class HoldReason(IntEnum):
     SPEED_ZERO = 22
 
 
+IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
+"""The arm waits to be told something; nothing was refused."""
+
+ORDERED_HOLDS = frozenset(
+    {HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED, HoldReason.SPEED_ZERO}
+)
+"""The supervisor, or the speed slider, wanted the arm to rest; nothing was refused."""
+
+TIMING_HOLDS = frozenset(
+    {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}
+)
+"""Hiccups of timing, after which the same order may go on."""
+
 WITHHELD_NS = 0
 """Stamp of an order that nobody vouches for at the moment: motion ramps to rest at
 once, and goes on with the next true stamp."""
@@ -107,8 +120,9 @@ class ServoState:
         cycle: number of this cycle since the process started.
         phase: see `ServoPhase`.
         hold_reason: why it holds, NONE while it follows a command.
-        hold_count: holds since start, counted at their onset.
-        hold_counts: the same per `HoldReason`, shape (len(HoldReason),).
+        hold_count: holds since start that nobody ordered, counted at their onset.
+        hold_counts: holds per `HoldReason`, those that were ordered among them, shape
+            (len(HoldReason),).
         command_id: newest order seen.
         reached_id: newest order that was completed.
         arm_id: newest release that took effect.
@@ -122,8 +136,9 @@ class ServoState:
         speed_fraction: robot's speed slider, 0..1.
         arm_age_s: age of the newest arm sample [s].
         late_cycles: cycles later than 1.25 periods since start.
-        unguarded_cycles: setpoints sent without a guard verdict; must stay 0.
-        guard_p50_us: median guard time over the last window [us].
+        unguarded_cycles: setpoints that reached the driver without a verdict of the
+            guard that granted just them, just once; must stay 0.
+        guard_p50_us: median guard time since start [us].
         guard_p999_us: its 99.9 percentile [us].
         scheduler: 0 FIFO, 1 nice, 2 normal priority.
         period_s: control period in use [s].

@@ -12,7 +12,14 @@ from cell.contracts.errors import TargetUnreachableError
 from cell.contracts.geometry import Vector
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import MotionGuard, Verdict
-from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode, ServoCommand
+from cell.contracts.servo import (
+    ORDERED_HOLDS,
+    TIMING_HOLDS,
+    WITHHELD_NS,
+    HoldReason,
+    MotionMode,
+    ServoCommand,
+)
 from cell.servo.interpolator import Interpolator
 
 TRACKING_LIMIT_RAD: Final = 0.4
@@ -27,17 +34,7 @@ _SETTLED_RAD = 0.005
 _SETTLED_CYCLES = 150
 
 _MOVING = (MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR)
-_PASSING = frozenset(
-    {
-        HoldReason.NONE,
-        HoldReason.COMMAND_STALE,
-        HoldReason.COMMAND_WITHHELD,
-        HoldReason.BRAKE_ORDERED,
-        HoldReason.SPEED_ZERO,
-        HoldReason.ARM_STATE_STALE,
-        HoldReason.CYCLE_OVERRUN,
-    }
-)
+_PASSING = TIMING_HOLDS | ORDERED_HOLDS | {HoldReason.NONE}
 """Verdicts after which the same order may go on."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from cell.contracts.drivers import ArmDriver
-from cell.contracts.errors import DriverError
+from cell.contracts.errors import Complaint, DriverError
 from cell.contracts.servo import HoldReason, ServoPhase
 from cell.contracts.units import ns_from_s
 from cell.servo.session import ArmSession, Desk
@@ -51,10 +51,12 @@ class ServoLoop:
             try:
                 with self._open_arm() as arm:
                     self._note("arm connected", {})
+                    self._desk.complain(None)
                     self._serve(ArmSession(arm, self._desk), must_stop)
             except DriverError as error:
                 self._lose(error)
             self._wait(must_stop)
+        self._desk.tally.guard.refresh()
         self._publish(ServoPhase.STOPPED)
         self._flush()
 
@@ -90,6 +92,7 @@ class ServoLoop:
         if self._desk.latch.is_armed:
             self._desk.latch = self._desk.latch.close(HoldReason.LINK_LOST)
             self._desk.tally.note_hold(HoldReason.LINK_LOST)
+        self._desk.complain(Complaint.of(error))
         if str(error) != self._last_complaint:
             self._last_complaint = str(error)
             self._note("no arm", {"detail": str(error), "code": error.code.name})

@@ -4,20 +4,23 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode
 from cell.contracts.runtime import MotionGuard, Verdict
-from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.contracts.servo import (
+    IDLE_HOLDS,
+    ORDERED_HOLDS,
+    HoldReason,
+    ServoPhase,
+    ServoState,
+)
 from cell.contracts.units import s_from_ns
+from cell.servo.durations import DurationHistogram
 from cell.servo.follower import CommandFollower
 from cell.servo.latch import Latch
 
-_WINDOW = 4096
 _REFRESH_CYCLES = 1000
-_BY_DESIGN = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
-"""Not counted: the arm waits to be told something."""
 
 _NOWHERE = ArmState(
     stamp_ns=0,
@@ -38,19 +41,19 @@ class GuardMeter:
 
     Attributes:
         verdicts: answers so far.
-        p50_us: median time of the newest answers [us].
+        p50_us: median time of all answers [us].
         p999_us: their 99.9 percentile [us].
     """
 
     def __init__(self, guard: MotionGuard) -> None:
         self.verdicts = 0
-        self._guard = guard
         self.p50_us = 0.0
         self.p999_us = 0.0
-        self._window_ns = np.zeros(_WINDOW, dtype=np.int64)
-        self._count = 0
+        self._guard = guard
+        self._times = DurationHistogram()
+        self._granted: bytes | None = None
         # What numpy loads on the first use must not be loaded while the arm moves.
-        self._refresh(self._window_ns)
+        self.refresh()
 
     def reset(self, q_measured: Vector) -> None:
         """Start over at rest."""
@@ -58,8 +61,9 @@ class GuardMeter:
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold."""
-        self.verdicts += 1
-        return self._guard.hold(reason, now_ns)
+        started_ns = perf_counter_ns()
+        verdict = self._guard.hold(reason, now_ns)
+        return self._note(verdict, perf_counter_ns() - started_ns)
 
     def vet(
         self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
@@ -67,19 +71,26 @@ class GuardMeter:
         """Vet one joint request."""
         started_ns = perf_counter_ns()
         verdict = self._guard.vet(q_request, command_stamp_ns, arm_stamp_ns, now_ns)
-        self._note(perf_counter_ns() - started_ns)
+        return self._note(verdict, perf_counter_ns() - started_ns)
+
+    def take_grant(self, q: Vector) -> bool:
+        """Say whether the newest verdict granted exactly `q`; each does so once."""
+        granted, self._granted = self._granted, None
+        return granted is not None and granted == q.tobytes()
+
+    def refresh(self) -> None:
+        """Work the figures out anew."""
+        self.p50_us, self.p999_us = (
+            ns / 1e3 for ns in self._times.compute_quantiles_ns((0.5, 0.999))
+        )
+
+    def _note(self, verdict: Verdict, duration_ns: int) -> Verdict:
         self.verdicts += 1
+        self._granted = verdict.q.tobytes()
+        self._times.add(duration_ns)
+        if self.verdicts % _REFRESH_CYCLES == 0:
+            self.refresh()
         return verdict
-
-    def _note(self, duration_ns: int) -> None:
-        self._window_ns[self._count % _WINDOW] = duration_ns
-        self._count += 1
-        if self._count % _REFRESH_CYCLES == 0:
-            self._refresh(self._window_ns[: min(self._count, _WINDOW)])
-
-    def _refresh(self, filled_ns: NDArray[np.int64]) -> None:
-        p50, p999 = np.percentile(filled_ns, (50.0, 99.9))
-        self.p50_us, self.p999_us = float(p50) / 1e3, float(p999) / 1e3
 
 
 @dataclass
@@ -91,8 +102,10 @@ class Tally:
         period_s: control period in use [s].
         cycle: cycles so far.
         late_cycles: cycles later than 1.25 periods.
-        sent: setpoints sent.
-        guard: what answers for them.
+        sent: setpoints handed to the driver.
+        unguarded: those among them that no verdict granted.
+        hold_count: holds that nobody ordered.
+        guard: what answers for setpoints.
     """
 
     guard: GuardMeter
@@ -101,14 +114,21 @@ class Tally:
     cycle: int = 0
     late_cycles: int = 0
     sent: int = 0
+    unguarded: int = 0
     hold_count: int = 0
     hold_reason: HoldReason = HoldReason.NOT_ARMED
     hold_counts: np.ndarray = field(default_factory=lambda: np.zeros(len(HoldReason)))
 
+    def note_setpoint(self, q: Vector) -> None:
+        """Count a setpoint on its way to the driver, and look for its verdict."""
+        self.sent += 1
+        if not self.guard.take_grant(q):
+            self.unguarded += 1
+
     def note_hold(self, reason: HoldReason) -> None:
         """Count a hold at its onset."""
-        if reason is not self.hold_reason and reason not in _BY_DESIGN:
-            self.hold_count += 1
+        if reason is not self.hold_reason and reason not in IDLE_HOLDS:
+            self.hold_count += reason not in ORDERED_HOLDS
             self.hold_counts[reason] += 1
         self.hold_reason = reason
 
@@ -146,7 +166,7 @@ class Tally:
             speed_fraction=arm.speed_fraction,
             arm_age_s=s_from_ns(now_ns - arm.stamp_ns),
             late_cycles=self.late_cycles,
-            unguarded_cycles=max(0, self.sent - self.guard.verdicts),
+            unguarded_cycles=self.unguarded,
             guard_p50_us=self.guard.p50_us,
             guard_p999_us=self.guard.p999_us,
             scheduler=self.scheduler,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cell.contracts.drivers import ArmDriver
-from cell.contracts.errors import DriverError, DriverUnreachableError
+from cell.contracts.errors import Complaint, DriverError, DriverUnreachableError
 from cell.contracts.geometry import Pose
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import Verdict
@@ -24,8 +24,10 @@ from cell.servo.follower import CommandFollower
 from cell.servo.latch import Latch, find_trouble
 from cell.servo.reporting import Tally
 from cell.servo.robot_clock import RobotClock
+from cell.servo.witness import WitnessedArm
 
 Record = Callable[[str, dict[str, object]], None]
+Complain = Callable[[Complaint | None], None]
 
 _HEAVIEST_KG = 5.0
 # A wait for the robot that somebody who looks on should know of.
@@ -69,6 +71,7 @@ class Desk:
         freshness_ns: age at which a command lapses.
         latch: whether motion is released.
         record: receives every event of note, as a name and its fields.
+        complain: shows a trouble with the arm for as long as it lasts; None ends it.
     """
 
     port: ServoPort
@@ -78,13 +81,14 @@ class Desk:
     freshness_ns: int
     latch: Latch
     record: Record
+    complain: Complain = lambda _complaint: None
 
 
 class ArmSession:
     """Runs the cycles of one connection."""
 
     def __init__(self, arm: ArmDriver, desk: Desk) -> None:
-        self._arm = arm
+        self._arm = WitnessedArm(arm, desk.tally)
         self._desk = desk
         self._payload_kg = 0.0
         self._is_stopped = False
@@ -183,7 +187,6 @@ class ArmSession:
             self._arm.send_joint_target(verdict.q, desk.tally.period_s)
         except DriverError as error:
             self._fault_at_robot(error)
-        desk.tally.sent += 1
 
     def _carry(self, command: ServoCommand | None) -> bool:
         """Tell the robot of a new mass, at rest only: the call takes its time."""
@@ -217,6 +220,7 @@ class ArmSession:
             raise
         except DriverError as error:
             desk.record("arming failed", {"detail": error.detail})
+            desk.complain(Complaint.of(error))
             return
         self._payload_kg = 0.0
         self._is_stopped = False
@@ -225,11 +229,13 @@ class ArmSession:
         desk.latch = desk.latch.use(command, HoldReason.NONE)
         desk.tally.note_hold(HoldReason.NONE)
         desk.record("armed", {"arm_id": command.arm_id})
+        desk.complain(None)
 
     def _fault_at_robot(self, error: DriverError) -> None:
         """Latch with what the robot says about itself, after it refused a call."""
         if isinstance(error, DriverUnreachableError):
             raise error
+        self._desk.complain(Complaint.of(error))
         self._sample = self._arm.read_state()
         trouble = find_trouble(self._sample, self._sample.stamp_ns, needs_program=False)
         self._fault(

@@ -64,6 +64,13 @@ def _held_row(
     )
 
 
+def _alarm_row(code: FaultCode, text: str, remedy: str) -> CauseFacts:
+    """Return a row of something that production goes on with."""
+    return CauseFacts(
+        code, Reaction.NONE, Reaction.NONE, Clears.BY_RESTART, text, remedy
+    )
+
+
 def _line_row(text: str, remedy: str, code: FaultCode = FaultCode.NONE) -> CauseFacts:
     return CauseFacts(
         code, Reaction.SUSPEND, Reaction.SUSPEND, Clears.BY_ITSELF, text, remedy
@@ -136,6 +143,19 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "the robot could not be made ready",
             "look at the pendant: power, brakes, remote control; then Reset or Unhold",
         ),
+        Cause.ARM_WRONG_VERSION: _link_row(
+            FaultCode.ARM_WRONG_VERSION,
+            "the robot's software is not one that can be driven",
+            "install a supported PolyScope version; then clear or unhold",
+            disarms=True,
+        ),
+        Cause.ARM_IN_USE: _held_row(
+            FaultCode.ARM_IN_USE,
+            "another client controls the robot",
+            "end the other client (programs, fieldbus); then Reset or Unhold",
+            is_live=True,
+            disarms=True,
+        ),
         Cause.PLC_LOST: _link_row(
             FaultCode.PLC_HEARTBEAT_LOST,
             "the line PLC is silent or its heartbeat stands still",
@@ -188,6 +208,22 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "no fresh picture of the bin",
             "wait for the camera to come back; if it does not, check cable and power",
             clears=Clears.BY_ITSELF,
+        ),
+        Cause.CAMERA_UNREACHABLE: _held_row(
+            FaultCode.DRIVER_UNREACHABLE,
+            "the camera over the bin cannot be reached",
+            "check its cable and power, and cameras.overhead in the configuration",
+            clears=Clears.BY_ITSELF,
+        ),
+        Cause.MODEL_MISSING: _alarm_row(
+            FaultCode.MODEL_MISSING,
+            "the live model is missing; the fallback policy picks",
+            "restore the model, then start Cellward again",
+        ),
+        Cause.MODEL_INVALID: _alarm_row(
+            FaultCode.MODEL_INVALID,
+            "the live model cannot be used; the fallback policy picks",
+            "restore the model or export it again, then start Cellward again",
         ),
         Cause.POLICY_UNAVAILABLE: _held_row(
             FaultCode.POLICY_TIMEOUT,

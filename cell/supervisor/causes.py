@@ -26,6 +26,7 @@ class Clears(Enum):
     BY_START = "Reset and Start by a person or the line"
     BY_CLEAR = "acknowledge, then Clear, Reset and Start"
     BY_COMMAND = "the opposite command"
+    BY_RESTART = "a start with the cause removed; stops nothing"
 
 
 class Cause(StrEnum):
@@ -41,6 +42,8 @@ class Cause(StrEnum):
     SERVO_FAULT = "servo_fault"
     ARM_NOT_RELEASED = "arm_not_released"
     ARM_NOT_READY = "arm_not_ready"
+    ARM_WRONG_VERSION = "arm_wrong_version"
+    ARM_IN_USE = "arm_in_use"
     PLC_LOST = "plc_lost"
     PLC_RESTARTED = "plc_restarted"
     PLC_MAP_MISMATCH = "plc_map_mismatch"
@@ -50,6 +53,9 @@ class Cause(StrEnum):
     GRIPPER_FAULT = "gripper_fault"
     PROCESS_LOST = "process_lost"
     CAMERA_STALE = "camera_stale"
+    CAMERA_UNREACHABLE = "camera_unreachable"
+    MODEL_MISSING = "model_missing"
+    MODEL_INVALID = "model_invalid"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_TIMEOUT = "policy_timeout"
     POLICY_OUTPUT_INVALID = "policy_output_invalid"

@@ -5,7 +5,9 @@ Absence of knowledge is a cause: a peer that never spoke is lost, not fine.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
+from cell.contracts.errors import Complaint, FaultCode
 from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import HoldReason, ServoPhase, ServoState
 from cell.supervisor.causes import Cause
@@ -21,6 +23,21 @@ _EMERGENCY_BITS = (
 )
 _WITHOUT_ARM = (ServoPhase.STARTING, ServoPhase.CONNECTING)
 _FAULT_BITS = (SafetyBit.VIOLATION, SafetyBit.FAULT)
+_CAUSE_OF_CODE: Final = {
+    FaultCode.ARM_WRONG_VERSION: Cause.ARM_WRONG_VERSION,
+    FaultCode.ARM_IN_USE: Cause.ARM_IN_USE,
+    FaultCode.MODEL_MISSING: Cause.MODEL_MISSING,
+    FaultCode.MODEL_INVALID: Cause.MODEL_INVALID,
+}
+"""Complaints with a cause of their own. No waiting helps against them."""
+
+_VAGUE: Final = {
+    Cause.ARM_NOT_READY: (Cause.ARM_IN_USE, Cause.ARM_WRONG_VERSION),
+    Cause.ROBOT_LINK_LOST: (Cause.ARM_WRONG_VERSION,),
+    Cause.SERVO_FAULT: (Cause.ARM_IN_USE,),
+    Cause.CAMERA_STALE: (Cause.CAMERA_UNREACHABLE,),
+}
+"""What an activity may end with, and what a complaint may know better."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,9 @@ class Conditions:
         is_policy_ready: a policy worker is there.
         has_stalled: our own decisions stood still for a while just now.
         is_speed_zero: the line allows no speed.
+        servo_complaint: what the servo process has against the arm.
+        camera_complaint: what the camera process has against the camera over the bin.
+        policy_complaint: what the policy worker has against its live model.
     """
 
     servo: ServoState | None
@@ -62,6 +82,9 @@ class Conditions:
     lost_process: str = ""
     has_stalled: bool = False
     is_speed_zero: bool = False
+    servo_complaint: Complaint | None = None
+    camera_complaint: Complaint | None = None
+    policy_complaint: Complaint | None = None
 
 
 def find_causes(now: Conditions) -> tuple[Finding, ...]:
@@ -73,6 +96,43 @@ def find_causes(now: Conditions) -> tuple[Finding, ...]:
         *_find_at_line(now),
         *_find_at_tools(now),
     )
+
+
+def find_alarms(now: Conditions) -> tuple[Finding, ...]:
+    """Return what a person should know although it need not stop the cell now."""
+    complaints = (now.servo_complaint, now.policy_complaint)
+    return tuple(
+        Finding(_CAUSE_OF_CODE[complaint.code], complaint.text)
+        for complaint in complaints
+        if complaint is not None and complaint.code in _CAUSE_OF_CODE
+    )
+
+
+def explain(failure: Finding | None, now: Conditions) -> Finding | None:
+    """Return why an activity failed, in the words of whoever knows best."""
+    if failure is None or failure.cause not in _VAGUE:
+        return failure
+    at_camera = failure.cause is Cause.CAMERA_STALE
+    complaint = now.camera_complaint if at_camera else now.servo_complaint
+    if complaint is None:
+        return failure
+    cause = _name_camera_cause(complaint) if at_camera else _name_arm_cause(complaint)
+    if cause not in _VAGUE[failure.cause]:
+        cause = failure.cause
+    return Finding(cause, complaint.text)
+
+
+def _name_arm_cause(complaint: Complaint | None) -> Cause | None:
+    return None if complaint is None else _CAUSE_OF_CODE.get(complaint.code)
+
+
+def _name_camera_cause(complaint: Complaint | None) -> Cause:
+    is_absent = complaint and complaint.code is FaultCode.DRIVER_UNREACHABLE
+    return Cause.CAMERA_UNREACHABLE if is_absent else Cause.CAMERA_STALE
+
+
+def _say(complaint: Complaint | None) -> str:
+    return "" if complaint is None else complaint.text
 
 
 def _find_at_robot(now: Conditions) -> Iterator[Finding]:
@@ -96,16 +156,21 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     if state is None or not now.is_servo_fresh:
         yield Finding(Cause.SERVO_LOST)
         return
-    detail = f"{state.phase.name}, {state.hold_reason.name}"
+    said = _say(now.servo_complaint)
     if state.phase in _WITHOUT_ARM or state.hold_reason is HoldReason.LINK_LOST:
-        yield Finding(Cause.ROBOT_LINK_LOST)
+        is_refused = _name_arm_cause(now.servo_complaint) is Cause.ARM_WRONG_VERSION
+        cause = Cause.ARM_WRONG_VERSION if is_refused else Cause.ROBOT_LINK_LOST
+        yield Finding(cause, said)
     elif state.robot_mode != RobotMode.RUNNING:
         yield Finding(Cause.ROBOT_NOT_RUNNING, name_robot_mode(state.robot_mode))
     elif state.hold_reason is HoldReason.NOT_ARMED:
         yield Finding(Cause.ARM_NOT_RELEASED)
+    elif _name_arm_cause(now.servo_complaint) is Cause.ARM_IN_USE:
+        yield Finding(Cause.ARM_IN_USE, said)
     else:
         # Also a protective stop that has been unlocked since: the latch remains.
-        yield Finding(Cause.SERVO_FAULT, detail)
+        where = f"{state.phase.name}, {state.hold_reason.name}"
+        yield Finding(Cause.SERVO_FAULT, f"{where}: {said}" if said else where)
 
 
 def _find_at_line(now: Conditions) -> Iterator[Finding]:
@@ -127,9 +192,10 @@ def _find_at_tools(now: Conditions) -> Iterator[Finding]:
     if now.lost_process:
         yield Finding(Cause.PROCESS_LOST, now.lost_process)
     if now.frame_age_s > FRAME_AGE_LIMIT_S:
-        yield Finding(Cause.CAMERA_STALE)
+        complaint = now.camera_complaint
+        yield Finding(_name_camera_cause(complaint), _say(complaint))
     if not now.is_policy_ready:
-        yield Finding(Cause.POLICY_UNAVAILABLE)
+        yield Finding(Cause.POLICY_UNAVAILABLE, _say(now.policy_complaint))
 
 
 def name_robot_mode(mode: int) -> str:

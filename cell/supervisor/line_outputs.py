@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cell.contracts.plc import PlcOutputs
+from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.machine import Machine
 from cell.supervisor.states import SC, State, next_state
@@ -29,6 +30,7 @@ class LineSignals:
         wants_refill: the policy sees nothing worth trying.
         is_guard_holding: the guard refuses what was ordered.
         model_id: first 32 bits of the live model's digest.
+        alarm: what a person should know although it need not stop the cell.
     """
 
     progress: int
@@ -42,6 +44,7 @@ class LineSignals:
     wants_refill: bool
     is_guard_holding: bool
     model_id: int
+    alarm: Cause | None = None
 
 
 def compute_outputs(
@@ -69,9 +72,15 @@ def compute_outputs(
         blocked=waits_for in (Cause.BLOCKED, Cause.HANDSHAKE_TIMEOUT),
         refill_request=signals.wants_refill,
         slow_down_request=signals.is_guard_holding,
-        fault_code=int(reason.fault_code) if reason else 0,
+        fault_code=_compute_fault_word(machine, signals.alarm),
         good_count=statistics.placed & _DOUBLE_WORD,
         reject_count=statistics.lost & _DOUBLE_WORD,
         attempt_count=statistics.attempts & _DOUBLE_WORD,
         model_id=signals.model_id & _DOUBLE_WORD,
     )
+
+
+def _compute_fault_word(machine: Machine, alarm: Cause | None) -> int:
+    """Return the code of the stop; of an alarm where no stop has one."""
+    code = 0 if machine.reason is None else int(machine.reason.fault_code)
+    return code if code or alarm is None else int(FACTS[alarm].code)

@@ -12,6 +12,7 @@ import numpy as np
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
+    TIMING_HOLDS,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -44,15 +45,7 @@ LATCHING_HOLDS = {
 }
 """Holds after which the servo process waits for a newer `arm_id`."""
 
-_PASSING_HOLDS = frozenset(
-    {
-        HoldReason.COMMAND_STALE,
-        HoldReason.COMMAND_WITHHELD,
-        HoldReason.SPEED_ZERO,
-        HoldReason.ARM_STATE_STALE,
-        HoldReason.CYCLE_OVERRUN,
-    }
-)
+_PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
 """Hiccups of timing after which the servo process goes on with the same order."""
 
 

@@ -12,7 +12,13 @@ from cell.supervisor.causes import Cause
 from cell.supervisor.decision import Finding
 from cell.supervisor.states import State
 
-_DONE_BY_RESET = (Cause.SERVO_FAULT, Cause.ARM_NOT_RELEASED, Cause.GRIPPER_FAULT)
+# A robot in use may be free again: nobody knows before Reset tries.
+_DONE_BY_RESET = (
+    Cause.SERVO_FAULT,
+    Cause.ARM_NOT_RELEASED,
+    Cause.ARM_IN_USE,
+    Cause.GRIPPER_FAULT,
+)
 _BEFORE_RESET = (State.STOPPED, State.ABORTED, State.CLEARING, State.COMPLETED)
 
 
@@ -43,6 +49,12 @@ def compute_unmet(
             state in _BEFORE_RESET and _is_done_by_reset(finding.cause, servo_phase)
         )
     )
+
+
+def describe_finding(finding: Finding) -> str:
+    """Return what happened, exactly, and what a person does about it."""
+    unmet = _describe(finding.cause, finding.detail)
+    return f"{unmet.what}: {unmet.remedy}"
 
 
 def _is_done_by_reset(cause: Cause, servo_phase: ServoPhase | None) -> bool:

@@ -6,11 +6,12 @@ hands them in. Everything here is satisfied by small adapters or by the thing it
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
 from cell.contracts.drivers import Clock, GripperDriver, PlcLink
+from cell.contracts.errors import Complaint
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.contracts.runtime import ChunkCheck
@@ -71,11 +72,11 @@ class PolicyClient(Protocol):
         ...
 
     def is_ready(self) -> bool:
-        """Say whether a worker is connected and has its models loaded."""
+        """Say whether a worker is connected that can answer."""
         ...
 
     def model_name(self) -> str:
-        """Return name and version of the live model, empty while unknown."""
+        """Return name and version of what answers as live, empty while unknown."""
         ...
 
 
@@ -97,6 +98,32 @@ ReadFrameStamp = Callable[[], int | None]
 """Returns the stamp of the newest frame of the camera over the bin, None before."""
 
 
+class Complaints(Protocol):
+    """What other processes have against their devices or models right now."""
+
+    def read_servo(self) -> Complaint | None:
+        """Return what the servo process has against the arm."""
+        ...
+
+    def read_camera(self) -> Complaint | None:
+        """Return what the camera process has against the camera over the bin."""
+        ...
+
+    def read_policy(self) -> Complaint | None:
+        """Return what the policy worker has against its live model."""
+        ...
+
+
+class NoComplaints:
+    """Nobody has anything to complain about."""
+
+    def read_servo(self) -> Complaint | None:
+        """Return nothing."""
+        return None
+
+    read_camera = read_policy = read_servo
+
+
 @dataclass(frozen=True)
 class Peers:
     """Everything the supervisor talks to.
@@ -112,6 +139,7 @@ class Peers:
         status: where the status is published, and where the previous one is found.
         find_lost_process: returns the name of a process that the host knows to have
             ended, empty while all run.
+        complaints: what other processes complain about.
         beat: tells the process host that the decision loop makes progress.
         record: receives every event of note, as a name and its fields.
     """
@@ -125,6 +153,7 @@ class Peers:
     read_frame_stamp_ns: ReadFrameStamp
     status: StatusPort
     find_lost_process: Callable[[], str] = lambda: ""
+    complaints: Complaints = field(default_factory=NoComplaints)
     beat: Callable[[], None] = lambda: None
     record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None
 

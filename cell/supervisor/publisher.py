@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cell.contracts.plc import PlcOutputs
+from cell.contracts.servo import ORDERED_HOLDS
 from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause
 from cell.supervisor.event_tail import EventTail
 from cell.supervisor.line_outputs import LineSignals, compute_outputs
 from cell.supervisor.machine import Machine
-from cell.supervisor.permissives import Unmet
+from cell.supervisor.permissives import Unmet, describe_finding
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, StatusPort
 from cell.supervisor.station import Station
@@ -64,10 +65,16 @@ class Publisher:
             is_holding_part=station.gripper.holds_part(),
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
-            is_guard_holding=station.motion.is_refused(),
+            is_guard_holding=self._is_guard_holding(),
             model_id=self.model_id,
+            alarm=next((alarm.cause for alarm in self.watch.alarms), None),
         )
         return compute_outputs(self.machine, station.statistics, signals)
+
+    def _is_guard_holding(self) -> bool:
+        motion = self.station.motion
+        is_ordered = motion.state and motion.state.hold_reason in ORDERED_HOLDS
+        return motion.is_refused() and not is_ordered
 
     def publish_when_due(self, phase: str, unmet: tuple[Unmet, ...]) -> None:
         """Write the status at its rate."""
@@ -88,6 +95,7 @@ class Publisher:
             "stamp_ns": self._published_ns,
             **describe_machine(self.machine, is_starved=is_starved),
             "permissives": [f"{entry.what}: {entry.remedy}" for entry in unmet],
+            "alarms": [describe_finding(alarm) for alarm in self.watch.alarms],
             "phase": phase,
             "active_model": self.policy.model_name(),
             **station.statistics.compute_figures(),

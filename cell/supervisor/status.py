@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cell.contracts.servo import HoldReason, ServoState
+from cell.contracts.servo import ORDERED_HOLDS, HoldReason, ServoState
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.machine import Machine, Reason
@@ -117,7 +117,7 @@ def describe_servo(state: ServoState | None) -> dict[str, Any]:
         "holds_by_reason": {
             reason.name: int(state.hold_counts[reason])
             for reason in HoldReason
-            if state.hold_counts[reason]
+            if state.hold_counts[reason] and reason not in ORDERED_HOLDS
         },
         "late_cycles": state.late_cycles,
         "cycles": state.cycle,

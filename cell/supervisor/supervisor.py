@@ -87,6 +87,7 @@ class Supervisor:
             peers.policy,
             peers.read_frame_stamp_ns,
             peers.find_lost_process,
+            peers.complaints,
         )
         self._publisher = Publisher(
             machine=self._machine,
@@ -235,7 +236,7 @@ class Supervisor:
             is_moving=self._station.motion.is_moving(),
             findings=findings,
             ended=activity is not None and activity.has_ended,
-            failure=activity.failure if activity is not None else None,
+            failure=self._watch.explain(activity.failure if activity else None),
             is_at_gate=gate.is_waiting,
             obstacle=gate.obstacle,
             reason=machine.reason.cause if machine.reason else None,

@@ -3,17 +3,22 @@
 from collections.abc import Callable
 
 from cell.contracts.units import s_from_ns
-from cell.supervisor.conditions import Conditions
+from cell.supervisor.conditions import Conditions, explain, find_alarms
 from cell.supervisor.cycle_gate import LEAST_SPEED_RATIO
+from cell.supervisor.decision import Finding
 from cell.supervisor.plc_exchange import PlcExchange
-from cell.supervisor.ports import PolicyClient, ReadFrameStamp
+from cell.supervisor.ports import Complaints, PolicyClient, ReadFrameStamp
 from cell.supervisor.station import Station
 
 _ARM_AGE_LIMIT_S = 0.5
 
 
 class Watch:
-    """Remembers just enough to see edges, and where the arm was seen last."""
+    """Remembers just enough to see edges, and where the arm was seen last.
+
+    Attributes:
+        alarms: what a person should know although it need not stop the cell now.
+    """
 
     def __init__(
         self,
@@ -22,12 +27,16 @@ class Watch:
         policy: PolicyClient,
         read_frame_stamp_ns: ReadFrameStamp,
         find_lost_process: Callable[[], str],
+        complaints: Complaints,
     ) -> None:
+        self.alarms: tuple[Finding, ...] = ()
         self._station = station
         self._exchange = exchange
         self._policy = policy
         self._read_frame_stamp_ns = read_frame_stamp_ns
         self._find_lost_process = find_lost_process
+        self._complaints = complaints
+        self._newest: Conditions | None = None
         self._boots = 0
         self._losses = 0
         # Until the arm was seen, it may be anywhere.
@@ -42,7 +51,7 @@ class Watch:
         # A loss counts even if it is over before anybody looked.
         is_line_valid = exchange.is_valid() and exchange.losses == self._losses
         self._losses = exchange.losses
-        return Conditions(
+        self._newest = now = Conditions(
             servo=motion.state,
             is_servo_fresh=motion.is_fresh(),
             is_servo_ready=motion.is_ready(),
@@ -59,7 +68,16 @@ class Watch:
             is_policy_ready=self._policy.is_ready(),
             has_stalled=has_stalled,
             is_speed_zero=self._is_speed_zero(),
+            servo_complaint=self._complaints.read_servo(),
+            camera_complaint=self._complaints.read_camera(),
+            policy_complaint=self._complaints.read_policy(),
         )
+        self.alarms = find_alarms(now)
+        return now
+
+    def explain(self, failure: Finding | None) -> Finding | None:
+        """Return why an activity failed, in the words of whoever knows best."""
+        return failure if self._newest is None else explain(failure, self._newest)
 
     def frame_age_s(self) -> float:
         """Return the age of the newest picture of the bin [s]."""

@@ -18,13 +18,14 @@ from typing import Final
 import numpy as np
 import structlog
 
-from cell.config import CameraConfig
-from cell.contracts.errors import CellError, DriverError
+from cell.config import CameraConfig, RealsenseCameraConfig, ReplayCameraConfig
+from cell.contracts.errors import CellError, Complaint, DriverError
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import ServoPhase, ServoState
 from cell.contracts.units import s_from_ns
 from cell.drivers.camera.opening import open_camera
 from cell.drivers.camera.realsense import PoseSource
+from cell.mailbox.complaint import ComplaintBox, name_camera_source
 from cell.mailbox.frames import FrameRing, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from ops.logging import ChangeLog
@@ -55,6 +56,7 @@ class CameraLoop:
         self._config = config
         self._ring_path = frame_ring_path(runtime, name)
         self._pose = pose
+        self._complaints = ComplaintBox(runtime, name_camera_source(name))
         self._stop = threading.Event()
         self._changes = ChangeLog(structlog.get_logger("camera"))
         self._progress_ns = time.monotonic_ns()
@@ -94,6 +96,7 @@ class CameraLoop:
                 pause_s = _FIRST_PAUSE_S if frames else min(2 * pause_s, _LAST_PAUSE_S)
                 self._stop.wait(pause_s)
         except CellError as error:
+            self._complain(error)
             self.failure = error
 
     def _stream(self) -> int:
@@ -112,15 +115,32 @@ class CameraLoop:
                         ring.write(replace(frame, number=ring.count() + 1))
                         frames += 1
                         self._note("", "camera streams")
+                        self._complaints.write(None)
                 finally:
                     if ring is not None:
                         ring.close()
         except DriverError as error:
             self._note(str(error), "camera fails", error=str(error))
+            self._complain(error)
         return frames
+
+    def _complain(self, error: CellError) -> None:
+        source, text = name_source(self._config), str(error)
+        if source not in text:
+            text = f"{text} ({source})"
+        self._complaints.write(Complaint(error.code, text))
 
     def _note(self, state: str, event: str, **fields: str) -> None:
         self._changes.note(self._name, state, event, camera=self._name, **fields)
+
+
+def name_source(config: CameraConfig) -> str:
+    """Return where a camera's frames come from, for a person who goes there."""
+    if isinstance(config, RealsenseCameraConfig):
+        return f"serial number {config.serial}"
+    if isinstance(config, ReplayCameraConfig):
+        return config.directory
+    return f"{config.host}:{config.port}"
 
 
 def make_pose_source(

@@ -1,28 +1,39 @@
 """Entry of the policy worker process."""
 
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import structlog
 
+from cell.contracts.errors import CellError, Complaint
+from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
-from ops.processes.shell import enter_process, run_entry
+from ops.processes.shell import ProcessContext, enter_process, run_entry
+from ops.settings import compute_model_root
 from ops.workspace import make_workspace
 from policies.runtime.loading import load_policies
 from policies.runtime.wire import SOCKET_NAME
 from policies.runtime.worker import PolicyWorker
 
-_ROOT = Path(__file__).resolve().parents[2]
 _CAMERA = "overhead"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Serve proposals until the host asks for an end."""
-    context = enter_process("policy")
+    context = enter_process("policy", argv)
+    box = complaint.ComplaintBox(context.runtime, complaint.POLICY)
+    try:
+        _serve(context, box)
+    except CellError as error:
+        box.write(Complaint.of(error))
+        raise
+
+
+def _serve(context: ProcessContext, box: complaint.ComplaintBox) -> None:
     log = structlog.get_logger()
     settings = context.settings
     policies = load_policies(
-        settings.policy, _ROOT / settings.policy.directory, make_workspace(settings)
+        settings.policy, compute_model_root(settings), make_workspace(settings)
     )
     readiness = policies.readiness
     log.info(
@@ -31,6 +42,7 @@ def main() -> None:
         fallback=readiness.fallback,
         error=readiness.error,
     )
+    box.write(policies.complaint)
     frames = FrameSource(frame_ring_path(context.runtime, _CAMERA))
     worker = PolicyWorker(
         policies,

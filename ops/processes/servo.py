@@ -11,6 +11,7 @@ from cell.contracts.runtime import MotionGuard
 from cell.contracts.units import ns_from_s
 from cell.drivers.arm.descriptor_limit import DESCRIPTORS
 from cell.drivers.arm.opening import open_arm
+from cell.mailbox import complaint
 from cell.mailbox.servo_link import ServoLink
 from cell.servo.follower import CommandFollower
 from cell.servo.interpolator import Interpolator
@@ -65,6 +66,8 @@ def _make_loop(
     )
     context.beat()
     link = ServoLink.open(context.runtime)
+    box = complaint.ComplaintBox(context.runtime, complaint.SERVO)
+    box.write(None)
     guard = GuardMeter(_make_guard(settings, period_s))
     desk = Desk(
         port=link,
@@ -74,6 +77,7 @@ def _make_loop(
         freshness_ns=ns_from_s(settings.safety.freshness_s),
         latch=Latch.closed(link.read_command()),
         record=record,
+        complain=box.write,
     )
     return ServoLoop(
         lambda: open_arm(settings.arm, time.monotonic_ns),

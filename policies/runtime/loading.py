@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cell.contracts.errors import ModelError
+from cell.contracts.errors import Complaint, ModelError, PolicyError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
-from policies.config import PolicyConfig
+from policies.config import SCRIPTED, PolicyConfig
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
@@ -15,8 +15,6 @@ from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.wire import Readiness
 from policies.runtime.worker import LoadedPolicies, make_observation
 from policies.runtime.workspace import GraspWorkspace
-
-SCRIPTED = "scripted"
 
 
 def load_heightmap_policy(
@@ -27,14 +25,16 @@ def load_heightmap_policy(
     Raises:
         ModelError: the directory holds no usable model for this cell.
     """
-    model = read_model_directory(directory)
-    return HeightmapPolicy(model.manifest, OnnxSession(model), workspace, minimum_score)
+    return _load_live(directory, workspace, minimum_score)[0]
 
 
 def load_policies(
     config: PolicyConfig, models_root: Path, workspace: GraspWorkspace
 ) -> LoadedPolicies:
-    """Load what the configuration names; a broken live model is told, not raised.
+    """Load what the configuration names; the fallback stands in for a broken model.
+
+    A damaged file must not end a production that can go on; the complaint tells why
+    another policy picks.
 
     Args:
         config: names and bounds.
@@ -47,26 +47,51 @@ def load_policies(
         greeting = _greet(fallback.name, "", fallback.name)
         return LoadedPolicies(fallback, fallback, greeting)
     try:
-        model = read_model_directory(models_root / config.live)
-        live = HeightmapPolicy(
-            model.manifest, OnnxSession(model), workspace, config.minimum_score
+        live, sha256 = _load_live(
+            models_root / config.live, workspace, config.minimum_score
         )
     except ModelError as error:
         _warm_up(fallback, workspace)
         greeting = Readiness(
             ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
         )
-        return LoadedPolicies(None, fallback, greeting)
+        return LoadedPolicies(
+            fallback, fallback, greeting, _complain(error, config.live, fallback.name)
+        )
     _warm_up(fallback, workspace)
-    _warm_up(live, workspace)
-    greeting = _greet(live.name, model.manifest.model_sha256, fallback.name)
+    greeting = _greet(live.name, sha256, fallback.name)
     return LoadedPolicies(live, fallback, greeting)
+
+
+def _load_live(
+    directory: Path, workspace: GraspWorkspace, minimum_score: float
+) -> tuple[HeightmapPolicy, str]:
+    """Return a model that has answered once, and the digest of its file.
+
+    Raises:
+        ModelError: the directory holds no usable model for this cell.
+    """
+    model = read_model_directory(directory)
+    policy = HeightmapPolicy(
+        model.manifest, OnnxSession(model), workspace, minimum_score
+    )
+    try:
+        _warm_up(policy, workspace)
+    except PolicyError as error:
+        raise ModelError(
+            f"{directory}: the model does not answer ({error}); export it again"
+        ) from error
+    return policy, model.manifest.model_sha256
 
 
 def _greet(model: str, sha256: str, fallback: str) -> Readiness:
     return Readiness(
         ready=True, model=model, sha256=sha256, fallback=fallback, error=""
     )
+
+
+def _complain(error: ModelError, live: str, fallback: str) -> Complaint:
+    return Complaint(error.code, f"{error}; {fallback} picks in place of {live}")
 
 
 def _warm_up(

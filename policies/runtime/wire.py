@@ -47,7 +47,7 @@ class Readiness:
     """The worker's greeting.
 
     Attributes:
-        ready: the live policy is loaded and warm.
+        ready: the live policy is loaded and warm; else the fallback stands in.
         model: name and version of the live policy, empty when there is none.
         sha256: digest of its model file, empty likewise.
         fallback: name and version of the fallback policy.

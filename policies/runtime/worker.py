@@ -1,8 +1,8 @@
 """The policy worker's core: two policies behind a local stream socket.
 
 Single-threaded on purpose: one question at a time, each answered from the newest frame
-that is young enough. A broken live model leaves the fallback usable; the greeting says
-so.
+that is young enough. For a live model that could not be loaded the fallback stands in;
+the greeting says so.
 """
 
 import os
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import structlog
 
-from cell.contracts.errors import CellError, PolicyError
+from cell.contracts.errors import CellError, Complaint, PolicyError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import (
     Abstain,
@@ -76,14 +76,16 @@ class LoadedPolicies:
     """What the worker serves.
 
     Attributes:
-        live: the learned policy, None when its model could not be loaded.
-        fallback: the scripted policy.
+        live: the learned policy, or the fallback where its model could not be loaded.
+        fallback: the policy that needs no model.
         readiness: the greeting.
+        complaint: why the live model could not be loaded, None when it was.
     """
 
-    live: ExcludingPolicy | None
+    live: ExcludingPolicy
     fallback: ExcludingPolicy
     readiness: Readiness
+    complaint: Complaint | None = None
 
 
 @dataclass
@@ -203,8 +205,6 @@ class PolicyWorker:
     def _propose(self, request: ProposeRequest) -> ActionChunk | Abstain:
         policies = self._policies
         policy = policies.live if request.policy == "live" else policies.fallback
-        if policy is None:
-            raise PolicyError(policies.readiness.error)
         frame = self._frames.read_newest()
         if frame is None:
             raise PolicyError("no whole camera frame could be read")

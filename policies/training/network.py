@@ -164,12 +164,6 @@ class GraspNetwork(nn.Module):
             align_corners=False,
         )
 
-    def logits_of_patches(self, patches: Tensor) -> Tensor:
-        """Return logits for rotated patches, (batch, 1, rows, columns) [m]."""
-        tip, engagement = self.finger_heights(patches)
-        logits: Tensor = self.unet(patches, tip, engagement)
-        return logits
-
     def forward(self, heightmap: Tensor) -> tuple[Tensor, Tensor]:
         """Return score 0..1 and tip height [m], (angles, apertures, rows, columns).
 

@@ -13,8 +13,8 @@ from cell.contracts.errors import ConfigError, ModelError
 from ops.exit_codes import ExitCode
 from ops.runtime_directory import compute_state_directory
 from ops.settings import load_settings
+from policies.config import SCRIPTED
 from policies.model_directory import list_model_directories, read_model_directory
-from policies.runtime.loading import SCRIPTED
 from sim2real.grasping.evaluation import Evaluation, evaluate_policy
 from sim2real.grasping.setup import ROOT
 

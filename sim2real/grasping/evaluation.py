@@ -8,8 +8,9 @@ from pathlib import Path
 from time import perf_counter
 
 from cell.contracts.observation import Abstain
+from policies.config import SCRIPTED
 from policies.runtime.heightmap_policy import HeightmapPolicy
-from policies.runtime.loading import SCRIPTED, load_heightmap_policy
+from policies.runtime.loading import load_heightmap_policy
 from policies.runtime.scripted_policy import APERTURES_M, ScriptedPolicy
 from sim2real.grasping.clutter_scenes import ClutterSource
 from sim2real.grasping.parallel import run_tasks

@@ -1,7 +1,6 @@
 """Labels grasps in simulated clutter: one shard is one file, one task, one seed."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +105,3 @@ def _to_samples(maps: list[np.ndarray], rows: list[tuple[float, ...]]) -> GraspS
         success=table[:, 5].astype(np.float32),
         score=table[:, 6].astype(np.float32),
     )
-
-
-Progress = Callable[[int, int, Counter[str]], None]
-"""Told shards done, shards in all, outcomes so far."""

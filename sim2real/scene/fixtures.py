@@ -14,7 +14,6 @@ TABLE_HALF_M: Final = (0.70, 0.62)
 TABLE_HEIGHT_M: Final = 0.75
 """Table top above the hall floor; the table top is z = 0."""
 
-BIN_PREFIX: Final = "bin_"
 FIXTURE_GEOMS: Final = (
     "table",
     "bin_floor",

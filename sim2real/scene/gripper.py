@@ -70,11 +70,6 @@ def compute_control(aperture_m: float) -> float:
     return compute_driver_rad(aperture_m) / DRIVER_MAX_RAD * CONTROL_MAX
 
 
-def compute_aperture_from_control_m(control: float) -> float:
-    """Return the aperture [m] that a control, 0..255, asks for."""
-    return compute_aperture_m(control / CONTROL_MAX * DRIVER_MAX_RAD)
-
-
 def compute_tip_z_m(aperture_m: float) -> float:
     """Return the height of the fingertips' end in the flange frame, along +z [m]."""
     return float(np.interp(aperture_m, _APERTURE_M[::-1], _TIP_Z_M[::-1]))

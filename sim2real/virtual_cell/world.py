@@ -133,6 +133,10 @@ def _tick(
             value=violation.value,
             detail=violation.detail,
         )
+    if result.violations:
+        # At once: a crash must not hide it.
+        real_time_factor = pace.compute_real_time_factor(time.monotonic_ns())
+        links.report.write(json.dumps(world.make_report(real_time_factor)))
     pace.ticks += 1
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
+from cell.contracts.errors import Complaint
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import ActionChunk
 from cell.contracts.plc import PlcOutputs
@@ -81,6 +82,27 @@ class FakeChunkCheck:
 
 
 @dataclass
+class FakeComplaints:
+    """What other processes complain about, by whom."""
+
+    servo: Complaint | None = None
+    camera: Complaint | None = None
+    policy: Complaint | None = None
+
+    def read_servo(self) -> Complaint | None:
+        """Return what the servo process has against the arm."""
+        return self.servo
+
+    def read_camera(self) -> Complaint | None:
+        """Return what the camera process has against its camera."""
+        return self.camera
+
+    def read_policy(self) -> Complaint | None:
+        """Return what the policy worker has against its model."""
+        return self.policy
+
+
+@dataclass
 class SupervisedCell:
     """The supervisor under test and everything around it."""
 
@@ -89,6 +111,7 @@ class SupervisedCell:
     layout: Layout = field(default_factory=make_layout)
     status: MemoryStatus = field(default_factory=MemoryStatus)
     check: FakeChunkCheck = field(default_factory=FakeChunkCheck)
+    complaints: FakeComplaints = field(default_factory=FakeComplaints)
     camera_is_live: bool = True
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     visited: list[State] = field(default_factory=list)
@@ -117,6 +140,7 @@ class SupervisedCell:
                 read_frame_stamp_ns=lambda: self.frame_stamp_ns,
                 status=self.status,
                 find_lost_process=lambda: self.lost_process,
+                complaints=self.complaints,
                 beat=self._beat,
                 record=self._record,
             ),

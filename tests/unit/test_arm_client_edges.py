@@ -11,10 +11,12 @@ import pytest
 
 from cell.drivers.arm.client_sockets import ClientSockets
 from cell.drivers.arm.descriptor_limit import (
+    DESCRIPTORS,
     DescriptorLimit,
     find_first_free,
     list_descriptors,
 )
+from cell.drivers.arm.rtde import _retire
 from tests.fakes.virtual_ur import wait_until
 
 
@@ -25,7 +27,7 @@ def test_while_lowered_nothing_can_be_opened_and_what_is_open_goes_on(
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     first_free = find_first_free()
     with (tmp_path / "early").open("w") as early:
-        limit.lower(first_free)
+        lease = limit.lower(first_free)
         try:
             with pytest.raises(OSError, match="open files") as caught:
                 socket.socket()
@@ -36,7 +38,7 @@ def test_while_lowered_nothing_can_be_opened_and_what_is_open_goes_on(
             with pytest.raises(OSError, match="open files"):
                 (tmp_path / "late").open("w")
         finally:
-            limit.restore()
+            lease.release()
     assert caught.value.errno == errno.EMFILE
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
     assert (tmp_path / "log").read_text() == "a line"
@@ -46,14 +48,92 @@ def test_a_descriptor_closed_meanwhile_makes_no_room() -> None:
     limit = DescriptorLimit()
     first_free = find_first_free()
     one, other = os.pipe()
-    limit.lower(first_free)
+    lease = limit.lower(first_free)
     try:
         os.close(one)
         with pytest.raises(OSError, match="open files"):
             os.dup(other)
     finally:
-        limit.restore()
+        lease.release()
         os.close(other)
+
+
+def soft_limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_only_the_last_lease_gives_the_limit_back() -> None:
+    limit = DescriptorLimit()
+    normal, first_free = soft_limit(), find_first_free()
+    first, second = limit.lower(first_free), limit.lower(first_free)
+
+    first.release()
+    first.release()
+    between = soft_limit()
+    second.release()
+
+    assert between == first_free
+    assert soft_limit() == normal
+    assert not limit.is_lowered
+
+
+def test_a_lease_that_ends_while_the_limit_is_lifted_does_not_come_back() -> None:
+    limit = DescriptorLimit()
+    normal = soft_limit()
+    lease = limit.lower(find_first_free())
+
+    with limit.lifted():
+        lease.release()
+
+    assert soft_limit() == normal
+    assert not limit.is_lowered
+
+
+class SlowInterface:
+    """A client's interface whose end takes until it is told."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+
+    def disconnect(self) -> None:
+        self.may_end.wait(5.0)
+
+
+def test_a_connection_that_only_read_takes_no_leash_off_the_next_one() -> None:
+    reader, normal = SlowInterface(), soft_limit()
+    retirement = threading.Thread(target=_retire, args=([reader], None))
+    retirement.start()
+    lease = DESCRIPTORS.lower(find_first_free())
+    lowered = soft_limit()
+
+    reader.may_end.set()
+    retirement.join()
+    after = soft_limit()
+    lease.release()
+
+    assert after == lowered < normal
+    assert soft_limit() == normal
+
+
+def test_leases_and_lifts_of_many_threads_end_at_the_normal_limit() -> None:
+    limit = DescriptorLimit()
+    normal, first_free = soft_limit(), find_first_free() + 64
+
+    def use() -> None:
+        for _ in range(200):
+            lease = limit.lower(first_free)
+            with limit.lifted():
+                pass
+            lease.release()
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert soft_limit() == normal
+    assert not limit.is_lowered
 
 
 def test_the_next_descriptor_is_told_from_those_before() -> None:

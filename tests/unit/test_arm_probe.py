@@ -83,16 +83,19 @@ def test_where_nobody_listens_the_address_is_named(
         read_controller_version("127.0.0.1", 0.5)
 
 
-@pytest.mark.parametrize("version", [(5, 5, 0, 0), (5, 12, 2, 1), (5, 25, 0, 0)])
-def test_known_generations_are_accepted(version: tuple[int, int, int, int]) -> None:
-    check_controller_version(version)
+@pytest.mark.parametrize("version", [(5, 11, 0, 0), (5, 12, 2, 1), (5, 22, 9, 9)])
+def test_tested_versions_are_accepted(version: tuple[int, int, int, int]) -> None:
+    check_controller_version(version, "192.168.1.10")
 
 
 @pytest.mark.parametrize(
-    "version", [(3, 15, 0, 0), (5, 4, 9, 0), (10, 10, 0, 0), (0, 0, 0, 0)]
+    "version", [(3, 15, 0, 0), (5, 10, 9, 0), (5, 23, 0, 0), (10, 10, 0, 0)]
 )
-def test_other_generations_are_refused(version: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ArmVersionError, match="PolyScope 5") as caught:
-        check_controller_version(version)
+def test_versions_that_nobody_tried_are_refused_with_what_to_install(
+    version: tuple[int, int, int, int],
+) -> None:
+    remedy = r"at 192\.168\.1\.10 .* install PolyScope 5\.11 to 5\.22"
+    with pytest.raises(ArmVersionError, match=remedy) as caught:
+        check_controller_version(version, "192.168.1.10")
 
     assert caught.value.code is FaultCode.ARM_WRONG_VERSION

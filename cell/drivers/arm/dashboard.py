@@ -17,10 +17,6 @@ from cell.contracts.errors import (
 _PORT = 29999
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:\.\d+)?")
 
-TESTED_VERSIONS = ((5, 11), (5, 22))
-"""First and last PolyScope version that the pinned client was tried with; from 5.23 on
-its upper register range changes meaning."""
-
 
 @dataclass(frozen=True)
 class DashboardReport:
@@ -37,12 +33,6 @@ class DashboardReport:
     robot_mode: str
     safety_mode: str
     is_remote: bool
-
-    @property
-    def is_tested(self) -> bool:
-        """Whether this PolyScope version is one that the client was tried with."""
-        low, high = TESTED_VERSIONS
-        return low <= self.version[:2] <= high
 
 
 async def read_dashboard(host: str, timeout_s: float = 2.0) -> DashboardReport:
@@ -62,7 +52,9 @@ async def read_dashboard(host: str, timeout_s: float = 2.0) -> DashboardReport:
             finally:
                 writer.close()
     except TimeoutError as error:
-        raise DriverTimeoutError("arm", timeout_s) from error
+        raise DriverTimeoutError(
+            "arm", timeout_s, f"the dashboard server at {host}:{_PORT} is silent"
+        ) from error
     except OSError as error:
         raise DriverUnreachableError(
             "arm",

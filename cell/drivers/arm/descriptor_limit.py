@@ -8,52 +8,80 @@ all; the client's attempt fails at once and its thread ends.
 
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class DescriptorLimit:
-    """The process's limit on descriptors, lowered to those it had at some time."""
+    """The process's limit on descriptors, lowered while anybody holds a lease.
+
+    A connection that closes ends in a thread of its own, while the next one may already
+    be under way: each gives back its own lease and never that of another.
+    """
 
     def __init__(self) -> None:
         self._normal = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._lowered: int | None = None
+        self._lock = threading.Lock()
+        self._leases: dict[Lease, int] = {}
+        self._lifts = 0
 
     @property
     def is_lowered(self) -> bool:
-        """Whether nothing can be opened now."""
-        return self._lowered is not None
+        """Whether anybody wants nothing to be opened now."""
+        return bool(self._leases)
 
-    def lower(self, first_free: int) -> None:
+    def lower(self, first_free: int) -> "Lease":
         """Allow no descriptor from `first_free` on, see `find_first_free`.
 
         Descriptors above stay usable. Their numbers cannot be given out again, so
         what the client closes makes no room for what it wants to open.
-        """
-        self._lowered = first_free
-        self._apply()
 
-    def restore(self) -> None:
-        """Allow as many as before."""
-        self._lowered = None
-        self._apply()
+        Returns:
+            What ends this; whoever lowered releases it, once or more.
+        """
+        lease = Lease(self)
+        with self._lock:
+            self._leases[lease] = first_free
+            self._apply()
+        return lease
+
+    def release(self, lease: "Lease") -> None:
+        """Forget one lease; the limit is back to normal after the last."""
+        with self._lock:
+            self._leases.pop(lease, None)
+            self._apply()
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
         """Allow a short use of our own, such as a line in a log file."""
-        lowered, self._lowered = self._lowered, None
-        self._apply()
+        with self._lock:
+            self._lifts += 1
+            self._apply()
         try:
             yield
         finally:
-            self._lowered = lowered
-            self._apply()
+            with self._lock:
+                self._lifts -= 1
+                self._apply()
 
     def _apply(self) -> None:
         soft, hard = self._normal
-        lowered = soft if self._lowered is None else self._lowered
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowered, hard))
+        is_free = self._lifts > 0 or not self._leases
+        limit = soft if is_free else min(self._leases.values())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+class Lease:
+    """One holder's wish that nothing be opened."""
+
+    def __init__(self, limit: DescriptorLimit) -> None:
+        self._limit = limit
+
+    def release(self) -> None:
+        """Give it back; again is harmless."""
+        self._limit.release(self)
 
 
 DESCRIPTORS = DescriptorLimit()

@@ -7,6 +7,7 @@ our own deadline first.
 
 import socket
 import struct
+from collections.abc import Sequence
 
 from cell.contracts.errors import (
     DriverError,
@@ -20,9 +21,10 @@ _DEVICE = "arm"
 _HEADER = struct.Struct(">HB")
 _VERSION = struct.Struct(">IIII")
 _GET_CONTROLLER_VERSION = ord("v")
-# The client runs on PolyScope 5.5 and later. On PolyScope X (10) it drives the robot
-# as well, but a lost link makes it use a dashboard connection that it does not have.
-_MAJOR, _OLDEST_MINOR = 5, 5
+SUPPORTED_VERSIONS = ((5, 11), (5, 22))
+"""First and last PolyScope version that the pinned client was tried with. From 5.23 on
+its upper register range changes meaning; on PolyScope X (10) a lost link makes it use a
+dashboard connection that it does not have."""
 
 ControllerVersion = tuple[int, int, int, int]
 
@@ -47,32 +49,46 @@ def read_controller_version(host: str, timeout_s: float) -> ControllerVersion:
             connection.sendall(_HEADER.pack(_HEADER.size, _GET_CONTROLLER_VERSION))
             answer = _receive(connection, _HEADER.size + _VERSION.size)
     except TimeoutError as error:
-        raise DriverTimeoutError(_DEVICE, timeout_s) from error
+        raise DriverTimeoutError(
+            _DEVICE,
+            timeout_s,
+            f"{host}:{RTDE_PORT} is out of reach or accepts connections and is silent; "
+            "check cable, arm.host and that the controller is not busy starting",
+        ) from error
     except OSError as error:
         raise DriverUnreachableError(
-            _DEVICE, f"no controller at {host}:{RTDE_PORT} ({error.strerror or error})"
+            _DEVICE,
+            f"no controller at {host}:{RTDE_PORT} ({error.strerror or error}); check "
+            "that the robot is on, its cable, and that arm.host is its address",
         ) from error
     size, kind = _HEADER.unpack_from(answer) if len(answer) >= _HEADER.size else (0, 0)
     if size != _HEADER.size + _VERSION.size or kind != _GET_CONTROLLER_VERSION:
         raise DriverError(
-            _DEVICE, f"what listens at {host}:{RTDE_PORT} does not speak RTDE"
+            _DEVICE,
+            f"what listens at {host}:{RTDE_PORT} does not speak RTDE; check that "
+            "arm.host is the robot's address",
         )
     major, minor, bugfix, build = _VERSION.unpack_from(answer, _HEADER.size)
     return major, minor, bugfix, build
 
 
-def check_controller_version(version: ControllerVersion) -> None:
-    """Refuse controllers that the client cannot be trusted with.
+def check_controller_version(version: Sequence[int], host: str) -> None:
+    """Refuse controllers that the client was not tried with.
+
+    Args:
+        version: major and minor number, and whatever follows.
+        host: the controller, for the message.
 
     Raises:
-        ArmVersionError: too old, or of another generation.
+        ArmVersionError: too old, too new, or of another generation.
     """
-    major, minor = version[:2]
-    if major != _MAJOR or minor < _OLDEST_MINOR:
+    low, high = SUPPORTED_VERSIONS
+    if not low <= tuple(version[:2]) <= high:
+        first, last = (".".join(map(str, bound)) for bound in SUPPORTED_VERSIONS)
         raise ArmVersionError(
             _DEVICE,
-            f"controller software {'.'.join(map(str, version))} is not supported: "
-            "the robot needs PolyScope 5, version 5.5 or later",
+            f"controller software {'.'.join(map(str, version))} at {host} is not "
+            f"supported: install PolyScope {first} to {last} on the robot",
         )
 
 

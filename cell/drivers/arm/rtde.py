@@ -32,6 +32,7 @@ from cell.contracts.units import ns_from_s
 from cell.drivers.arm.client_sockets import ClientSockets
 from cell.drivers.arm.descriptor_limit import (
     DESCRIPTORS,
+    Lease,
     find_first_free,
     list_descriptors,
 )
@@ -88,7 +89,8 @@ def open_rtde_arm(
     """
     if DESCRIPTORS.is_lowered:
         raise DriverUnreachableError(_DEVICE, "the last connection is still closing")
-    check_controller_version(read_controller_version(config.host, _PROBE_TIMEOUT_S))
+    version = read_controller_version(config.host, _PROBE_TIMEOUT_S)
+    check_controller_version(version, config.host)
     arm = RtdeArm(config, now_ns)
     try:
         yield arm
@@ -116,6 +118,7 @@ class RtdeArm:
         except (RuntimeError, ValueError) as error:
             raise DriverUnreachableError(_DEVICE, str(error)) from error
         self._control: Any = None
+        self._lease: Lease | None = None
         self._sockets = self._find_sockets()
         self._robot_time_s = -1.0
         self._stamp_ns = 0
@@ -198,7 +201,10 @@ class RtdeArm:
         if interfaces:
             # The client takes half a second for each; a thread keeps that away from
             # whoever watches over the caller.
-            threading.Thread(target=_retire, args=(interfaces,)).start()
+            retirement = threading.Thread(
+                target=_retire, args=(interfaces, self._lease)
+            )
+            retirement.start()
 
     def _find_sockets(self) -> ClientSockets:
         return ClientSockets(list_descriptors() - self._before, RTDE_PORT)
@@ -237,7 +243,9 @@ class RtdeArm:
         except (RuntimeError, ValueError) as error:
             if "already in use" in str(error):
                 raise ArmInUseError(
-                    _DEVICE, "another client controls the robot: end it first"
+                    _DEVICE,
+                    f"another client controls the robot at {self._config.host}: end it "
+                    "(other programs, fieldbus), then Reset",
                 ) from error
             raise DriverError(_DEVICE, f"cannot take control: {error}") from error
         self._wait_for_program()
@@ -248,7 +256,7 @@ class RtdeArm:
         )
         self._sockets = self._find_sockets()
         # Last, for looking things up needs descriptors as well.
-        DESCRIPTORS.lower(self._first_free)
+        self._lease = DESCRIPTORS.lower(self._first_free)
 
     def _wait_for_program(self) -> None:
         deadline = monotonic() + _PROGRAM_START_S
@@ -286,12 +294,22 @@ class RtdeArm:
             )
 
 
-def _retire(interfaces: list[Any]) -> None:
-    """Disconnect, and keep the objects from ever being destroyed."""
+def _retire(interfaces: list[Any], lease: Lease | None) -> None:
+    """Disconnect, keep the objects from ever being destroyed, give the lease back.
+
+    The lease is that of these interfaces: the next connection may hold one already.
+    """
+    try:
+        _disconnect(interfaces)
+    finally:
+        if lease is not None:
+            lease.release()
+
+
+def _disconnect(interfaces: list[Any]) -> None:
     for interface in interfaces:
         interface.disconnect()
         if len(_kept) < _MOST_KEPT:
             _kept.append(interface)
             # One reference that nobody gives back, also when the interpreter ends.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(interface))
-    DESCRIPTORS.restore()

@@ -255,7 +255,7 @@ _CELL_TO_PLC = (
         _OUT,
         10,
         RegisterType.U16,
-        "First cause, 0 when none; stays until it is acknowledged.",
+        "First cause, or an alarm that stops nothing; 0 when none.",
     ),
     _word(
         "good_count",

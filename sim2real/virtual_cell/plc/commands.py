@@ -7,12 +7,15 @@ code, or is withdrawn when it does not. After a fault only a person commands.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from cell.contracts.errors import FaultCode
 from cell.contracts.plc import PlcOutputs
 from cell.contracts.units import ns_from_s, s_from_ns
 from sim2real.virtual_cell.plc.sight import LineSettings, LineSight
 
 _RESET, _START = 1, 2
 _STOPPED, _IDLE, _RESETTING = 2, 4, 15
+# The cell picks all the same, with its fallback policy.
+_NO_OBSTACLE = (FaultCode.NONE, FaultCode.MODEL_MISSING, FaultCode.MODEL_INVALID)
 
 
 class Autostart(IntEnum):
@@ -97,7 +100,8 @@ def _step_autostart(
     if not settings.autostart or outputs.state not in allowed:
         return replace(state, autostart=Autostart.SPENT)
     code = {_STOPPED: _RESET, _IDLE: _START}.get(outputs.state)
-    if code is None or outputs.fault_code or now_ns < state.next_try_ns:
+    has_fault = outputs.fault_code not in _NO_OBSTACLE
+    if code is None or has_fault or now_ns < state.next_try_ns:
         return state
     return replace(
         state,

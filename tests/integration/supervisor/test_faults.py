@@ -680,3 +680,23 @@ async def test_no_start_order_of_the_peers_matters() -> None:
         assert cell.tree()["permissives"] == []
         await cell.start()
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_asked"),
+    [(HoldReason.ARM_STATE_STALE, True), (HoldReason.COMMAND_WITHHELD, False)],
+)
+async def test_the_line_is_asked_to_slow_down_for_holds_that_nobody_ordered(
+    reason: HoldReason, is_asked: bool
+) -> None:
+    cell = SupervisedCell()
+    asked: list[bool] = []
+    async with cell.running():
+        await cell.start()
+        cell.servo.refusals = [reason]
+        await cell.until(lambda: not cell.servo.refusals)
+        for _ in range(60):
+            await cell.step()
+            asked.append(cell.told().slow_down_request)
+
+    assert any(asked) is is_asked

@@ -367,3 +367,25 @@ def test_whatever_is_accepted_lies_within_the_ceilings(drawn: dict[str, Any]) ->
         assert max(accepted.joint_max_rad) <= ceilings.JOINT_POSITION_RAD
         assert min(accepted.workspace_min_m) >= -ceilings.REACH_M
         assert max(accepted.workspace_max_m) <= ceilings.REACH_M
+
+
+def test_a_misspelt_policy_is_refused_with_the_names_there_are(tmp_path: Path) -> None:
+    message = refusal(put(("policy", "live"), "heigthmap"), tmp_path)
+
+    assert "policy.live is 'heigthmap'" in message
+    assert "heightmap, scripted" in message
+
+
+def test_a_known_policy_whose_files_are_gone_is_no_error_of_the_configuration(
+    tmp_path: Path,
+) -> None:
+    settings = load(put(("policy", "directory"), str(tmp_path)), tmp_path)
+
+    assert settings.policy.live == "heightmap"
+
+
+def test_only_a_policy_without_a_model_can_be_the_fallback(tmp_path: Path) -> None:
+    message = refusal(put(("policy", "fallback"), "heightmap"), tmp_path)
+
+    assert "policy.fallback" in message
+    assert "scripted" in message

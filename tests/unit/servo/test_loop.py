@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 from cell.contracts.drivers import ArmDriver
-from cell.contracts.errors import DriverUnreachableError
+from cell.contracts.errors import Complaint, DriverUnreachableError, FaultCode
 from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
 from cell.servo.loop import ServoLoop
 from tests.fakes.arm import FakeArm
@@ -114,6 +114,36 @@ def test_an_arm_that_is_not_there_is_asked_for_ever_less_often() -> None:
     stamps = [s.stamp_ns for s in rig.port.states]
     assert max(b - a for a, b in pairwise(stamps)) <= 25 * MS
     assert [event for event, _ in rig.events].count("no arm") == 1
+
+
+def test_what_is_wrong_with_the_arm_is_told_until_it_is_over() -> None:
+    rig = LoopRig()
+    rig.is_reachable = False
+    told: list[Complaint | None] = []
+    rig.desk.complain = told.append
+
+    def come_up() -> None:
+        rig.is_reachable = True
+
+    rig.after(1000, come_up)
+    rig.run(5000)
+
+    assert told[0] == Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: nobody there")
+    assert told[-1] is None
+
+
+def test_a_release_that_the_robot_refuses_is_told_until_one_succeeds() -> None:
+    rig = LoopRig()
+    told: list[Complaint | None] = []
+    rig.desk.complain = told.append
+    rig.arm.refuses = {"arm"}
+    rig.after(100, rig.ask_for_release)
+    rig.after(300, rig.arm.refuses.clear)
+    rig.after(400, rig.ask_for_release)
+    rig.run(600)
+
+    refused = Complaint(FaultCode.DRIVER_PROTOCOL, "arm: arm refused")
+    assert told == [None, refused, None]
 
 
 def test_after_a_lost_link_it_connects_again_but_moves_only_when_released() -> None:

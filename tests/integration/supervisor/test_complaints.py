@@ -1,0 +1,84 @@
+"""What a person and the line read when a device or a model is not what it should be."""
+
+from cell.contracts.errors import Complaint, FaultCode
+from cell.contracts.servo import HoldReason
+from cell.supervisor.states import Command, State
+from tests.fakes.supervised_cell import SupervisedCell
+
+IN_USE = Complaint(
+    FaultCode.ARM_IN_USE, "arm: another client controls the robot at 10.0.0.1: end it"
+)
+NO_FEED = Complaint(
+    FaultCode.DRIVER_UNREACHABLE, "overhead: no frame feed at 10.0.0.2:39401: start it"
+)
+DAMAGED = Complaint(FaultCode.MODEL_INVALID, "models/m/model.onnx: damaged; restore it")
+
+
+async def test_a_reset_refused_by_a_robot_in_use_says_who_and_what_to_do() -> None:
+    cell = SupervisedCell()
+    cell.servo.trouble = HoldReason.ROBOT_NOT_READY
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        cell.complaints.servo = IN_USE
+        await cell.until_state(State.STOPPED, limit_s=60.0)
+        await cell.pass_s(0.5)
+
+        tree, told = cell.tree(), cell.told()
+
+    assert IN_USE.text in tree["state_reason"]
+    assert any(IN_USE.text in alarm for alarm in tree["alarms"])
+    assert told.fault_code == 211
+
+
+async def test_a_robot_that_is_free_again_is_armed_by_the_next_reset() -> None:
+    cell = SupervisedCell()
+    cell.servo.trouble = HoldReason.ROBOT_NOT_READY
+    cell.complaints.servo = IN_USE
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.STOPPED, limit_s=60.0)
+        cell.servo.trouble = HoldReason.NONE
+        cell.complaints.servo = None
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+        await cell.pass_s(0.5)
+
+        assert cell.told().fault_code == 0
+        assert cell.tree()["alarms"] == []
+
+
+async def test_a_camera_lost_in_production_is_named_with_its_address() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.camera_is_live = False
+        cell.complaints.camera = NO_FEED
+        await cell.until_state(State.HELD)
+        await cell.pass_s(0.5)
+
+        tree, told = cell.tree(), cell.told()
+        cell.camera_is_live = True
+        cell.complaints.camera = None
+        await cell.until_state(State.EXECUTE)
+
+    assert NO_FEED.text in tree["state_reason"]
+    assert tree["cause"] == "camera_unreachable"
+    assert told.fault_code == 200
+
+
+async def test_with_a_damaged_model_the_cell_picks_and_says_so_all_the_time() -> None:
+    cell = SupervisedCell()
+    cell.complaints.policy = DAMAGED
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.placed > 0, 60.0)
+        await cell.pass_s(0.5)
+
+        tree, told = cell.tree(), cell.told()
+
+    assert tree["state"] == "EXECUTE"
+    assert any(DAMAGED.text in alarm for alarm in tree["alarms"])
+    assert told.fault_code == 111
+    assert told.good_count > 0

@@ -1,0 +1,83 @@
+"""The bars of `bench`: compared, shown, and answered with an exit code."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cell.contracts.errors import ConfigError
+from ops import bench
+from ops.exit_codes import ExitCode
+from ops.figures import Bar, Figure, Mark, has_missed, render_json, render_line
+from ops.settings import load_settings
+from tests.running_cell import write_config
+
+GOOD = Figure("lateness", 0.5, "of 10 000", 0.9, "empty loop", Bar(1.0))
+
+
+@pytest.mark.parametrize(
+    ("figure", "mark"),
+    [
+        (GOOD, Mark.HELD),
+        (Figure("lateness", 1.1, "of 10 000", 0.9, "", Bar(1.0)), Mark.MISSED),
+        (Figure("pace", 0.97, "", bar=Bar(0.98, is_least=True)), Mark.MISSED),
+        (Figure("pace", 0.98, "", bar=Bar(0.98, is_least=True)), Mark.HELD),
+        (
+            Figure("step", 9.0, "ms", 1.3, "net", Bar(1.2, is_of_ratio=True)),
+            Mark.MISSED,
+        ),
+        (Figure("step", 9.0, "ms", 1.1, "net", Bar(1.2, is_of_ratio=True)), Mark.HELD),
+        (Figure("lateness", None, "of 10 000", bar=Bar(1.0)), Mark.MISSED),
+        (Figure("cycle", None, "s"), Mark.NONE),
+    ],
+)
+def test_a_bar_is_compared_with_what_it_is_meant_for(
+    figure: Figure, mark: Mark
+) -> None:
+    assert figure.mark is mark
+    assert has_missed([GOOD, figure]) is (mark is Mark.MISSED)
+
+
+def test_a_figure_is_shown_with_its_bar_and_mark() -> None:
+    assert render_line(GOOD).endswith("held   (<= 1 of 10 000)")
+    assert json.loads(render_json([GOOD]))[0]["mark"] == "held"
+
+
+@pytest.mark.parametrize(
+    ("late", "code"), [(0.5, ExitCode.OK), (1.5, ExitCode.BAR_MISSED)]
+)
+def test_a_missed_bar_is_the_exit_code(
+    late: float, code: ExitCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = Figure("lateness", late, "of 10 000", bar=Bar(1.0))
+    monkeypatch.setattr(bench, "measure_guard", lambda _settings: GOOD)
+    monkeypatch.setattr(bench, "measure_policy", lambda _settings: [])
+    monkeypatch.setattr(bench, "measure_cell", lambda _path, _duration_s: [figure])
+
+    config = write_config(tmp_path, "127.0.0.1")
+
+    assert bench.run_bench(config, 1.0, as_json=False) is code
+
+
+def test_a_camera_on_the_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    def carry(tree: dict[str, Any]) -> None:
+        tree["cameras"]["overhead"] = copy.deepcopy(tree["cameras"]["wrist"])
+
+    settings = load_settings(write_config(tmp_path, "127.0.0.1", carry))
+
+    with pytest.raises(ConfigError, match=r"cameras\.overhead\.base_from_camera"):
+        bench.measure_policy(settings)
+
+
+def test_the_scripted_policy_is_timed_without_a_model(tmp_path: Path) -> None:
+    def script(tree: dict[str, Any]) -> None:
+        tree["policy"]["live"] = "scripted"
+
+    settings = load_settings(write_config(tmp_path, "127.0.0.1", script))
+
+    (figure,) = bench.measure_policy(settings, rounds=2)
+
+    assert figure.value is not None
+    assert figure.mark is Mark.NONE

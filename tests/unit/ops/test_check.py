@@ -1,0 +1,137 @@
+"""What `check` says agrees with what `run` would do."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cell.contracts.errors import CellError
+from cell.drivers.arm.dashboard import DashboardReport
+from ops.check import check_model, run_check
+from ops.device_probes import find_arm_problems, make_probes
+from ops.controller_lock import lock_runtime
+from ops.exit_codes import ExitCode
+from ops.settings import Settings, load_settings
+from tests.running_cell import write_config
+
+
+def settings_with(folder: Path, **policy: Any) -> Settings:
+    def change(tree: dict[str, Any]) -> None:
+        tree["policy"].update(policy)
+
+    return load_settings(write_config(folder, "127.0.0.1", change))
+
+
+def look(settings: Settings) -> str:
+    """Probe the camera over the bin, in a loop whose threads end with it."""
+
+    async def run() -> str:
+        return await make_probes(settings)["camera overhead"]()
+
+    return asyncio.run(run())
+
+
+def test_the_shipped_model_is_loaded_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    finding = check_model(settings_with(tmp_path, directory="policies/models"))
+
+    assert finding.is_good
+    assert not finding.is_warning
+    assert finding.detail.startswith("heightmap-")
+
+
+def test_the_scripted_policy_needs_no_model(tmp_path: Path) -> None:
+    finding = check_model(settings_with(tmp_path, live="scripted"))
+
+    assert (finding.is_good, finding.is_warning) == (True, False)
+
+
+def test_a_model_that_does_not_fit_the_cell_is_told_with_who_picks_instead(
+    tmp_path: Path,
+) -> None:
+    def coarsen(tree: dict[str, Any]) -> None:
+        tree["cell"]["heightmap"]["size_px"] = 104
+
+    finding = check_model(load_settings(write_config(tmp_path, "127.0.0.1", coarsen)))
+
+    assert finding.is_warning
+    assert "104" in finding.detail
+    assert "scripted-1 picks in place of heightmap" in finding.detail
+
+
+def test_another_controller_is_one_finding_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path, "127.0.0.1")
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+
+    with lock_runtime(runtime):
+        code = run_check(config, as_json=True)
+
+    findings = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert code is ExitCode.ALREADY_RUNNING
+    assert findings["model"]["is_good"]
+    assert not findings["this computer"]["is_good"]
+    assert "another controller is running" in findings["this computer"]["detail"]
+
+
+def test_a_recording_that_is_not_there_is_no_camera(tmp_path: Path) -> None:
+    path = write_config(tmp_path, "127.0.0.1")
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pose = tree["cameras"]["overhead"]["base_from_camera"]
+    tree["cameras"]["overhead"] = {
+        "kind": "replay",
+        "directory": str(tmp_path / "nothing"),
+        "base_from_camera": pose,
+    }
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    with pytest.raises(CellError, match="no recording in"):
+        look(load_settings(path))
+
+
+def test_a_usb_camera_that_is_not_plugged_in_is_named_by_its_serial_number(
+    tmp_path: Path,
+) -> None:
+    path = write_config(tmp_path, "127.0.0.1")
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pose = tree["cameras"]["overhead"]["base_from_camera"]
+    tree["cameras"]["overhead"] = {
+        "kind": "realsense",
+        "serial": "0123456789",
+        "base_from_camera": pose,
+    }
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+
+    with pytest.raises(CellError, match="0123456789"):
+        look(load_settings(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"robot_mode": "POWER_OFF"}, "release brakes"),
+        ({"safety_mode": "PROTECTIVE_STOP"}, "see the pendant"),
+        ({"is_remote": False}, "switch it over"),
+    ],
+)
+def test_what_has_to_be_done_at_the_pendant_is_said(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    good: dict[str, Any] = {
+        "version": (5, 12, 0),
+        "robot_mode": "RUNNING",
+        "safety_mode": "NORMAL",
+        "is_remote": True,
+    }
+
+    assert find_arm_problems(DashboardReport(**good)) == []
+    problems = find_arm_problems(DashboardReport(**(good | changes)))
+    assert [sentence in problem for problem in problems] == [True]

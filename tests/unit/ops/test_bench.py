@@ -64,6 +64,7 @@ def test_a_missed_bar_is_the_exit_code(
 def test_a_camera_on_the_arm_is_refused_in_one_sentence(tmp_path: Path) -> None:
     def carry(tree: dict[str, Any]) -> None:
         tree["cameras"]["overhead"] = copy.deepcopy(tree["cameras"]["wrist"])
+        tree["virtual_cell"]["enabled"] = False
 
     settings = load_settings(write_config(tmp_path, "127.0.0.1", carry))
 

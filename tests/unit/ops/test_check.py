@@ -11,9 +11,10 @@ import yaml
 from cell.contracts.errors import CellError
 from cell.drivers.arm.dashboard import DashboardReport
 from ops.check import check_model, run_check
-from ops.device_probes import find_arm_problems, make_probes
 from ops.controller_lock import lock_runtime
+from ops.device_probes import find_arm_problems, make_probes
 from ops.exit_codes import ExitCode
+from ops.runtime_directory import open_runtime_directory
 from ops.settings import Settings, load_settings
 from tests.running_cell import write_config
 
@@ -69,8 +70,7 @@ def test_another_controller_is_one_finding_among_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = write_config(tmp_path, "127.0.0.1")
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
+    runtime = open_runtime_directory(str(tmp_path / "runtime"))
 
     with lock_runtime(runtime):
         code = run_check(config, as_json=True)

@@ -98,9 +98,13 @@ def _warm_up(
     policy: ScriptedPolicy | HeightmapPolicy, workspace: GraspWorkspace
 ) -> None:
     """Answer one made-up view of a box, so that every kernel is compiled."""
-    size_px, distance_m, focal_px = 64, 0.8, 128.0
+    grid, distance_m = workspace.grid, 0.8
+    # Two pixels to a cell: a view with unseen cells is refused before the search.
+    size_px, focal_px = 2 * grid.size_px, 2 * distance_m / grid.pixel_m
     depth = np.full((size_px, size_px), distance_m, np.float32)
-    depth[28:36, 28:36] -= 0.04
+    half_box_px = round(focal_px * 0.025 / distance_m)
+    box = slice(grid.size_px - half_box_px, grid.size_px + half_box_px)
+    depth[box, box] -= 0.04
     centre_px = (size_px - 1) / 2
     bin_from_camera = Pose(np.array([0, 0, distance_m]), np.array([0.0, 1.0, 0.0, 0.0]))
     frame = RgbdFrame(

@@ -1,0 +1,61 @@
+"""Loaded policies have compiled all that a question needs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.running_cell import ROOT
+
+# In an interpreter of its own, for any test before may have compiled a kernel.
+CHILD = """
+import gc, json, sys
+from pathlib import Path
+
+from numba.core.dispatcher import Dispatcher
+
+from cell.mailbox.frames import FrameRing
+from policies.config import PolicyConfig
+from policies.runtime.loading import load_policies
+from policies.runtime.worker import make_observation
+from tests.fakes.grasp_models import make_frame, make_workspace
+
+
+def list_compiled():
+    return {
+        f"{kernel.py_func.__module__}.{kernel.py_func.__qualname__}": [
+            str(signature) for signature in kernel.signatures
+        ]
+        for kernel in gc.get_objects()
+        if isinstance(kernel, Dispatcher)
+        and kernel.py_func.__module__.startswith("policies")
+    }
+
+
+config = PolicyConfig(live=sys.argv[2])
+policies = load_policies(config, Path(sys.argv[1]), make_workspace(96, 0.004))
+before = list_compiled()
+ring = FrameRing.open(Path(sys.argv[3]), 240, 320)
+ring.write(make_frame([(0.03, 0.0, 0.05, 0.05, 0.05), (-0.06, 0.02, 0.04, 0.06, 0.03)]))
+observation = make_observation(ring.read_newest())
+answers = [
+    type(policy.propose_except(observation, excluded)).__name__
+    for policy in (policies.live, policies.fallback)
+    for excluded in ((), ((0.3, 0.3),))
+]
+after = list_compiled()
+late = [name for name in after if after[name] != before.get(name)]
+print(json.dumps({"answers": answers, "late": late, "kernels": len(after)}))
+"""
+
+
+def test_the_first_question_compiles_nothing(tmp_path: Path) -> None:
+    models = str(ROOT / "policies" / "models")
+    command = [sys.executable, "-c", CHILD, models, "heightmap", str(tmp_path / "ring")]
+
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    seen = json.loads(result.stdout)
+    assert seen["answers"] == ["ActionChunk"] * 4
+    assert seen["kernels"] > 5
+    assert seen["late"] == []

@@ -214,6 +214,29 @@ async def test_a_part_in_hand_waits_at_home_for_the_permit_to_give_it_back() -> 
         await cell.until_state(State.EXECUTE)
 
 
+async def test_a_servo_process_lost_during_unhold_wants_another_unhold() -> None:
+    cell = SupervisedCell()
+    # Nothing to pick, so the arm stands at home.
+    cell.set_line(bin_present=False)
+    async with cell.running():
+        await cell.start()
+        await cell.until_state(State.SUSPENDED)
+        cell.servo.restart()
+        await cell.until_state(State.HELD)
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.UNHOLDING)
+        assert cell.servo.latch is HoldReason.NOT_ARMED
+        cell.servo.restart()
+
+        await cell.until_state(State.HELD, State.EXECUTE)
+        await cell.pass_s(20.0)
+        assert cell.supervisor.state is State.HELD
+        assert cell.tree()["cause"] in ("servo_lost", "arm_not_released")
+        assert cell.servo.travelled_rad == 0.0
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.EXECUTE)
+
+
 async def test_a_part_is_not_given_back_where_no_bin_is() -> None:
     cell = SupervisedCell()
     async with cell.running():

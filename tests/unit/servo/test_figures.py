@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cell.contracts.servo import HoldReason, MotionMode
+from cell.contracts.errors import DriverError
+from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
 from cell.servo.durations import DurationHistogram
 from tests.unit.servo.servo_rig import ServoRig, armed_rig
 
@@ -48,29 +49,34 @@ def test_an_absurd_duration_is_counted_somewhere(duration_ns: int) -> None:
     assert histogram.compute_quantiles_ns([0.5])[0] >= 0.0
 
 
-def test_a_setpoint_past_the_guard_is_counted_as_unguarded() -> None:
+def test_a_setpoint_past_the_guard_is_counted_and_not_sent() -> None:
     rig = armed_rig()
     rig.step(10)
-    before = rig.state.unguarded_cycles
+    before, sent = rig.state.unguarded_cycles, len(rig.arm.sent)
 
-    rig.session._arm.send_joint_target(rig.desk.follower.q_command, 0.002)
-    again = rig.step().unguarded_cycles
+    with pytest.raises(DriverError, match="without a verdict"):
+        rig.session._arm.send_joint_target(rig.desk.follower.q_command, 0.002)
 
-    assert (before, again) == (0, 1)
+    assert len(rig.arm.sent) == sent
+    assert (before, rig.step().unguarded_cycles) == (0, 1)
 
 
-def test_a_setpoint_changed_after_its_verdict_is_counted_as_unguarded(
+def test_a_setpoint_changed_after_its_verdict_is_not_sent_and_latches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = armed_rig()
-    send = rig.session._arm.send_joint_target
+    send, sent = rig.session._arm.send_joint_target, len(rig.arm.sent)
 
     def tamper(q: Any, period_s: float) -> None:
         send(q + 1e-9, period_s)
 
     monkeypatch.setattr(rig.session._arm, "send_joint_target", tamper)
 
-    assert rig.step(3).unguarded_cycles == 3
+    state = rig.step(3)
+
+    assert state.unguarded_cycles == 1
+    assert state.phase is ServoPhase.FAULT
+    assert len(rig.arm.sent) == sent
 
 
 def test_a_verdict_serves_one_setpoint_only() -> None:

@@ -39,7 +39,7 @@ _WATCHED = ("camera", "policy")
 # The servo process is watched by its states, more closely than by its life sign.
 _WATCHED_BY_STATE = ("servo",)
 _STAYS_DOWN = " died too often and stays down until Cellward is started again"
-_STOP_LOOK_NS = 100_000_000
+_STOP_LOOK_NS = 200_000_000
 
 
 @dataclass(frozen=True, eq=False)

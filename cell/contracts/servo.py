@@ -124,7 +124,8 @@ class ServoState:
         cycle: number of this cycle since the process started.
         phase: see `ServoPhase`.
         hold_reason: why it holds, NONE while it follows a command.
-        hold_count: holds since start that nobody ordered, counted at their onset.
+        hold_count: holds since start that nobody ordered, counted at their onset; a
+            hiccup of timing counts only where there was something to do.
         hold_counts: holds per `HoldReason`, those that were ordered among them, shape
             (len(HoldReason),).
         command_id: newest order seen.

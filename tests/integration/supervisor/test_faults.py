@@ -169,7 +169,7 @@ async def test_a_hold_commanded_while_held_is_not_ended_by_the_returning_camera(
         cell.camera_is_live = False
         await cell.until_state(State.HELD)
         await cell.command(Command.HOLD)
-        assert cell.tree()["since_then"] == ["commanded"]
+        await cell.until(lambda: cell.tree()["since_then"] == ["commanded"], 0.5)
         travelled_rad = cell.servo.travelled_rad
         cell.camera_is_live = True
         await cell.pass_s(8.0)

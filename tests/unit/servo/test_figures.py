@@ -107,3 +107,19 @@ def test_time_spent_on_holds_is_measured_as_well() -> None:
     rig.desk.tally.guard.refresh()
 
     assert rig.desk.tally.guard.p50_us > 0.0
+
+
+def test_a_hiccup_of_timing_counts_only_where_it_held_something() -> None:
+    rig = armed_rig()
+    rig.vouches = False
+    resting = rig.step(60)
+    rig.vouches = True
+    rig.step(3)
+    rig.move_home_by([0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
+    rig.step(100)
+    rig.vouches = False
+
+    moving = rig.step(60)
+
+    assert resting.hold_reason is moving.hold_reason is HoldReason.COMMAND_STALE
+    assert (resting.hold_count, moving.hold_count) == (0, 1)

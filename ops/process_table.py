@@ -15,6 +15,8 @@ class ProcessSpec:
             start-up, which is the longest silence.
         stop_grace_s: time between asking it to end and ending it [s].
         is_product: False for the virtual cell.
+        is_essential: whether the run ends when it died too often. The supervisor tells
+            line and people why the others are down, so the cell stays up for that.
         death_signal: what the kernel sends it when the host ends before it.
     """
 
@@ -23,6 +25,7 @@ class ProcessSpec:
     beat_limit_s: float
     stop_grace_s: float = 3.0
     is_product: bool = True
+    is_essential: bool = True
     death_signal: signal.Signals = signal.SIGKILL
 
 
@@ -36,9 +39,16 @@ PRODUCT = (
         4.0,
         death_signal=signal.SIGTERM,
     ),
-    ProcessSpec("servo", "ops.processes.servo", 6.0, 3.0, death_signal=signal.SIGTERM),
-    ProcessSpec("policy", "ops.processes.policy", 5.0, 2.0),
-    ProcessSpec("camera", "ops.processes.camera", 3.0, 3.0),
+    ProcessSpec(
+        "servo",
+        "ops.processes.servo",
+        6.0,
+        3.0,
+        is_essential=False,
+        death_signal=signal.SIGTERM,
+    ),
+    ProcessSpec("policy", "ops.processes.policy", 5.0, 2.0, is_essential=False),
+    ProcessSpec("camera", "ops.processes.camera", 3.0, 3.0, is_essential=False),
 )
 """In the order in which they are asked to end."""
 

@@ -269,8 +269,10 @@ class _Session:
         drawn_s = -_DRAW_PERIOD_S
         while not self._is_over():
             self._host.poll()
-            self._down_names = {c.name for c in self._host.statuses() if c.is_down}
-            if self._down_names:
+            down = [c for c in self._host.statuses() if c.is_down]
+            self._down_names = {c.name for c in down}
+            # The others leave a cell that stands and can still say why.
+            if any(c.is_essential or c.refusal is not None for c in down):
                 return
             telemetry = self._reader.read()
             self._keeper.note(telemetry.status)

@@ -35,9 +35,11 @@ from policies.runtime.wire import SOCKET_NAME
 from safety.chunk_check import EnvelopeChunkCheck
 
 _OVERHEAD = "overhead"
-# The servo process is watched by its states, more closely than by its life sign.
 _WATCHED = ("camera", "policy")
-_STOP_LOOK_NS = 100_000_000
+# The servo process is watched by its states, more closely than by its life sign.
+_WATCHED_BY_STATE = ("servo",)
+_STAYS_DOWN = " died too often and stays down until Cellward is started again"
+_STOP_LOOK_NS = 200_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,12 +197,16 @@ async def run_supervisor(context: ProcessContext) -> None:
 
 
 def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[], str]:
-    """Return what names a process whose life sign the host has cleared."""
+    """Return what names the processes whose life sign the host has cleared."""
+    beats = context.beats
 
     def find_lost_process() -> str:
         now_ns = clock.now_ns()
-        ages = ((name, context.beats.age_s(name, now_ns)) for name in _WATCHED)
-        return ", ".join(name for name, age_s in ages if math.isinf(age_s))
+        silent = [name for name in _WATCHED if math.isinf(beats.age_s(name, now_ns))]
+        silent += [name for name in _WATCHED_BY_STATE if beats.is_given_up(name)]
+        return ", ".join(
+            f"{name}{_STAYS_DOWN if beats.is_given_up(name) else ''}" for name in silent
+        )
 
     return find_lost_process
 

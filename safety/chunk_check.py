@@ -2,7 +2,7 @@
 
 The guard would stop a bad chunk half-way; this refuses it while nothing moves. The
 path is taken as the cell drives it: through joint space to the first step, then in
-straight tool lines.
+straight tool lines. Comparisons are written so that what is no number is refused.
 """
 
 import math
@@ -99,14 +99,15 @@ class EnvelopeChunkCheck:
             q = q_start + ratio * (q_end - q_start)
             place_m = compute_base_from_tcp(q, self._tool).position_m
             # Coming in from outside is allowed, going further out is not.
-            if bool(
+            if not bool(
                 (
-                    (place_m < np.minimum(self._low, start_m))
-                    | (place_m > np.maximum(self._high, start_m))
-                ).any()
+                    (place_m >= np.minimum(self._low, start_m))
+                    & (place_m <= np.maximum(self._high, start_m))
+                ).all()
             ):
                 return f"the way to step 0 leaves the workspace at {_text(place_m)}"
-        if compute_smallest_singular_value(q_end, self._tool) < MINIMUM_SINGULAR_VALUE:
+        sigma = compute_smallest_singular_value(q_end, self._tool)
+        if not sigma >= MINIMUM_SINGULAR_VALUE:
             return "step 0 lies in a singularity"
         return ""
 
@@ -122,20 +123,22 @@ class EnvelopeChunkCheck:
             spin = Pose.from_rotvec([0.0, 0.0, 0.0], (ratio * turn).tolist())
             target = Pose(place_m, (start @ spin).quat_wxyz)
             q_next, left_m, left_rad = track_ik(target, self._tool, q, iterations=10)
-            if left_m > _LINE_LEFT_M or left_rad > _LINE_LEFT_RAD:
+            if not (left_m <= _LINE_LEFT_M and left_rad <= _LINE_LEFT_RAD):
                 return "the line is out of reach", q
-            if float(np.max(np.abs(q_next - q))) > _JOINT_JUMP_RAD:
+            if not float(np.max(np.abs(q_next - q))) <= _JOINT_JUMP_RAD:
                 return "the line crosses a singularity", q
-            if bool(((q_next < self._joint_min) | (q_next > self._joint_max)).any()):
+            if not bool(
+                ((q_next >= self._joint_min) & (q_next <= self._joint_max)).all()
+            ):
                 return "the line leaves the joint limits", q
             sigma = compute_smallest_singular_value(q_next, self._tool)
-            if sigma < MINIMUM_SINGULAR_VALUE:
+            if not sigma >= MINIMUM_SINGULAR_VALUE:
                 return f"the line comes too near a singularity ({sigma:.3f})", q
             q = q_next
         return "", q
 
     def _is_outside(self, place_m: Vector) -> bool:
-        return bool(((place_m < self._low) | (place_m > self._high)).any())
+        return not bool(((place_m >= self._low) & (place_m <= self._high)).all())
 
 
 def _ratios(steps: float) -> Vector:

@@ -5,6 +5,8 @@ rest from it without leaving a limit. The ramp is therefore always available as 
 that was checked before it is needed. Everything here is compiled; without numba the
 same lines run as plain Python.
 
+Comparisons are written so that a margin that is no number breaks its limit.
+
 Where the arm already stands outside of a position limit or of the workspace, the limit
 moves to where it stands: it may come back, and go no further out.
 """
@@ -197,27 +199,27 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
     worst = 1.0
     for i in range(6):
         margin = compute_joint_margin(q[i], was["q"][i], i, lim)
-        if margin < 0.0:
+        if not margin >= 0.0:
             return _JOINT_POSITION, margin, q[i]
         worst = min(worst, margin)
         qd[i] = (q[i] - was["q"][i]) / period_s
     for i in range(6):
         margin = 1.0 - abs(qd[i]) / lim["joint_speed_radps"][i]
-        if margin < -_ROUNDING:
+        if not margin >= -_ROUNDING:
             return _JOINT_SPEED, margin, qd[i]
         worst = min(worst, margin)
     for i in range(6):
         qdd = (qd[i] - was["qd"][i]) / period_s
         margin = 1.0 - abs(qdd) / lim["joint_acceleration_radps2"][i]
         # Two differences divided by the period: rounding grows with its square.
-        if margin < -_ROUNDING / period_s:
+        if not margin >= -_ROUNDING / period_s:
             return _JOINT_ACCELERATION, margin, qdd
         worst = min(worst, margin)
     half_stop_s = 0.5 * compute_stopping_time(qd, lim)
     for i in range(6):
         q_stop = q[i] + qd[i] * half_stop_s
         margin = compute_joint_margin(q_stop, was["q"][i], i, lim)
-        if margin < 0.0:
+        if not margin >= 0.0:
             return _JOINT_POSITION, margin, q_stop
         worst = min(worst, margin)
     return _NONE, max(worst, 0.0), 0.0
@@ -251,7 +253,7 @@ def check_tool(was: Any, q: Vector, lim: Any) -> Check:
     sigma = smallest_singular_value(jacobian)
     sigma_margin = 1.0 - lim["singular_value"] / max(sigma, 1e-12)
     # In a singular place the arm may stand, and leave.
-    if sigma_margin < 0.0 and sigma < sigma_before - _ROUNDING:
+    if not sigma_margin >= 0.0 and not sigma >= sigma_before - _ROUNDING:
         return _SINGULAR, sigma_margin, sigma
     step = math.sqrt(
         (tcp[0, 3] - start[0]) ** 2
@@ -260,10 +262,10 @@ def check_tool(was: Any, q: Vector, lim: Any) -> Check:
     )
     speed = step / lim["period_s"]
     speed_margin = 1.0 - speed / lim["tcp_speed_mps"]
-    if speed_margin < 0.0:
+    if not speed_margin >= 0.0:
         return _TCP_SPEED, speed_margin, speed
     place_margin, axis = compute_place_margin(tcp, start, 0.0, lim)
-    if place_margin < 0.0:
+    if not place_margin >= 0.0:
         return _WORKSPACE, place_margin, tcp[axis, 3]
     reason, margin, value = check_braking(was, q, start, lim)
     if reason != _NONE:
@@ -283,7 +285,7 @@ def compute_place_margin(
         high = max(lim["workspace_max_m"][i], start[i])
         span = lim["workspace_max_m"][i] - lim["workspace_min_m"][i]
         room = min(tcp[i, 3] - low, high - tcp[i, 3]) - bulge_m
-        if room / span < worst:
+        if not room / span >= worst:
             worst, axis = room / span, i
     return worst, axis
 
@@ -311,7 +313,7 @@ def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
         fill_frames(q_stop, frames)
         compose(frames[6], lim["flange_from_tcp"], tcp)
         margin, axis = compute_place_margin(tcp, start, bulge_m, lim)
-        if margin < 0.0:
+        if not margin >= 0.0:
             return _WORKSPACE, margin, tcp[axis, 3]
         worst = min(worst, margin)
         if k > 0 and stretch_s > 0.0:
@@ -324,7 +326,7 @@ def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
             share = math.sqrt(1.0 - (k - 1.0) / _BRAKE_STRETCHES)
             speed = step / stretch_s * share
             margin = 1.0 - speed / (_TCP_HEADROOM * lim["tcp_speed_mps"])
-            if margin < 0.0:
+            if not margin >= 0.0:
                 return _TCP_SPEED, margin, speed
             worst = min(worst, margin)
         for i in range(3):

@@ -32,6 +32,10 @@ class ServoPhase(IntEnum):
     STOPPED = 5
 
 
+UNLINKED_PHASES = frozenset({ServoPhase.STARTING, ServoPhase.CONNECTING})
+"""There is no connection to the robot."""
+
+
 class HoldReason(IntEnum):
     """Why the servo process holds instead of following its command."""
 
@@ -120,7 +124,8 @@ class ServoState:
         cycle: number of this cycle since the process started.
         phase: see `ServoPhase`.
         hold_reason: why it holds, NONE while it follows a command.
-        hold_count: holds since start that nobody ordered, counted at their onset.
+        hold_count: holds since start that nobody ordered, counted at their onset; a
+            hiccup of timing counts only where there was something to do.
         hold_counts: holds per `HoldReason`, those that were ordered among them, shape
             (len(HoldReason),).
         command_id: newest order seen.
@@ -136,8 +141,8 @@ class ServoState:
         speed_fraction: robot's speed slider, 0..1.
         arm_age_s: age of the newest arm sample [s].
         late_cycles: cycles later than 1.25 periods since start.
-        unguarded_cycles: setpoints that reached the driver without a verdict of the
-            guard that granted just them, just once; must stay 0.
+        unguarded_cycles: setpoints that came to the driver's door without a verdict of
+            the guard that granted just them, just once; they are not sent. Must stay 0.
         guard_p50_us: median guard time since start [us].
         guard_p999_us: its 99.9 percentile [us].
         scheduler: 0 FIFO, 1 nice, 2 normal priority.

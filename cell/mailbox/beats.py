@@ -17,6 +17,7 @@ from cell.contracts.units import s_from_ns
 _SLOTS = 64
 _NAME_BYTES = 24
 _SLOT_BYTES = _NAME_BYTES + 8
+_GIVEN_UP = -1  # in place of a stamp, which is positive
 
 
 class Beats:
@@ -61,19 +62,31 @@ class Beats:
         """Return the age of the last beat [s], infinity when there was none."""
         word = self._word_of(name)
         stamp_ns = self._words[word] if word >= 0 else 0
-        return s_from_ns(now_ns - stamp_ns) if stamp_ns else math.inf
+        return s_from_ns(now_ns - stamp_ns) if stamp_ns > 0 else math.inf
+
+    def is_given_up(self, name: str) -> bool:
+        """Say whether the host starts `name` no more."""
+        word = self._word_of(name)
+        return word >= 0 and self._words[word] == _GIVEN_UP
 
     def forget(self, name: str) -> None:
         """Clear the last beat, so that a process about to start counts as silent."""
-        word = self._word_of(name)
-        if word >= 0:
-            self._words[word] = 0
+        self._set(name, 0)
+
+    def give_up(self, name: str) -> None:
+        """Say that a process is not started any more; it counts as silent as well."""
+        self._set(name, _GIVEN_UP)
 
     def close(self) -> None:
         """Unmap. The file stays."""
         self._words.release()
         self._memory.close()
         os.close(self._descriptor)
+
+    def _set(self, name: str, value: int) -> None:
+        word = self._word_of(name)
+        if word >= 0:
+            self._words[word] = value
 
     def _word_of(self, name: str) -> int:
         """Return the index of the slot's stamp, -1 when there is none; never waits.

@@ -136,17 +136,9 @@ def _encode_command(record: Any, command: ServoCommand) -> Any:
 
 
 def _decode_command(record: np.void) -> ServoCommand:
-    return ServoCommand(
-        stamp_ns=int(record["stamp_ns"]),
-        command_id=int(record["command_id"]),
-        arm_id=int(record["arm_id"]),
-        mode=MotionMode(int(record["mode"])),
-        q_target=record["q_target"],
-        base_from_tcp=Pose(record["tcp_position_m"], record["tcp_quat_wxyz"]),
-        speed_ratio=float(record["speed_ratio"]),
-        arrival_rad=float(record["arrival_rad"]),
-        payload_kg=float(record["payload_kg"]),
-    )
+    fields = _name_fields(record)
+    fields["mode"] = MotionMode(fields["mode"])
+    return ServoCommand(**fields)
 
 
 def _encode_state(record: Any, state: ServoState) -> Any:
@@ -181,29 +173,16 @@ def _encode_state(record: Any, state: ServoState) -> Any:
 
 
 def _decode_state(record: np.void) -> ServoState:
-    return ServoState(
-        stamp_ns=int(record["stamp_ns"]),
-        cycle=int(record["cycle"]),
-        phase=ServoPhase(int(record["phase"])),
-        hold_reason=HoldReason(int(record["hold_reason"])),
-        hold_count=int(record["hold_count"]),
-        hold_counts=record["hold_counts"],
-        command_id=int(record["command_id"]),
-        reached_id=int(record["reached_id"]),
-        arm_id=int(record["arm_id"]),
-        q=record["q"],
-        qd=record["qd"],
-        q_command=record["q_command"],
-        base_from_tcp=Pose(record["tcp_position_m"], record["tcp_quat_wxyz"]),
-        force_tcp_n=record["force_tcp_n"],
-        robot_mode=int(record["robot_mode"]),
-        safety_status_bits=int(record["safety_status_bits"]),
-        speed_fraction=float(record["speed_fraction"]),
-        arm_age_s=float(record["arm_age_s"]),
-        late_cycles=int(record["late_cycles"]),
-        unguarded_cycles=int(record["unguarded_cycles"]),
-        guard_p50_us=float(record["guard_p50_us"]),
-        guard_p999_us=float(record["guard_p999_us"]),
-        scheduler=int(record["scheduler"]),
-        period_s=float(record["period_s"]),
+    fields = _name_fields(record)
+    fields["phase"] = ServoPhase(fields["phase"])
+    fields["hold_reason"] = HoldReason(fields["hold_reason"])
+    return ServoState(**fields)
+
+
+def _name_fields(record: np.void) -> dict[str, Any]:
+    """Return a record as the arguments of its class; all at once, for speed."""
+    fields = dict(zip(record.dtype.names or (), record.item(), strict=True))
+    fields["base_from_tcp"] = Pose(
+        fields.pop("tcp_position_m"), fields.pop("tcp_quat_wxyz")
     )
+    return fields

@@ -31,6 +31,9 @@ LEAST_RATIO: Final = 0.01
 # The supervisor may stamp an order just after our cycle took its time.
 _FUTURE_NS = 10_000_000
 _SETTLED_RAD = 0.005
+# Loaded joints may come to rest a little beside their target; more than that is a
+# joint that something keeps from its place, and no arrival.
+_SAGGING_RAD = 0.02
 _SETTLED_CYCLES = 150
 
 _MOVING = (MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR)
@@ -93,6 +96,9 @@ class CommandFollower:
         """Return the guard's verdict for this cycle; its setpoint is to be sent."""
         if command is None:
             return self._accept(self._guard.hold(HoldReason.NO_COMMAND, now_ns))
+        if command.command_id < self.command_id:
+            # Its stamp says nothing of the order under way.
+            return self._accept(self._guard.hold(HoldReason.COMMAND_STALE, now_ns))
         if command.command_id > self.command_id:
             self._take(command)
         verdict = self._accept(self._ask(command, sample, now_ns))
@@ -173,7 +179,8 @@ class CommandFollower:
             return
         # The setpoints have arrived; the joints follow within their lag.
         gap = float(np.max(np.abs(sample.q - self.q_command)))
-        if gap < _SETTLED_RAD or self._cycles_since_done > _SETTLED_CYCLES:
+        is_late = self._cycles_since_done > _SETTLED_CYCLES
+        if gap < (_SAGGING_RAD if is_late else _SETTLED_RAD):
             self.reached_id = self.command_id
 
 

@@ -102,8 +102,8 @@ class Tally:
         period_s: control period in use [s].
         cycle: cycles so far.
         late_cycles: cycles later than 1.25 periods.
-        sent: setpoints handed to the driver.
-        unguarded: those among them that no verdict granted.
+        sent: setpoints on their way to the driver.
+        unguarded: those among them that no verdict granted; they went no further.
         hold_count: holds that nobody ordered.
         guard: what answers for setpoints.
     """
@@ -119,11 +119,12 @@ class Tally:
     hold_reason: HoldReason = HoldReason.NOT_ARMED
     hold_counts: np.ndarray = field(default_factory=lambda: np.zeros(len(HoldReason)))
 
-    def note_setpoint(self, q: Vector) -> None:
-        """Count a setpoint on its way to the driver, and look for its verdict."""
+    def note_setpoint(self, q: Vector) -> bool:
+        """Count a setpoint on its way to the driver; say if a verdict granted it."""
         self.sent += 1
-        if not self.guard.take_grant(q):
-            self.unguarded += 1
+        is_granted = self.guard.take_grant(q)
+        self.unguarded += not is_granted
+        return is_granted
 
     def note_hold(self, reason: HoldReason) -> None:
         """Count a hold at its onset."""

@@ -13,6 +13,7 @@ from cell.contracts.geometry import Pose
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import (
+    TIMING_HOLDS,
     HoldReason,
     MotionMode,
     ServoCommand,
@@ -163,8 +164,13 @@ class ArmSession:
             self._robot_clock.shift_sample(sample),
             self._robot_clock.shift(now_ns),
         )
+        is_busy = desk.follower.is_busy()
         self._send(verdict)
-        desk.tally.note_hold(verdict.reason)
+        if verdict.reason in TIMING_HOLDS and not is_busy:
+            # An arm with nothing to do was not held by that.
+            desk.tally.show_hold(verdict.reason)
+        else:
+            desk.tally.note_hold(verdict.reason)
         if not self._rests_armed():
             return False
         if verdict.reason is HoldReason.TRACKING_ERROR:

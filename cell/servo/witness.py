@@ -1,10 +1,11 @@
 """Stands at the driver and sees every setpoint that goes to the robot.
 
 Whoever sends, by whatever way, sends through here; so a setpoint without a verdict of
-the guard cannot go uncounted.
+the guard is counted, and goes no further.
 """
 
 from cell.contracts.drivers import ArmDriver
+from cell.contracts.errors import DriverError
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState
 from cell.servo.reporting import Tally
@@ -30,8 +31,13 @@ class WitnessedArm:
         self._arm.set_payload(payload_kg)
 
     def send_joint_target(self, q: Vector, period_s: float) -> None:
-        """Note and send one setpoint."""
-        self._tally.note_setpoint(q)
+        """Send one setpoint that the newest verdict of the guard granted.
+
+        Raises:
+            DriverError: it did not; nothing was sent.
+        """
+        if not self._tally.note_setpoint(q):
+            raise DriverError("arm", "a setpoint without a verdict of the guard")
         self._arm.send_joint_target(q, period_s)
 
     def stop(self) -> None:

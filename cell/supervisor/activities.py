@@ -151,15 +151,19 @@ async def reset(station: Station, find_unmet: Callable[[], tuple[Unmet, ...]]) -
         await station.clock.sleep_until_ns(station.clock.now_ns() + ns_from_s(_POLL_S))
 
 
-async def make_ready(station: Station) -> None:
+async def make_ready(station: Station, *, survives_losses: bool = True) -> None:
     """Release the arm, activate the fingers.
+
+    Args:
+        station: what it works with.
+        survives_losses: see `MotionClient.release`.
 
     Raises:
         CauseError: one of them did not become ready.
     """
     station.gate.is_making_ready = True
     try:
-        await station.motion.release()
+        await station.motion.release(survives_losses=survives_losses)
         await station.gripper.activate()
     finally:
         station.gate.is_making_ready = False
@@ -171,7 +175,7 @@ async def unhold(station: Station) -> None:
     Raises:
         CauseError: the arm did not become ready, or something on the way did not work.
     """
-    await make_ready(station)
+    await make_ready(station, survives_losses=False)
     await go_home(station)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from cell.contracts.errors import Complaint, FaultCode
 from cell.contracts.robot import RobotMode, SafetyBit
-from cell.contracts.servo import HoldReason, ServoPhase, ServoState
+from cell.contracts.servo import UNLINKED_PHASES, HoldReason, ServoState
 from cell.supervisor.causes import Cause
 from cell.supervisor.decision import Finding
 
@@ -21,7 +21,6 @@ _EMERGENCY_BITS = (
     SafetyBit.ROBOT_EMERGENCY_STOP,
     SafetyBit.EMERGENCY_STOP,
 )
-_WITHOUT_ARM = (ServoPhase.STARTING, ServoPhase.CONNECTING)
 _FAULT_BITS = (SafetyBit.VIOLATION, SafetyBit.FAULT)
 _CAUSE_OF_CODE: Final = {
     FaultCode.ARM_WRONG_VERSION: Cause.ARM_WRONG_VERSION,
@@ -157,7 +156,7 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
         yield Finding(Cause.SERVO_LOST)
         return
     said = _say(now.servo_complaint)
-    if state.phase in _WITHOUT_ARM or state.hold_reason is HoldReason.LINK_LOST:
+    if state.phase in UNLINKED_PHASES or state.hold_reason is HoldReason.LINK_LOST:
         is_refused = _name_arm_cause(now.servo_complaint) is Cause.ARM_WRONG_VERSION
         cause = Cause.ARM_WRONG_VERSION if is_refused else Cause.ROBOT_LINK_LOST
         yield Finding(cause, said)

@@ -16,6 +16,8 @@ from cell.supervisor.proposals import NoProposal
 from cell.supervisor.station import Station
 
 _ROUNDS = 3
+# An answer may grow old while it waits; a worker that gives nothing else is broken.
+_OLD_ANSWERS = 5
 _LOOK_AGAIN_S = 1.0
 # Parts still roll when the line says that the bin is there.
 _SETTLE_S = 0.3
@@ -91,7 +93,7 @@ class GraspChooser:
         desk = self.station.desk
         if fallback or not desk.is_requested:
             self._request(fallback=fallback)
-        while True:
+        for _ in range(_OLD_ANSWERS):
             outcome = await desk.collect()
             if isinstance(outcome, NoProposal):
                 self.station.record(
@@ -103,6 +105,10 @@ class GraspChooser:
             if outcome.answer.observed_stamp_ns >= self._oldest_usable_ns():
                 return outcome
             self._request(fallback=fallback)
+        desk.withdraw()
+        return NoProposal(
+            Cause.POLICY_OUTPUT_INVALID, "it answers on pictures older than asked for"
+        )
 
     async def _find_plan(self, chunk: ActionChunk) -> PickPlan | NoProposal:
         """Return the first way that is reachable and passes the check."""

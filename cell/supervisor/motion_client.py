@@ -13,6 +13,7 @@ from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
     TIMING_HOLDS,
+    UNLINKED_PHASES,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -102,8 +103,12 @@ class MotionClient:
     def is_refused(self) -> bool:
         """Say whether the guard refuses what the arm was ordered to do."""
         state = self.state
+        # A state from before the order says nothing of it.
         return (
-            self._wants_motion and state is not None and _is_refusal(state.hold_reason)
+            self._wants_motion
+            and state is not None
+            and state.command_id >= self._command.command_id
+            and _is_refusal(state.hold_reason)
         )
 
     def is_fresh(self) -> bool:
@@ -140,26 +145,37 @@ class MotionClient:
         self._wants_motion = False
         self._order(self._blank(MotionMode.STOP))
 
-    async def release(self) -> None:
+    async def release(self, *, survives_losses: bool = True) -> None:
         """Allow motion again after a fault; only ever on a command from outside.
 
         The arm is ordered to hold where it is measured to be, so nothing moves by it.
         A robot that is still booting refuses a release, so it is repeated for a while;
         one that nobody took over in that time is withdrawn.
 
+        Args:
+            survives_losses: go on when servo process or robot are lost meanwhile;
+                False where motion follows, for whoever commanded it knew nothing of
+                that loss.
+
         Raises:
             CauseError: the arm did not become ready.
         """
         self.hold()
+        losses = _Losses(self.state)
         try:
-            deadline_ns = self._clock.now_ns() + ns_from_s(_RELEASE_TIMEOUT_S)
+            started_ns = asked_ns = self._clock.now_ns()
             while not self.is_ready():
-                if self._clock.now_ns() > deadline_ns:
+                now_ns = self._clock.now_ns()
+                if now_ns > started_ns + ns_from_s(_RELEASE_TIMEOUT_S):
                     raise CauseError(Cause.ARM_NOT_READY, self._describe())
                 # Raised while the arm is ready it would lie in wait for a fault.
-                if not self._is_release_pending():
+                if not self._is_release_pending() and now_ns >= asked_ns:
+                    asked_ns = now_ns + ns_from_s(_RELEASE_AGAIN_S)
                     self._set_arm_id(self._command.arm_id + 1)
-                await self._sleep(_RELEASE_AGAIN_S)
+                await self._sleep()
+                lost = losses.follow(self.state)
+                if lost is not None and not survives_losses:
+                    raise CauseError(lost, "while the arm was being released")
         finally:
             if self._is_release_pending() and self.state is not None:
                 self._set_arm_id(self.state.arm_id)
@@ -327,6 +343,23 @@ class MotionClient:
 
     async def _sleep(self, duration_s: float = POLL_S) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
+
+
+class _Losses:
+    """Sees servo process and robot go, also when they are back soon."""
+
+    def __init__(self, state: ServoState | None) -> None:
+        self._state = state
+
+    def follow(self, state: ServoState | None) -> Cause | None:
+        """Return what was lost since the last call, None when nothing was."""
+        before, self._state = self._state, state
+        if before is None or state is None:
+            return None
+        if state.cycle < before.cycle:
+            return Cause.SERVO_LOST
+        is_gone = state.phase in UNLINKED_PHASES and before.phase not in UNLINKED_PHASES
+        return Cause.ROBOT_LINK_LOST if is_gone else None
 
 
 class _Patience:

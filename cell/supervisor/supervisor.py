@@ -34,7 +34,7 @@ from cell.supervisor.plc_exchange import PlcExchange, make_line_timing
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
 from cell.supervisor.publisher import Publisher
-from cell.supervisor.states import Command, Mode, State
+from cell.supervisor.states import WAIT_STATES, Command, Mode, State
 from cell.supervisor.station import Station
 from cell.supervisor.statistics import Statistics
 from cell.supervisor.status import make_first_machine, parse_previous
@@ -49,6 +49,10 @@ _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
 _RETURNS_LIMIT = 10
 _RETURNS_WINDOW_S = 600.0
+# Where nothing moves before somebody commands it, the cell looks less often: less work
+# for a computer that waits, and orders still do not lapse.
+_WAITING = WAIT_STATES - {State.SUSPENDED}
+_WAITING_PERIOD_S = 0.04
 _STOPPING = (State.HOLDING, State.STOPPING, State.ABORTING)
 _AT_REST = (State.STOPPED, State.ABORTED)
 
@@ -104,6 +108,7 @@ class Supervisor:
         self._runner: ActivityRunner | None = None
         self._inbox: deque[Command] = deque()
         self._progress = 0
+        self._period_s = layout.timing.command_period_s
         self._late_turns = 0
         self._quiet_since_ns = clock.now_ns()
         self._turned_ns = clock.now_ns()
@@ -162,13 +167,20 @@ class Supervisor:
             self._publisher.publish(self.cycle_phase, self._find_unmet())
 
     async def _decide_until_end(self) -> None:
-        period_ns = ns_from_s(self._layout.timing.command_period_s)
         due_ns = self._turned_ns = self._clock.now_ns()
         while not self._may_end():
             self._turn()
+            self._period_s = self._compute_period_s()
             # A turn that came late is not made up for: stamps count, not turns.
-            due_ns = max(due_ns + period_ns, self._clock.now_ns())
+            due_ns = max(due_ns + ns_from_s(self._period_s), self._clock.now_ns())
             await self._clock.sleep_until_ns(due_ns)
+
+    def _compute_period_s(self) -> float:
+        """Return the time until the next turn [s]."""
+        period_s = self._layout.timing.command_period_s
+        if self._machine.state in _WAITING and not self._is_moving():
+            return max(period_s, _WAITING_PERIOD_S)
+        return period_s
 
     def _turn(self) -> None:
         """Look, decide, act once, and show that it was done."""
@@ -198,7 +210,7 @@ class Supervisor:
 
     def _is_line_quiet(self, gap_s: float) -> bool:
         """Say whether the line is late, and not we ourselves."""
-        is_late = gap_s > _LATE_TURNS * self._layout.timing.command_period_s
+        is_late = gap_s > _LATE_TURNS * self._period_s
         self._late_turns = self._late_turns + 1 if is_late else 0
         # After a gap of our own, answers that are here may not have been read yet; a
         # second late turn in a row has had the time for that.

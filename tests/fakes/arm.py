@@ -24,6 +24,8 @@ class FakeArm:
         robot_mode: as the robot reports it.
         is_playing: whether the robot's program runs.
         is_gone: whether the connection is gone.
+        is_stuck: whether the joints stay where they are, whatever is sent.
+        sag_rad: distance of the first joint from its setpoint, at rest as well.
         refuses: names of calls that fail.
     """
 
@@ -39,6 +41,7 @@ class FakeArm:
         self.is_playing = False
         self.is_gone = False
         self.is_stuck = False
+        self.sag_rad = 0.0
         self.refuses: set[str] = set()
 
     def read_state(self) -> ArmState:
@@ -69,7 +72,7 @@ class FakeArm:
         self._answer("send_joint_target")
         self.sent.append(q.copy())
         if not self.is_stuck:
-            self.q = q.copy()
+            self.q = q - np.array([self.sag_rad, 0.0, 0.0, 0.0, 0.0, 0.0])
 
     def stop(self) -> None:
         self.calls.append("stop")

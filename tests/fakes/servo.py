@@ -58,6 +58,7 @@ class FakeServo:
 
     Attributes:
         is_dead: it neither reads nor publishes.
+        is_unlinked: it has no connection to the robot.
         latch: why it waits for a release, NONE while it is armed.
         trouble: makes every release fail.
         refusals: reasons with which the next orders to move are refused.
@@ -89,7 +90,8 @@ class FakeServo:
         self._duration_s = 0.0
         self._done_ratio = 1.0
         self._hold = HoldReason.NOT_ARMED
-        self._updated_ns = clock.now_ns()
+        self._updated_ns = self._started_ns = clock.now_ns()
+        self.is_unlinked = False
         self._is_moving = False
         self._state: ServoState | None = None
 
@@ -122,7 +124,7 @@ class FakeServo:
         self.latch = HoldReason.NOT_ARMED
         self._arm_id = 0 if self._command is None else self._command.arm_id
         self._done_ratio, self._seen_id, self._reached_id = 1.0, 0, 0
-        self._updated_ns = self._clock.now_ns()
+        self._updated_ns = self._started_ns = self._clock.now_ns()
 
     def _advance(self) -> None:
         now_ns = self._clock.now_ns()
@@ -141,7 +143,7 @@ class FakeServo:
 
     def _arm_when_released(self, now_ns: int) -> None:
         command = self._command
-        if command is None or command.arm_id <= self._arm_id:
+        if command is None or command.arm_id <= self._arm_id or self.is_unlinked:
             return
         if self.latch is HoldReason.NONE or not self._is_fresh(command, now_ns):
             return
@@ -206,6 +208,8 @@ class FakeServo:
         return now_ns - command.stamp_ns <= ns_from_s(FRESHNESS_S)
 
     def _phase(self) -> ServoPhase:
+        if self.is_unlinked:
+            return ServoPhase.CONNECTING
         if self.latch is HoldReason.NONE:
             return ServoPhase.MOVING if self._is_moving else ServoPhase.READY
         return ServoPhase.FAULT
@@ -213,7 +217,7 @@ class FakeServo:
     def _make_state(self, now_ns: int) -> ServoState:
         return ServoState(
             stamp_ns=now_ns,
-            cycle=now_ns // 2_000_000,
+            cycle=(now_ns - self._started_ns) // 2_000_000,
             phase=self._phase(),
             hold_reason=self._hold,
             hold_count=0,

@@ -16,8 +16,8 @@ from tests.running_cell import RunningCell, find_processes, start_cell
 from tests.stress.kill_storm import (
     MODULES,
     NOISY_REST_MS,
-    allow_many_restarts,
     find_misses,
+    prepare_storm,
     run_storm,
 )
 
@@ -146,7 +146,7 @@ def test_a_short_kill_storm_never_moves_the_arm_by_itself(
     tmp_path: Path, loopback_address: str
 ) -> None:
     rng = random.Random(1)
-    with start_cell(tmp_path, loopback_address, change=allow_many_restarts) as cell:
+    with start_cell(tmp_path, loopback_address, change=prepare_storm) as cell:
         records = run_storm(cell, 8, rng, tuple(MODULES))
         assert cell.stop() == 0
 

@@ -397,6 +397,19 @@ async def test_unusable_answers_of_both_policies_need_a_person() -> None:
         assert cell.supervisor.state is State.HELD
 
 
+async def test_a_worker_that_only_answers_on_old_pictures_needs_a_person() -> None:
+    cell = SupervisedCell()
+    cell.policy.script = [lambda _stamp: make_chunk(1) for _ in range(100)]
+    async with cell.running():
+        await cell.start()
+
+        await cell.until_state(State.HELD, limit_s=60.0)
+
+        assert cell.tree()["cause"] == "policy_output_invalid"
+        assert "pictures older than asked for" in cell.tree()["state_reason"]
+        assert cell.servo.travelled_rad == 0.0
+
+
 async def test_a_stale_camera_holds_and_comes_back_with_the_camera() -> None:
     cell = SupervisedCell()
     async with cell.running():

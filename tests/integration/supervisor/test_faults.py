@@ -169,7 +169,7 @@ async def test_a_hold_commanded_while_held_is_not_ended_by_the_returning_camera(
         cell.camera_is_live = False
         await cell.until_state(State.HELD)
         await cell.command(Command.HOLD)
-        assert cell.tree()["since_then"] == ["commanded"]
+        await cell.until(lambda: cell.tree()["since_then"] == ["commanded"], 0.5)
         travelled_rad = cell.servo.travelled_rad
         cell.camera_is_live = True
         await cell.pass_s(8.0)
@@ -211,6 +211,29 @@ async def test_a_part_in_hand_waits_at_home_for_the_permit_to_give_it_back() -> 
         cell.set_line(zone_permit=True)
 
         await cell.until(lambda: ("part_given_back", {}) in cell.events)
+        await cell.until_state(State.EXECUTE)
+
+
+async def test_a_servo_process_lost_during_unhold_wants_another_unhold() -> None:
+    cell = SupervisedCell()
+    # Nothing to pick, so the arm stands at home.
+    cell.set_line(bin_present=False)
+    async with cell.running():
+        await cell.start()
+        await cell.until_state(State.SUSPENDED)
+        cell.servo.restart()
+        await cell.until_state(State.HELD)
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.UNHOLDING)
+        assert cell.servo.latch is HoldReason.NOT_ARMED
+        cell.servo.restart()
+
+        await cell.until_state(State.HELD, State.EXECUTE)
+        await cell.pass_s(20.0)
+        assert cell.supervisor.state is State.HELD
+        assert cell.tree()["cause"] in ("servo_lost", "arm_not_released")
+        assert cell.servo.travelled_rad == 0.0
+        await cell.command(Command.UNHOLD)
         await cell.until_state(State.EXECUTE)
 
 

@@ -1,5 +1,6 @@
 """The process host, with processes of its own."""
 
+import errno
 import fcntl
 import json
 import math
@@ -91,6 +92,30 @@ def test_a_child_that_ends_or_is_stopped_shows_no_life_sign_and_starts_anew(
     assert bench.start() != pid
 
 
+def test_a_signal_without_a_name_is_an_end_like_any_other(bench: Bench) -> None:
+    pid = bench.start()
+
+    os.kill(pid, signal.SIGRTMIN + 6)
+    bench.poll_until(lambda: bench.child.restarts == 1)
+
+    assert bench.child.last_exit == f"signal {signal.SIGRTMIN + 6}"
+    assert not bench.beats.is_given_up(NAME)
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def have_no_memory(_start: ChildStart, _spec: ProcessSpec) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    with monkeypatch.context() as context:
+        context.setattr(ChildStart, "start", have_no_memory)
+        bench.host.poll()
+    assert bench.child.last_exit == "not started: Cannot allocate memory"
+
+    bench.start()
+
+
 def test_a_child_that_falls_silent_is_ended_and_starts_anew(bench: Bench) -> None:
     bench.behave(beats=3)
     bench.start()
@@ -108,6 +133,8 @@ def test_a_child_that_dies_too_often_stays_down(bench: Bench) -> None:
     bench.poll_until(lambda: bench.child.is_down)
 
     assert bench.child.restarts == 3
+    assert bench.beats.is_given_up(NAME)
+    assert not bench.is_beating()
     assert bench.child.last_exit == "exit code 1"
     assert bench.child.pid is None
     assert bench.child.refusal is None

@@ -9,7 +9,7 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from safety.guard import EnvelopeGuard
-from safety.limits import make_limits
+from safety.limits import LIMITS, make_limits
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
 
 MS = 1_000_000
@@ -412,3 +412,32 @@ def test_a_verdict_is_a_copy_that_nobody_can_change() -> None:
     verdict.q[:] = 99.0
 
     assert (rig.ask(HOME_Q).q == HOME_Q).all()
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize("field", ["q", "qd"])
+def test_a_vetted_state_that_is_no_number_grants_nothing(
+    field: str, joint: int
+) -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 10)
+    rig.guard._state[field][0, joint] = np.nan
+
+    verdict = rig.ask(rig.q + rig.qd * PERIOD_S)
+
+    assert verdict.reason is not HoldReason.NONE
+
+
+def name_float_limits() -> list[str]:
+    fields = (LIMITS.fields or {}).items()
+    named = [name for name, (kind, *_) in fields if kind.base.kind == "f"]
+    # A straight comparison of two singular values needs no limit.
+    return [name for name in named if name != "singular_value"]
+
+
+@pytest.mark.parametrize("name", name_float_limits())
+def test_a_limit_that_is_no_number_grants_nothing(name: str) -> None:
+    rig = Rig()
+    rig.guard._limits[name] = np.nan
+
+    assert rig.ask(HOME_Q + 1e-6).reason is not HoldReason.NONE

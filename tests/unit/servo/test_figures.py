@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cell.contracts.servo import HoldReason, MotionMode
+from cell.contracts.errors import DriverError
+from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
 from cell.servo.durations import DurationHistogram
 from tests.unit.servo.servo_rig import ServoRig, armed_rig
 
@@ -48,29 +49,34 @@ def test_an_absurd_duration_is_counted_somewhere(duration_ns: int) -> None:
     assert histogram.compute_quantiles_ns([0.5])[0] >= 0.0
 
 
-def test_a_setpoint_past_the_guard_is_counted_as_unguarded() -> None:
+def test_a_setpoint_past_the_guard_is_counted_and_not_sent() -> None:
     rig = armed_rig()
     rig.step(10)
-    before = rig.state.unguarded_cycles
+    before, sent = rig.state.unguarded_cycles, len(rig.arm.sent)
 
-    rig.session._arm.send_joint_target(rig.desk.follower.q_command, 0.002)
-    again = rig.step().unguarded_cycles
+    with pytest.raises(DriverError, match="without a verdict"):
+        rig.session._arm.send_joint_target(rig.desk.follower.q_command, 0.002)
 
-    assert (before, again) == (0, 1)
+    assert len(rig.arm.sent) == sent
+    assert (before, rig.step().unguarded_cycles) == (0, 1)
 
 
-def test_a_setpoint_changed_after_its_verdict_is_counted_as_unguarded(
+def test_a_setpoint_changed_after_its_verdict_is_not_sent_and_latches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = armed_rig()
-    send = rig.session._arm.send_joint_target
+    send, sent = rig.session._arm.send_joint_target, len(rig.arm.sent)
 
     def tamper(q: Any, period_s: float) -> None:
         send(q + 1e-9, period_s)
 
     monkeypatch.setattr(rig.session._arm, "send_joint_target", tamper)
 
-    assert rig.step(3).unguarded_cycles == 3
+    state = rig.step(3)
+
+    assert state.unguarded_cycles == 1
+    assert state.phase is ServoPhase.FAULT
+    assert len(rig.arm.sent) == sent
 
 
 def test_a_verdict_serves_one_setpoint_only() -> None:
@@ -101,3 +107,19 @@ def test_time_spent_on_holds_is_measured_as_well() -> None:
     rig.desk.tally.guard.refresh()
 
     assert rig.desk.tally.guard.p50_us > 0.0
+
+
+def test_a_hiccup_of_timing_counts_only_where_it_held_something() -> None:
+    rig = armed_rig()
+    rig.vouches = False
+    resting = rig.step(60)
+    rig.vouches = True
+    rig.step(3)
+    rig.move_home_by([0.6, 0.0, 0.0, 0.0, 0.0, 0.0])
+    rig.step(100)
+    rig.vouches = False
+
+    moving = rig.step(60)
+
+    assert resting.hold_reason is moving.hold_reason is HoldReason.COMMAND_STALE
+    assert (resting.hold_count, moving.hold_count) == (0, 1)

@@ -623,18 +623,32 @@ def test_an_orderly_end_without_a_release_sends_nothing() -> None:
     assert rig.arm.sent == []
 
 
-def test_an_older_order_after_a_newer_one_is_ignored() -> None:
-    rig = armed_rig()
-    rig.move_home_by(SWING)
-    rig.step(5)
-    assert rig.port.command is not None
+def test_an_older_order_neither_moves_the_arm_nor_keeps_a_newer_one_alive() -> None:
+    rig = swinging_rig()
+    newest = rig.port.command
+    assert newest is not None
     rig.port.command = replace(
-        rig.port.command, command_id=1, mode=MotionMode.MOVE_JOINT, q_target=HOME_Q - 1
+        newest, command_id=1, mode=MotionMode.MOVE_JOINT, q_target=HOME_Q - 1
     )
 
-    rig.step(600)
+    assert rig.step().hold_reason is HoldReason.COMMAND_STALE
+    rig.run_until(lambda _: rig_rests(rig))
+    assert not np.allclose(rig.arm.q, HOME_Q + SWING, atol=0.05)
+    rested = rig.arm.sent[-1]
+    rig.step(200)
+    assert (rig.arm.sent[-1] == rested).all()
+    rig.port.command = newest
+    finish(rig)
 
-    assert np.allclose(rig.arm.q, HOME_Q + SWING, atol=1e-9)
+
+def test_a_joint_kept_from_its_place_has_not_arrived() -> None:
+    rig = armed_rig()
+    rig.arm.sag_rad = 0.03
+    rig.move_home_by(SWING)
+
+    assert rig.step(1500).reached_id < rig.state.command_id
+    rig.arm.sag_rad = 0.01
+    rig.run_until(lambda s: s.reached_id == s.command_id)
 
 
 def test_guard_times_and_setpoints_are_counted() -> None:

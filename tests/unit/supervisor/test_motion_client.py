@@ -266,3 +266,52 @@ async def test_a_slow_slider_gives_a_motion_more_time() -> None:
     await bench.run(lambda: bench.motion.move_joint(NEAR), limit_s=200.0)
 
     assert bench.servo.q == pytest.approx(NEAR)
+
+
+def lose_servo(servo: FakeServo) -> None:
+    servo.restart()
+
+
+def lose_robot(servo: FakeServo) -> None:
+    servo.is_unlinked = True
+
+
+@pytest.mark.parametrize(
+    ("lose", "cause"),
+    [(lose_servo, Cause.SERVO_LOST), (lose_robot, Cause.ROBOT_LINK_LOST)],
+)
+async def test_a_release_that_motion_follows_ends_with_a_loss_meanwhile(
+    lose: Callable[[FakeServo], None], cause: Cause
+) -> None:
+    bench = Bench()
+    # Long enough for a restart to show in the count of cycles.
+    await bench.run(lambda: bench.clock.sleep_until_ns(bench.clock.now_ns() + 10**9))
+
+    async def release_and_lose() -> None:
+        release = asyncio.create_task(bench.motion.release(survives_losses=False))
+        await bench.clock.sleep_until_ns(bench.clock.now_ns() + 100_000_000)
+        lose(bench.servo)
+        with pytest.raises(CauseError) as caught:
+            await release
+        assert caught.value.cause is cause
+
+    await bench.run(release_and_lose)
+    bench.servo.is_unlinked = False
+    await bench.run(lambda: bench.clock.sleep_until_ns(bench.clock.now_ns() + 10**10))
+
+    assert not bench.motion.is_ready(), "the release was withdrawn"
+
+
+async def test_a_release_that_no_motion_follows_outlasts_a_restart() -> None:
+    bench = Bench()
+    await bench.run(lambda: bench.clock.sleep_until_ns(bench.clock.now_ns() + 10**9))
+
+    async def release_and_lose() -> None:
+        release = asyncio.create_task(bench.motion.release())
+        await bench.clock.sleep_until_ns(bench.clock.now_ns() + 100_000_000)
+        bench.servo.restart()
+        await release
+
+    await bench.run(release_and_lose)
+
+    assert bench.motion.is_ready()

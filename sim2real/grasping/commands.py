@@ -214,6 +214,8 @@ def _print_evaluation(result: Evaluation) -> None:
     for cause, count in sorted(result.failures.items()):
         scenes = [str(s) for s, c in result.failed_scenes.items() if c == cause]
         _console.print(f"  {cause}: {count} (scenes {', '.join(scenes)})")
+    fewest, most = result.parts
+    _console.print(f"  {fewest} to {most} parts in the bin", highlight=False)
     _console.print(f"  median time to propose {result.policy_ms_p50:.1f} ms")
 
 

@@ -71,6 +71,7 @@ class Evaluation:
         policy: name and version.
         seed: of the scenes.
         scenes: how many.
+        parts: fewest and most parts in the bin of a scene.
         successes: first tries that lifted exactly one part and kept it.
         success_ratio: of all scenes.
         interval: Wilson 95 % interval of it.
@@ -82,6 +83,7 @@ class Evaluation:
     policy: str
     seed: int
     scenes: int
+    parts: tuple[int, int]
     successes: int
     success_ratio: float
     interval: tuple[float, float]
@@ -188,6 +190,10 @@ def _summarise(name: str, seed: int, results: list[SceneResult]) -> Evaluation:
         policy=name,
         seed=seed,
         scenes=len(results),
+        parts=(
+            min((result.parts for result in results), default=0),
+            max((result.parts for result in results), default=0),
+        ),
         successes=successes,
         success_ratio=round(successes / max(1, len(results)), 4),
         interval=compute_wilson_interval(successes, len(results)),

@@ -41,6 +41,9 @@ from sim2real.grasping.setup import ROOT
 NAME = "heightmap"
 PLAN_FILE = "plan.json"
 _PARITY_SAMPLES = 8
+# Sums over threads round differently for each number of them, and the labels of later
+# rounds follow the weights: a fixed number keeps both the same on any number of cores.
+_FIT_THREADS = 2
 # What labels and weights depend on beside the plan; a change makes old ones wrong.
 _SOURCES = (
     "sim2real/grasping",
@@ -131,7 +134,7 @@ class TrainingRun:
             plan: what to do.
             config: configuration file.
             work: folder of intermediate files.
-            workers: processes that make labels, and threads that fit.
+            workers: processes that make labels; the result does not depend on it.
             say: receives lines of progress.
 
         Raises:
@@ -213,7 +216,7 @@ class TrainingRun:
         round_plan: RoundPlan,
         samples: GraspSamples,
     ) -> FitMetrics:
-        torch.set_num_threads(self._workers)
+        torch.set_num_threads(_FIT_THREADS)
 
         def report(metrics: FitMetrics) -> None:
             self._say(

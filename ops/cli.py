@@ -111,25 +111,25 @@ def bench(
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-@policy_app.command("list", context_settings=_PASS_ON)
+@policy_app.command("list", context_settings=_PASS_ON, add_help_option=False)
 def policy_list(context: typer.Context) -> None:
     """List the policies and the models that are shipped."""
     _run_learning("list", context.args)
 
 
-@policy_app.command("train", context_settings=_PASS_ON)
+@policy_app.command("train", context_settings=_PASS_ON, add_help_option=False)
 def policy_train(context: typer.Context) -> None:
     """Train a policy from simulated grasps: NAME --seed N."""
     _run_learning("train", context.args)
 
 
-@policy_app.command("export", context_settings=_PASS_ON)
+@policy_app.command("export", context_settings=_PASS_ON, add_help_option=False)
 def policy_export(context: typer.Context) -> None:
     """Export a trained policy to ONNX with a parity check: NAME."""
     _run_learning("export", context.args)
 
 
-@policy_app.command("evaluate", context_settings=_PASS_ON)
+@policy_app.command("evaluate", context_settings=_PASS_ON, add_help_option=False)
 def policy_evaluate(context: typer.Context) -> None:
     """Measure first-try success on unseen scenes: NAME --scenes N --seed N."""
     _run_learning("evaluate", context.args)
@@ -137,11 +137,13 @@ def policy_evaluate(context: typer.Context) -> None:
 
 def _run_learning(command: str, arguments: list[str]) -> NoReturn:
     # The learning side sits above this package and brings heavy imports: it gets its
-    # own interpreter instead of an import.
+    # own interpreter instead of an import, in the caller's folder, for relative paths.
     module = "sim2real.grasping"
-    os.chdir(_ROOT)
-    os.execv(  # noqa: S606
-        sys.executable, [sys.executable, "-m", module, command, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PYTHONSAFEPATH": "1"}
+    os.execve(  # noqa: S606
+        sys.executable,
+        [sys.executable, "-m", module, command, *arguments],
+        environment,
     )
 
 

@@ -120,7 +120,7 @@ class PolicyWorkerClient:
             async with asyncio.timeout(self._deadline_s):
                 writer.write(encode_message(request_message(request)))
                 await writer.drain()
-                return await future
+                timed = await future
         except TimeoutError as error:
             raise PolicyTimeoutError(
                 f"the policy worker gave no answer within {self._deadline_s:.2f} s"
@@ -129,6 +129,9 @@ class PolicyWorkerClient:
             raise DriverUnreachableError(_DEVICE, "the connection broke") from error
         finally:
             del self._pending[request.request_id]
+        if timed.answer.observed_stamp_ns < min_frame_stamp_ns:
+            raise PolicyError("the policy worker answered on an older frame than asked")
+        return timed
 
     async def _serve_connection(self) -> None:
         try:

@@ -12,6 +12,23 @@ FloatMap = NDArray[np.float32]
 
 
 @compiled
+def count_unsound(score: FloatMap, tip_m: FloatMap) -> int:
+    """Return how many answers are no probability, or no height.
+
+    Args:
+        score: flat scores.
+        tip_m: tip heights, same length.
+    """
+    # Counting without a branch lets the compiler take many at a time.
+    count = 0
+    for i in range(score.size):
+        is_probability = (score[i] >= 0.0) & (score[i] <= 1.0)
+        is_height = abs(tip_m[i]) < np.inf
+        count += not (is_probability & is_height)
+    return count
+
+
+@compiled
 def collect_allowed(
     score: FloatMap, tip_m: FloatMap, lowest_m: FloatMap, minimum: float, share: float
 ) -> NDArray[np.int64]:
@@ -29,17 +46,13 @@ def collect_allowed(
         if score[i] > best and tip_m[i] >= lowest_m[i]:
             best = score[i]
     enough = max(minimum, share * best)
-    count = 0
-    for i in range(score.size):
-        if score[i] >= enough and tip_m[i] >= lowest_m[i]:
-            count += 1
-    found = np.empty(count, np.int64)
+    found = np.empty(score.size, np.int64)
     count = 0
     for i in range(score.size):
         if score[i] >= enough and tip_m[i] >= lowest_m[i]:
             found[count] = i
             count += 1
-    return found
+    return found[:count].copy()
 
 
 @compiled

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cell.contracts.errors import ModelError
+from cell.contracts.errors import ModelError, PolicyError
 from cell.contracts.observation import Abstain, ActionChunk, Observation
 from cell.contracts.runtime import TensorSession
 from policies.manifest import Manifest
@@ -23,7 +23,11 @@ from policies.runtime.candidates import (
     exclude_in_bin,
     make_chunk,
 )
-from policies.runtime.grid_search import choose_apart, collect_allowed
+from policies.runtime.grid_search import (
+    choose_apart,
+    collect_allowed,
+    count_unsound,
+)
 from policies.runtime.scene_view import BinViewer
 from policies.runtime.workspace import GraspWorkspace
 
@@ -84,21 +88,28 @@ class HeightmapPolicy:
         return self._apertures_m
 
     def propose(self, observation: Observation) -> ActionChunk | Abstain:
-        """Answer one observation."""
+        """Answer one observation.
+
+        Raises:
+            PolicyError: as for `propose_except`.
+        """
         return self.propose_except(observation, ())
 
     def propose_except(
         self, observation: Observation, exclude_base_m: Sequence[Point]
     ) -> ActionChunk | Abstain:
-        """Answer one observation, staying away from some points in base xy [m]."""
+        """Answer one observation, staying away from some points in base xy [m].
+
+        Raises:
+            PolicyError: the network failed, or answered with something else than
+                probabilities and heights.
+        """
         view = self._viewer.look(observation, self._name)
         if isinstance(view, Abstain):
             return view
-        outputs = self._session.run({INPUT_NAME: view.heights_m[None, None]})
+        score, tip_m = self._ask_network(view.heights_m)
         candidates = self._choose(
-            outputs[SCORE_NAME],
-            outputs[TIP_NAME],
-            exclude_in_bin(exclude_base_m, self._workspace),
+            score, tip_m, exclude_in_bin(exclude_base_m, self._workspace)
         )
         if not len(candidates.score):
             return Abstain(
@@ -115,13 +126,12 @@ class HeightmapPolicy:
         """Return score and tip height for angle, aperture, row, column.
 
         Scores of grasps that the bin's walls forbid are 0.
+
+        Raises:
+            PolicyError: as for `propose_except`.
         """
-        outputs = self._session.run({INPUT_NAME: heights_m[None, None]})
-        tip_m = outputs[TIP_NAME]
-        score = np.where(
-            tip_m >= self._lowest_tip_m, outputs[SCORE_NAME], np.float32(0)
-        )
-        return score, tip_m
+        score, tip_m = self._ask_network(heights_m)
+        return np.where(tip_m >= self._lowest_tip_m, score, np.float32(0)), tip_m
 
     def pick(
         self,
@@ -152,6 +162,21 @@ class HeightmapPolicy:
         row = round((y_m * cos - x_m * sin) / grid.pixel_m + middle)
         aperture = int(np.argmin(np.abs(self._apertures_m - aperture_m)))
         return angle, aperture, min(max(row, 0), last), min(max(col, 0), last)
+
+    def _ask_network(
+        self, heights_m: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        outputs = self._session.run({INPUT_NAME: heights_m[None, None]})
+        score, tip_m = outputs[SCORE_NAME], outputs[TIP_NAME]
+        # One bad number condemns the whole answer: a network that computes nonsense
+        # in one place is not to be believed in another.
+        unsound = count_unsound(score.reshape(-1), tip_m.reshape(-1))
+        if unsound:
+            raise PolicyError(
+                f"{self._name} answered with {unsound} of {score.size} values that are "
+                "no probability or no height"
+            )
+        return score, tip_m
 
     def _choose(
         self,

@@ -16,6 +16,8 @@ from policies.runtime.wire import Readiness
 from policies.runtime.worker import LoadedPolicies, make_observation
 from policies.runtime.workspace import GraspWorkspace
 
+_FALLBACK_MINIMUM_SCORE = 0.25
+
 
 def load_heightmap_policy(
     directory: Path, workspace: GraspWorkspace, minimum_score: float
@@ -26,6 +28,11 @@ def load_heightmap_policy(
         ModelError: the directory holds no usable model for this cell.
     """
     return _load_live(directory, workspace, minimum_score)[0]
+
+
+def make_fallback(workspace: GraspWorkspace) -> ScriptedPolicy:
+    """Return the fallback policy as the worker runs it."""
+    return ScriptedPolicy(workspace, _FALLBACK_MINIMUM_SCORE)
 
 
 def load_policies(
@@ -41,7 +48,7 @@ def load_policies(
         models_root: folder that holds one folder for each model.
         workspace: bin, tool and grid.
     """
-    fallback = ScriptedPolicy(workspace, minimum_score=0.25)
+    fallback = make_fallback(workspace)
     if config.live == SCRIPTED:
         _warm_up(fallback, workspace)
         greeting = _greet(fallback.name, "", fallback.name)

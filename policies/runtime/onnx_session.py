@@ -4,6 +4,7 @@ A session runs on one thread without spinning: a second thread triples the tail 
 the core is taken, and spinning steals it from the servo process.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -94,6 +95,11 @@ def _open_ort(model_bytes: bytes, where: str) -> Any:
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Weights in a file of their own would come from the folder the process happens to
+    # run in, and no digest covers them: there is no such folder for us.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(

@@ -1,6 +1,7 @@
 """Export to ONNX with a proof that the exported graph computes the same."""
 
 import hashlib
+import tempfile
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,11 +53,12 @@ def export_network(
     provenance: Provenance,
     samples: list[NDArray[np.float32]],
 ) -> float:
-    """Write model and manifest, then compare the loaded model with the network.
+    """Compare the exported model with the network, then put it in its place.
 
     Args:
         network: trained weights.
-        directory: made if absent; an older model in it is replaced.
+        directory: made if absent; an older model in it is replaced once the new one
+            has passed, and stays otherwise.
         provenance: what the manifest says of the origin.
         samples: heightmaps, shape (n, n) each, to compare on.
 
@@ -64,22 +66,29 @@ def export_network(
         The largest absolute difference of any score.
 
     Raises:
-        ModelError: the exported model computes something else.
+        ModelError: the exported model computes something else; nothing was replaced.
     """
     directory.mkdir(parents=True, exist_ok=True)
     network.eval()
     content = _to_onnx(network)
-    # The manifest names a digest, so a crash between the two writes is noticed.
-    (directory / MODEL_FILE).write_bytes(content)
     manifest = make_manifest(network, content, provenance)
-    text = manifest.model_dump_json(indent=2)
-    (directory / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
-    difference = compute_parity(network, directory, samples)
-    if difference > PARITY_TOLERANCE:
-        raise ModelError(
-            f"{directory}: the exported model differs from the network by "
-            f"{difference:.1e}, more than {PARITY_TOLERANCE:.0e}; do not use it"
-        )
+    # A cell may start from this directory at any moment: it never holds a model that
+    # has not been compared. Beside it, for a rename within one file system is whole.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as folder:
+        draft = Path(folder)
+        (draft / MODEL_FILE).write_bytes(content)
+        text = manifest.model_dump_json(indent=2)
+        (draft / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+        difference = compute_parity(network, draft, samples)
+        # Written so that a difference that is no number fails the test too.
+        if not difference <= PARITY_TOLERANCE:
+            raise ModelError(
+                f"the exported model differs from the network by {difference:.1e}, "
+                f"more than {PARITY_TOLERANCE:.0e}; {directory} keeps what it held"
+            )
+        # The manifest names a digest, so a crash between the two is noticed.
+        for name in (MODEL_FILE, MANIFEST_NAME):
+            (draft / name).replace(directory / name)
     return difference
 
 
@@ -89,7 +98,12 @@ def compute_parity(
     """Return the largest absolute difference between ONNX and torch outputs.
 
     Tip heights are compared in metres, scores as probabilities.
+
+    Raises:
+        ModelError: the directory holds no usable model, or there is nothing to compare.
     """
+    if not samples:
+        raise ModelError(f"{directory}: no heightmap to compare the export on")
     session = OnnxSession(read_model_directory(directory))
     worst = 0.0
     for heights in samples:

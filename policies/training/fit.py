@@ -5,12 +5,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from cell.contracts.errors import ModelError
 from policies.training.network import GraspNetwork
 from policies.training.patches import compute_logits, make_patches
 from policies.training.samples import GraspSamples
@@ -72,6 +75,9 @@ def fit_network(
 
     Returns:
         Metrics of the last epoch.
+
+    Raises:
+        ModelError: the checkpoint is damaged.
     """
     # Convolutions with few channels run a third faster in this layout on a CPU.
     # The stubs of torch lack the overload for formats, here and below.
@@ -108,10 +114,14 @@ def fit_network(
 
 
 def read_finished_epochs(checkpoint: Path) -> int:
-    """Return how many epochs a checkpoint holds, 0 when there is none."""
+    """Return how many epochs a checkpoint holds, 0 when there is none.
+
+    Raises:
+        ModelError: it is damaged.
+    """
     if not checkpoint.exists():
         return 0
-    return int(torch.load(checkpoint, weights_only=True)["metrics"]["epoch"])
+    return int(_read_checkpoint(checkpoint)["metrics"]["epoch"])
 
 
 def _loss(
@@ -187,8 +197,20 @@ def _resume(
 ) -> FitMetrics:
     if not path.exists():
         return FitMetrics(0, math.nan, math.nan, math.nan)
-    state = torch.load(path, weights_only=True)
+    state = _read_checkpoint(path)
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.last_epoch = int(state["schedule"]["last_epoch"])
     return FitMetrics(**state["metrics"])
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    remedy = "delete it, and this round is fitted again"
+    # Of anything else torch would only say that it fails to unpickle it.
+    if not is_zipfile(path):
+        raise ModelError(f"{path}: damaged checkpoint; {remedy}")
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: damaged checkpoint; {remedy}") from error
+    return state

@@ -1,15 +1,18 @@
 """`python -m sim2real.grasping`: the learning side of the command line."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cell.contracts.errors import CellError
-from ops.exit_codes import ExitCode, compute_exit_code
+from ops.exit_codes import ExitCode, StorageError, compute_exit_code
 from sim2real.grasping import commands
 from sim2real.grasping.setup import DEFAULT_CONFIG
+
+_STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def main(argv: Sequence[str] | None = None) -> ExitCode:
@@ -50,8 +53,6 @@ def _make_parser() -> argparse.ArgumentParser:
     export = subparsers.add_parser("export", help="export a finished training again")
     for subparser in (train, export):
         subparser.add_argument("name")
-        subparser.add_argument("--seed", type=int, default=0)
-        subparser.add_argument("--workers", type=int, default=0, help="0: one per core")
         subparser.add_argument("--work", type=Path, help="folder of intermediate files")
         subparser.add_argument("--output", type=Path, help="model directory to write")
         subparser.add_argument("--quick", action="store_true", help="small, to try it")
@@ -59,20 +60,51 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("--fresh", action="store_true", help="discard earlier work")
     evaluate = subparsers.add_parser("evaluate", help="first-try success")
     evaluate.add_argument("name")
-    evaluate.add_argument("--scenes", type=int, default=300)
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument("--workers", type=int, default=0, help="0: one per core")
+    evaluate.add_argument("--scenes", type=_parse_count, default=300)
     evaluate.add_argument("--json", action="store_true")
     listing = subparsers.add_parser("list", help="models and where they are used")
     listing.add_argument("--json", action="store_true")
+    for subparser in (train, evaluate, export):
+        subparser.add_argument("--seed", type=_parse_number, default=0)
+        subparser.add_argument(
+            "--workers", type=_parse_number, default=0, help="0: one per core"
+        )
     for subparser in (train, evaluate, export, listing):
         subparser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     return parser
 
 
-if __name__ == "__main__":
+def _parse_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)
+
+
+def _parse_count(text: str) -> int:
+    number = _parse_number(text)
+    if not number:
+        raise argparse.ArgumentTypeError("must be 1 at least")
+    return number
+
+
+def _run() -> int:
+    """Run one command; a deliberate error is one sentence and its exit code."""
     try:
-        sys.exit(int(main()))
+        return int(main())
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
     except CellError as error:
-        sys.stderr.write(f"cellward: {error}\n")
-        sys.exit(int(compute_exit_code(error)))
+        return _refuse(error)
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRORS:
+            raise
+        return _refuse(StorageError(f"{error.filename or 'a file'}: {error.strerror}"))
+
+
+def _refuse(error: CellError) -> int:
+    sys.stderr.write(f"cellward: {error}\n")
+    return int(compute_exit_code(error))
+
+
+if __name__ == "__main__":
+    sys.exit(_run())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +11,10 @@ from rich.console import Console
 from cell.contracts.errors import ConfigError, ModelError
 from ops.exit_codes import ExitCode
 from ops.runtime_directory import compute_state_directory
-from ops.settings import load_settings
+from ops.settings import compute_model_root, load_settings
 from policies.config import SCRIPTED
 from policies.model_directory import list_model_directories, read_model_directory
 from sim2real.grasping.evaluation import Evaluation, evaluate_policy
-from sim2real.grasping.setup import ROOT
 
 if TYPE_CHECKING:
     from sim2real.grasping.training_run import TrainingRun
@@ -39,7 +37,8 @@ class TrainingOptions:
         config: configuration file.
         workers: labelling processes, 0 for one per core.
         work: folder of intermediate files, by default in the state directory.
-        output: model directory to write, by default the configured one.
+        output: model directory to write, by default the configured one, or for a quick
+            run one in the work folder.
         is_fresh: discard what an earlier run left in the work folder.
         is_quick: small everything; for trying it out, not for use.
     """
@@ -61,7 +60,7 @@ def train(options: TrainingOptions) -> ExitCode:
         ConfigError: the name is unknown, or the work folder belongs to another run.
     """
     try:
-        run, output = _open_run(options)
+        run, output = open_run(options)
         run.run(output)
     except KeyboardInterrupt:
         _notes.print("interrupted; the same command goes on where it stopped")
@@ -76,38 +75,44 @@ def export(options: TrainingOptions) -> ExitCode:
         ConfigError: as for `train`.
         ModelError: that run is not finished.
     """
-    run, output = _open_run(options)
+    run, output = open_run(options)
     run.export(output)
     return ExitCode.OK
 
 
-def _open_run(options: TrainingOptions) -> "tuple[TrainingRun, Path]":
-    if options.name != HEIGHTMAP:
-        raise ConfigError(
-            f"policy {options.name!r} has no training; only {HEIGHTMAP!r} has"
-        )
+def open_run(options: TrainingOptions) -> "tuple[TrainingRun, Path]":
+    """Return the training run of the options, and the model directory it will write.
+
+    Raises:
+        ConfigError: the name is unknown, or the work folder belongs to another run.
+    """
+    name = options.name
+    if name != HEIGHTMAP:
+        raise ConfigError(f"policy {name!r} has no training; only {HEIGHTMAP!r} has")
     # torch takes seconds to import and is an extra.
     from sim2real.grasping.training_run import (
         DEFAULT_ROUNDS,
         QUICK_ROUNDS,
         TrainingPlan,
         TrainingRun,
+        discard_run,
     )
 
     settings = load_settings(options.config)
     work = options.work
     if work is None:
         state = compute_state_directory(settings.runtime.state_directory)
-        folder = f"{options.name}-{options.seed}{'-quick' * options.is_quick}"
+        folder = f"{name}-{options.seed}{'-quick' * options.is_quick}"
         work = state / "training" / folder
-    if options.is_fresh and work.exists():
-        shutil.rmtree(work)
+    if options.is_fresh:
+        discard_run(work)
     workers = options.workers or _cores()
     rounds = QUICK_ROUNDS if options.is_quick else DEFAULT_ROUNDS
     plan = TrainingPlan(rounds, options.seed)
     run = TrainingRun(plan, options.config, work, workers, _notes.print)
-    output = options.output or ROOT / settings.policy.directory / options.name
-    return run, output
+    # What a quick run makes is too little to pick with: it replaces no model unasked.
+    usual = work / "model" if options.is_quick else compute_model_root(settings) / name
+    return run, options.output or usual
 
 
 def evaluate(
@@ -122,7 +127,8 @@ def evaluate(
     """Print first-try success on unseen scenes; exit code 10 below the bar.
 
     Args:
-        name: a policy of the configured folder, `scripted`, or a model folder's path.
+        name: a policy of the configured folder, `scripted`, or the path of a model
+            folder, which has a slash in it.
         scenes: how many.
         seed: of the scenes.
         config: configuration file.
@@ -134,30 +140,40 @@ def evaluate(
     """
     settings = load_settings(config)
     policy = name
-    if name != SCRIPTED and not Path(name).is_dir():
-        policy = str(ROOT / settings.policy.directory / name)
+    if name != SCRIPTED and "/" not in name:
+        policy = str(compute_model_root(settings) / name)
+    seen: Evaluation | None = None
 
-    def report(done: int, good: int) -> None:
-        _notes.print(f"{done}/{scenes} scenes, {good} lifted", highlight=False)
-
-    try:
-        result = evaluate_policy(
-            config, policy, scenes, seed, workers or _cores(), report
+    def report(so_far: Evaluation) -> None:
+        nonlocal seen
+        seen = so_far
+        _notes.print(
+            f"{so_far.scenes}/{scenes} scenes, {so_far.successes} lifted",
+            highlight=False,
         )
+
+    code = ExitCode.OK
+    try:
+        evaluate_policy(config, policy, scenes, seed, workers or _cores(), report)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        _notes.print("interrupted; what follows is about the scenes so far")
+        code = ExitCode.INTERRUPTED
+    if seen is None:
+        return code
     if as_json:
-        _console.print_json(json.dumps(result.as_dict()))
+        _console.print_json(json.dumps(seen.as_dict()))
     else:
-        _print_evaluation(result)
-    bar = SUCCESS_BARS.get(name, 0.0)
-    return ExitCode.OK if result.success_ratio >= bar else ExitCode.BAR_MISSED
+        _print_evaluation(seen)
+    bar = SUCCESS_BARS.get(seen.policy.split("-")[0], 0.0)
+    if code is ExitCode.OK and seen.success_ratio < bar:
+        return ExitCode.BAR_MISSED
+    return code
 
 
 def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
     """Print every model of the configured folder, damaged ones with the reason."""
     settings = load_settings(config)
-    root = ROOT / settings.policy.directory
+    root = compute_model_root(settings)
     rows: list[dict[str, object]] = [{"name": SCRIPTED, "version": "1", "use": ""}]
     for directory in list_model_directories(root):
         try:
@@ -198,6 +214,8 @@ def _print_evaluation(result: Evaluation) -> None:
     for cause, count in sorted(result.failures.items()):
         scenes = [str(s) for s, c in result.failed_scenes.items() if c == cause]
         _console.print(f"  {cause}: {count} (scenes {', '.join(scenes)})")
+    fewest, most = result.parts
+    _console.print(f"  {fewest} to {most} parts in the bin", highlight=False)
     _console.print(f"  median time to propose {result.policy_ms_p50:.1f} ms")
 
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from cell.contracts.observation import Abstain
 from policies.config import SCRIPTED
 from policies.runtime.heightmap_policy import HeightmapPolicy
-from policies.runtime.loading import load_heightmap_policy
+from policies.runtime.loading import load_heightmap_policy, make_fallback
 from policies.runtime.scripted_policy import APERTURES_M, ScriptedPolicy
 from sim2real.grasping.clutter_scenes import ClutterSource
 from sim2real.grasping.parallel import run_tasks
@@ -18,7 +18,6 @@ from sim2real.grasping.setup import GraspingSetup, load_setup
 from sim2real.grasping.trial import Outcome
 
 PARTS_MIN, PARTS_MAX = 5, 15
-SCRIPTED_MINIMUM_SCORE = 0.25
 _EVALUATION_WORD = 0xE7A1
 _BLOCK_SCENES = 10
 _Z95 = 1.959964
@@ -72,6 +71,7 @@ class Evaluation:
         policy: name and version.
         seed: of the scenes.
         scenes: how many.
+        parts: fewest and most parts in the bin of a scene.
         successes: first tries that lifted exactly one part and kept it.
         success_ratio: of all scenes.
         interval: Wilson 95 % interval of it.
@@ -83,6 +83,7 @@ class Evaluation:
     policy: str
     seed: int
     scenes: int
+    parts: tuple[int, int]
     successes: int
     success_ratio: float
     interval: tuple[float, float]
@@ -115,7 +116,7 @@ def evaluate_policy(
     scenes: int,
     seed: int,
     workers: int,
-    report: Callable[[int, int], None],
+    report: Callable[[Evaluation], None],
 ) -> Evaluation:
     """Try the policy's first proposal in each of many unseen scenes.
 
@@ -125,7 +126,7 @@ def evaluate_policy(
         scenes: how many.
         seed: of the scenes.
         workers: processes.
-        report: told scenes done and successes so far.
+        report: told the summary of all scenes so far, after every block.
 
     Raises:
         ModelError: the model cannot be used.
@@ -136,10 +137,12 @@ def evaluate_policy(
         for first in range(0, scenes, _BLOCK_SCENES)
     ]
     results: list[SceneResult] = []
+    summary = _summarise(name, seed, results)
     for block in run_tasks(judge_block, tasks, workers):
-        results += block
-        report(len(results), sum(r.outcome == Outcome.SUCCESS for r in results))
-    return _summarise(name, seed, sorted(results, key=lambda r: r.scene))
+        results = sorted([*results, *block], key=lambda result: result.scene)
+        summary = _summarise(name, seed, results)
+        report(summary)
+    return summary
 
 
 def judge_block(task: EvaluationTask) -> list[SceneResult]:
@@ -175,7 +178,7 @@ def _judge_scene(
 
 def _open_policy(setup: GraspingSetup, policy: str) -> HeightmapPolicy | ScriptedPolicy:
     if policy == SCRIPTED:
-        return ScriptedPolicy(setup.workspace, SCRIPTED_MINIMUM_SCORE)
+        return make_fallback(setup.workspace)
     return load_heightmap_policy(Path(policy), setup.workspace, setup.minimum_score)
 
 
@@ -187,6 +190,10 @@ def _summarise(name: str, seed: int, results: list[SceneResult]) -> Evaluation:
         policy=name,
         seed=seed,
         scenes=len(results),
+        parts=(
+            min((result.parts for result in results), default=0),
+            max((result.parts for result in results), default=0),
+        ),
         successes=successes,
         success_ratio=round(successes / max(1, len(results)), 4),
         interval=compute_wilson_interval(successes, len(results)),

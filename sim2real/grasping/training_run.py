@@ -8,6 +8,7 @@ what takes its over-confident mistakes away.
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -38,13 +39,26 @@ from sim2real.grasping.sampling import SamplingPlan
 from sim2real.grasping.setup import ROOT
 
 NAME = "heightmap"
+PLAN_FILE = "plan.json"
 _PARITY_SAMPLES = 8
-# What a label depends on beside the plan; a change makes old labels wrong.
-_LABEL_SOURCES = (
+# Sums over threads round differently for each number of them, and the labels of later
+# rounds follow the weights: a fixed number keeps both the same on any number of cores.
+_FIT_THREADS = 2
+# What labels and weights depend on beside the plan; a change makes old ones wrong.
+_SOURCES = (
     "sim2real/grasping",
     "sim2real/scene",
+    "sim2real/virtual_cell/depth_noise.py",
+    "sim2real/virtual_cell/ray_renderer.py",
+    "sim2real/virtual_cell/renderer.py",
+    "sim2real/virtual_cell/vcamera_optics.py",
     "policies/runtime",
+    "policies/training/fit.py",
     "policies/training/network.py",
+    "policies/training/patches.py",
+    "policies/training/samples.py",
+    "cell/contracts/geometry.py",
+    "cell/kinematics",
 )
 
 
@@ -92,6 +106,22 @@ QUICK_ROUNDS = (
 Say = Callable[[str], None]
 
 
+def discard_run(work: Path) -> None:
+    """Remove the work folder of an earlier run.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if not work.exists():
+        return
+    if not (work / PLAN_FILE).is_file():
+        raise ConfigError(
+            f"{work} was not made by a training run, so nothing in it is removed; name "
+            "another --work folder"
+        )
+    shutil.rmtree(work)
+
+
 class TrainingRun:
     """One training run in one work folder."""
 
@@ -104,7 +134,7 @@ class TrainingRun:
             plan: what to do.
             config: configuration file.
             work: folder of intermediate files.
-            workers: processes that make labels, and threads that fit.
+            workers: processes that make labels; the result does not depend on it.
             say: receives lines of progress.
 
         Raises:
@@ -186,7 +216,7 @@ class TrainingRun:
         round_plan: RoundPlan,
         samples: GraspSamples,
     ) -> FitMetrics:
-        torch.set_num_threads(self._workers)
+        torch.set_num_threads(_FIT_THREADS)
 
         def report(metrics: FitMetrics) -> None:
             self._say(
@@ -222,7 +252,7 @@ class TrainingRun:
         return export_network(network, directory, provenance, maps[:_PARITY_SAMPLES])
 
     def _claim(self) -> None:
-        path = self._work / "plan.json"
+        path = self._work / PLAN_FILE
         wanted = json.dumps(
             {
                 "plan": asdict(self._plan),
@@ -266,24 +296,33 @@ def _figures(metrics: FitMetrics, samples: GraspSamples) -> dict[str, float]:
 
 def _source_digest() -> str:
     digest = hashlib.sha256()
-    for name in _LABEL_SOURCES:
+    for name in _SOURCES:
         path = ROOT / name
         files: Sequence[Path] = [path] if path.is_file() else sorted(path.glob("*.py"))
         for file in files:
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+            digest.update(
+                str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes()
+            )
     return digest.hexdigest()
 
 
 def _read_commit() -> str | None:
+    """Return the revision of the sources; None when they differ from every revision."""
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=5,
-        )
+        if _run_git("status", "--porcelain", "--", *_SOURCES):
+            return None
+        return _run_git("rev-parse", "HEAD") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None
+
+
+def _run_git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=5,
+    )
+    return done.stdout.strip()

@@ -17,14 +17,16 @@ from tests.running_cell import ROOT, write_config
 Change = Callable[[dict[str, Any]], None]
 
 
-def run_cellward(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_cellward(
+    *arguments: str, folder: Path = ROOT
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "ops.cli", *arguments],
         capture_output=True,
         text=True,
         timeout=90,
         check=False,
-        cwd=ROOT,
+        cwd=folder,
         env=dict(os.environ, PYTHONPATH=str(ROOT)),
     )
 
@@ -154,3 +156,24 @@ def test_check_says_which_devices_do_not_answer(
     for device in ("arm", "gripper", "plc", "camera overhead"):
         assert not findings[device]["is_good"]
         assert findings[device]["detail"]
+
+
+def test_the_options_of_a_policy_command_are_shown() -> None:
+    result = run_cellward("policy", "train", "--help")
+
+    assert result.returncode == 0
+    for option in ("--seed", "--fresh", "--quick", "--work", "--output"):
+        assert option in result.stdout
+
+
+def test_paths_of_a_policy_command_count_from_the_callers_folder(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    write_config(tmp_path, loopback_address)
+
+    found = run_cellward("policy", "list", "--config", "config.yaml", folder=tmp_path)
+    missing = run_cellward("policy", "evaluate", "./heightmap", folder=tmp_path)
+
+    assert found.returncode == 0, found.stderr
+    assert "heightmap" in found.stdout
+    assert_one_sentence(missing, 6, "heightmap: no such model directory")

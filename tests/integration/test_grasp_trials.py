@@ -10,7 +10,7 @@ from cell.contracts.geometry import Pose
 from cell.contracts.observation import Abstain
 from policies.runtime.scripted_policy import APERTURES_M, ScriptedPolicy
 from sim2real.grasping.clutter_scenes import ClutterSource
-from sim2real.grasping.evaluation import evaluate_policy
+from sim2real.grasping.evaluation import Evaluation, evaluate_policy
 from sim2real.grasping.setup import GraspingSetup, load_setup
 from sim2real.grasping.trial import FingerPostures, GraspTrial, Outcome
 from sim2real.scene.build import build_scene, place_part
@@ -111,15 +111,14 @@ def test_an_evaluation_counts_every_scene_once_whatever_the_workers(
     repository: Path,
 ) -> None:
     config = repository / "config.yaml"
-    seen: list[tuple[int, int]] = []
+    seen: list[Evaluation] = []
 
-    one = evaluate_policy(
-        config, "scripted", 12, 5, 1, lambda done, good: seen.append((done, good))
-    )
-    two = evaluate_policy(config, "scripted", 12, 5, 2, lambda _d, _g: None)
+    one = evaluate_policy(config, "scripted", 12, 5, 1, seen.append)
+    two = evaluate_policy(config, "scripted", 12, 5, 2, lambda _so_far: None)
 
     assert one.scenes == 12
     assert one.successes + sum(one.failures.values()) == 12
-    assert seen[-1] == (12, one.successes)
+    assert [so_far.scenes for so_far in seen] == [10, 12]
+    assert seen[-1] == one
     assert one.success_ratio >= 0.7
     assert (one.successes, one.failed_scenes) == (two.successes, two.failed_scenes)

@@ -1,9 +1,9 @@
 """The whole training chain, once through and small."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from cell.contracts.errors import ConfigError, ModelError
 from policies.model_directory import read_model_directory
@@ -29,7 +29,6 @@ def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
     repository: Path, tmp_path: Path
 ) -> None:
     config, work, output = repository / "config.yaml", tmp_path / "work", tmp_path / "m"
-    torch.set_num_threads(1)
     lines: list[str] = []
     run = TrainingRun(PLAN, config, work, 1, lines.append)
     with pytest.raises(ModelError, match="no finished training run"):
@@ -53,3 +52,36 @@ def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
         TrainingRun(
             TrainingPlan(PLAN.rounds, seed=4, shard_scenes=2), config, work, 1, print
         )
+
+
+class InterruptionError(Exception):
+    """Stands for Ctrl-C."""
+
+
+def interrupt_at(words: str) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        if words in line:
+            raise InterruptionError
+
+    return say
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_interruptions_and_the_number_of_workers_change_neither_data_nor_weights(
+    repository: Path, tmp_path: Path
+) -> None:
+    config = repository / "config.yaml"
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+
+    TrainingRun(PLAN, config, straight, 1, lambda _line: None).run(tmp_path / "m1")
+    for words in ("round 0: labels 1/2", "round 0: epoch 1/1", "round 1: labels 1/2"):
+        run = TrainingRun(PLAN, config, broken, 2, interrupt_at(words))
+        with pytest.raises(InterruptionError):
+            run.run(tmp_path / "m2")
+    TrainingRun(PLAN, config, broken, 2, lambda _line: None).run(tmp_path / "m2")
+
+    first = read_model_directory(tmp_path / "m1")
+    second = read_model_directory(tmp_path / "m2")
+    assert first.manifest.data_sha256 == second.manifest.data_sha256
+    assert first.model_bytes == second.model_bytes

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from time import monotonic_ns
 
@@ -14,7 +14,7 @@ from cell.contracts.errors import (
     PolicyError,
     PolicyTimeoutError,
 )
-from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.observation import Abstain, ActionChunk, RgbdFrame
 from cell.drivers.clock import MonotonicClock
 from cell.mailbox.frames import FrameRing, FrameSource, frame_ring_path
 from policies.client import PolicyWorkerClient
@@ -47,8 +47,14 @@ def running_worker(
 ) -> Iterator[None]:
     config = PolicyConfig(live=live, minimum_score=0.3)
     policies = load_policies(config, models, make_workspace())
-    frames = FrameSource(frame_ring_path(runtime, "overhead"))
-    worker = PolicyWorker(policies, frames, runtime / SOCKET_NAME, frame_wait_s)
+    with closing(FrameSource(frame_ring_path(runtime, "overhead"))) as frames:
+        path = runtime / SOCKET_NAME
+        with serving(PolicyWorker(policies, frames, path, frame_wait_s)):
+            yield
+
+
+@contextmanager
+def serving(worker: PolicyWorker) -> Iterator[None]:
     stop = threading.Event()
     thread = threading.Thread(target=worker.serve, args=(stop.is_set, lambda: None))
     thread.start()
@@ -58,7 +64,6 @@ def running_worker(
         stop.set()
         thread.join()
         worker.close()
-        frames.close()
 
 
 @asynccontextmanager
@@ -227,3 +232,24 @@ async def test_nonsense_on_the_socket_harms_only_its_sender(
             timed = await client.propose(fallback=False, min_frame_stamp_ns=0)
 
     assert isinstance(timed.answer, ActionChunk)
+
+
+async def test_an_answer_on_an_older_frame_is_not_used(
+    runtime_directory: Path, models: Path
+) -> None:
+    class EagerFrames:
+        """A frame source that promises a newer frame than it gives."""
+
+        def read_newest(self) -> RgbdFrame | None:
+            return make_frame([PART], stamp_ns=500)
+
+        def newest_stamp_ns(self) -> int:
+            return 700
+
+    config = PolicyConfig(live="tiny", minimum_score=0.3)
+    policies = load_policies(config, models, make_workspace())
+    path = runtime_directory / SOCKET_NAME
+    with serving(PolicyWorker(policies, EagerFrames(), path, 0.3)):
+        async with connected(runtime_directory) as client:
+            with pytest.raises(PolicyError, match="older frame than asked"):
+                await client.propose(fallback=False, min_frame_stamp_ns=600)

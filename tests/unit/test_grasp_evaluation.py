@@ -1,5 +1,6 @@
 """Figures of the evaluation, motion profiles, and what the commands refuse."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -54,6 +55,79 @@ def test_an_unknown_policy_has_no_training(repository: Path) -> None:
         commands.train(
             commands.TrainingOptions("telepathy", 0, repository / "config.yaml")
         )
+
+
+def test_only_the_work_folder_of_a_training_run_is_discarded(
+    repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").touch()
+    options = commands.TrainingOptions(
+        "heightmap", 0, repository / "config.yaml", work=tmp_path, is_fresh=True
+    )
+
+    with pytest.raises(ConfigError, match="was not made by a training run"):
+        commands.train(options)
+
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_fresh_run_begins_in_an_empty_folder(
+    repository: Path, tmp_path: Path
+) -> None:
+    options = commands.TrainingOptions(
+        "heightmap", 0, repository / "config.yaml", work=tmp_path / "work"
+    )
+    commands.open_run(options)
+    (tmp_path / "work" / "labels_0_00000.npz").touch()
+    (tmp_path / "work" / "plan.json").write_text("another plan", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="--fresh"):
+        commands.open_run(options)
+    commands.open_run(dataclasses.replace(options, is_fresh=True))
+
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["plan.json"]
+
+
+def test_a_quick_run_replaces_no_model_unasked(
+    repository: Path, tmp_path: Path
+) -> None:
+    usual = commands.TrainingOptions(
+        "heightmap", 0, repository / "config.yaml", work=tmp_path / "usual"
+    )
+    quick = dataclasses.replace(usual, work=tmp_path / "quick", is_quick=True)
+    named = dataclasses.replace(
+        quick, work=tmp_path / "named", output=tmp_path / "model"
+    )
+
+    outputs = [commands.open_run(options)[1] for options in (usual, quick, named)]
+
+    assert outputs == [
+        repository / "policies" / "models" / "heightmap",
+        tmp_path / "quick" / "model",
+        tmp_path / "model",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "heightmap", "--scenes", "0"],
+        ["evaluate", "heightmap", "--scenes", "-3"],
+        ["evaluate", "heightmap", "--scenes", "many"],
+        ["evaluate", "heightmap", "--seed", "-1"],
+        ["evaluate", "heightmap", "--workers", "-1"],
+        ["train", "heightmap", "--seed", "0.5"],
+        ["train"],
+    ],
+)
+def test_arguments_that_mean_nothing_are_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == int(ExitCode.USAGE)
+    assert "error:" in capsys.readouterr().err
 
 
 def test_an_unknown_model_cannot_be_evaluated(repository: Path) -> None:

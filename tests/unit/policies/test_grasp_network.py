@@ -14,7 +14,12 @@ from policies.runtime.fingers import ROBOTIQ_2F85
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.export import Provenance, compute_parity, export_network
-from policies.training.fit import FitMetrics, FitPlan, fit_network
+from policies.training.fit import (
+    FitMetrics,
+    FitPlan,
+    fit_network,
+    read_finished_epochs,
+)
 from policies.training.network import GraspNetwork, NetworkShape
 from policies.training.patches import (
     MARGIN_PX,
@@ -177,6 +182,61 @@ def test_a_difference_after_the_export_is_found(tmp_path: Path) -> None:
             parameter.add_(0.05)
 
     assert compute_parity(network, tmp_path, maps) > 1e-3
+
+
+class ForgetfulNetwork(GraspNetwork):
+    """Answers otherwise each time it is asked, which no exported graph can do."""
+
+    asked = 0
+
+    def forward(self, heightmap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.asked += 1
+        score, tip = super().forward(heightmap)
+        return score * (0.5 if self.asked % 2 else 0.4) / self.asked, tip
+
+
+def test_an_export_that_computes_something_else_replaces_nothing(
+    tmp_path: Path,
+) -> None:
+    maps = list(make_samples(2).heights_m)
+    export_network(make_network(), tmp_path, PROVENANCE, maps)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(ModelError, match="keeps what it held"):
+        export_network(ForgetfulNetwork(SMALL), tmp_path, PROVENANCE, maps)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert sorted(before) == ["manifest.json", "model.onnx"]
+
+
+def test_an_export_without_anything_to_compare_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no heightmap to compare"):
+        export_network(make_network(), tmp_path, PROVENANCE, [])
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"PK\x03\x04 half"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.pt").write_bytes(content)
+
+    with pytest.raises(ModelError, match=r"c\.pt: damaged checkpoint; delete it"):
+        fit_network(
+            make_network(),
+            make_samples(2),
+            FitPlan(1),
+            tmp_path / "c.pt",
+            lambda _metrics: None,
+        )
+
+
+def test_a_cut_off_checkpoint_is_named(tmp_path: Path) -> None:
+    path, samples = tmp_path / "c.pt", make_samples(4)
+    fit_network(make_network(), samples, FitPlan(1, batch=16), path, lambda _m: None)
+    path.write_bytes(path.read_bytes()[:-400])
+
+    with pytest.raises(ModelError, match="damaged checkpoint"):
+        read_finished_epochs(path)
 
 
 def test_training_learns_the_toy_rule(tmp_path: Path) -> None:

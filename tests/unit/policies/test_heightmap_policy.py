@@ -1,12 +1,15 @@
 """The heightmap policy turns the network's answer into chunks that the bin allows."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from cell.contracts.errors import ModelError
+from cell.contracts.errors import ModelError, PolicyError
 from cell.contracts.observation import Abstain, ActionChunk, Observation
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
@@ -36,6 +39,20 @@ def open_policy(
         workspace or make_workspace(),
         minimum_score,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class OneBadNumber:
+    """A network that is right about every cell but one."""
+
+    score: float = 0.5
+    tip_m: float = 0.02
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        shape = inputs["heightmap"].shape
+        score, tip_m = np.full(shape, 0.5, "f4"), np.full(shape, 0.02, "f4")
+        score[0, 0, 3, 2], tip_m[0, 0, 3, 2] = self.score, self.tip_m
+        return {"score": score, "tip": tip_m}
 
 
 def see(*boxes: tuple[float, float, float, float, float]) -> Observation:
@@ -153,3 +170,33 @@ def test_a_model_for_another_grid_or_gripper_is_refused(model: Path) -> None:
         open_policy(
             model, workspace=dataclasses.replace(make_workspace(), fingers=longer)
         )
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        OneBadNumber(score=float("nan")),
+        OneBadNumber(score=float("inf")),
+        OneBadNumber(score=1.01),
+        OneBadNumber(score=-0.01),
+        OneBadNumber(tip_m=float("nan")),
+        OneBadNumber(tip_m=float("-inf")),
+    ],
+)
+def test_one_bad_number_condemns_the_whole_answer(
+    model: Path, session: OneBadNumber
+) -> None:
+    manifest = read_model_directory(model).manifest
+    policy = HeightmapPolicy(manifest, session, make_workspace(), 0.3)
+
+    with pytest.raises(PolicyError, match="tiny-1 answered with 1 of 256 values"):
+        policy.propose(see(LOW))
+    with pytest.raises(PolicyError, match="no probability or no height"):
+        policy.run_network(np.zeros((16, 16), np.float32))
+
+
+def test_a_sound_answer_is_used(model: Path) -> None:
+    manifest = read_model_directory(model).manifest
+    policy = HeightmapPolicy(manifest, OneBadNumber(), make_workspace(), 0.3)
+
+    assert isinstance(policy.propose(see(LOW)), ActionChunk)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from cell.contracts.errors import ModelError, PolicyError
@@ -134,6 +135,28 @@ def test_a_network_that_differs_from_its_manifest_is_refused(
 
 def test_bytes_that_are_no_network_are_refused(tmp_path: Path) -> None:
     model = read_model_directory(write_model(tmp_path, b"not a network at all"))
+
+    with pytest.raises(ModelError, match="onnxruntime cannot load it"):
+        OnnxSession(model)
+
+
+def test_weights_in_a_file_without_a_digest_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = onnx.load_from_string(make_model_bytes())
+    gain = network.graph.initializer[0]
+    gains = np.full((1, 1, SIZE_PX, SIZE_PX), 10.0, np.float32)
+    gain.CopyFrom(onnx.numpy_helper.from_array(gains, gain.name))
+    onnx.save(
+        network,
+        tmp_path / "outside.onnx",
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
+    content = (tmp_path / "outside.onnx").read_bytes()
+    model = read_model_directory(write_model(tmp_path / "tiny", content))
+    monkeypatch.chdir(tmp_path)
 
     with pytest.raises(ModelError, match="onnxruntime cannot load it"):
         OnnxSession(model)

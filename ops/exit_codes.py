@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 class PortTakenError(CellError):
     """A port that this program must listen on belongs to another program."""
 
-    code = FaultCode.DRIVER_UNREACHABLE
+    code = FaultCode.PORT_TAKEN
 
 
 class AlreadyRunningError(CellError):

@@ -29,7 +29,7 @@ _CLOSE_PATIENCE_S: Final = 5.0
 # A change of one of these is written at once.
 _URGENT: Final = ("state", "cause", "since_then", "is_acknowledged")
 # Of no use to a later life.
-_DROPPED: Final = ("events", "ages_s", "servo", "permissives")
+_DROPPED: Final = ("events", "ages_s", "permissives")
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,11 @@ def run_cell(request: RunRequest) -> ExitCode:
 
 
 def run_virtual_cell(config_path: Path) -> ExitCode:
-    """Run the virtual cell alone, until told to stop."""
+    """Run the virtual cell alone, until told to stop.
+
+    Raises:
+        ConfigError: the configuration cannot be used, or has no virtual cell.
+    """
     content = read_config_file(config_path)
     settings = parse_settings(content, str(config_path))
     try:

@@ -1,9 +1,12 @@
-"""The composition root of the supervisor; only here are concrete classes named."""
+"""The composition root of the supervisor: names the concrete classes it works with.
+
+The other processes put theirs together in `ops.processes`.
+"""
 
 import asyncio
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
-from cell.supervisor.ports import Layout, Peers, Proposal
+from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.supervisor import Supervisor
 from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings, compute_model_root
@@ -40,36 +43,6 @@ _WATCHED = ("camera", "policy")
 _WATCHED_BY_STATE = ("servo",)
 _STAYS_DOWN = " died too often and stays down until Cellward is started again"
 _STOP_LOOK_NS = 200_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyPort:
-    """The policy worker's client in the words of the supervisor."""
-
-    client: PolicyWorkerClient
-
-    async def propose(
-        self,
-        *,
-        fallback: bool,
-        min_frame_stamp_ns: int,
-        exclude_base_m: Sequence[tuple[float, float]] = (),
-    ) -> Proposal:
-        """Ask for a grasp; see `cell.supervisor.ports.PolicyClient`."""
-        timed = await self.client.propose(
-            fallback=fallback,
-            min_frame_stamp_ns=min_frame_stamp_ns,
-            exclude_base_m=exclude_base_m,
-        )
-        return Proposal(timed.answer, timed.milliseconds)
-
-    def is_ready(self) -> bool:
-        """Say whether a worker is connected that can answer."""
-        return self.client.is_ready()
-
-    def model_name(self) -> str:
-        """Return name and version of what answers as live, empty while unknown."""
-        return self.client.model_name()
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +137,7 @@ async def run_supervisor(context: ProcessContext) -> None:
         servo=ServoLink.open(runtime),
         open_plc=lambda: open_plc(settings.plc, clock),
         open_gripper=lambda: open_gripper(settings.gripper, clock),
-        policy=PolicyPort(policy),
+        policy=policy,
         chunk_check=EnvelopeChunkCheck(
             settings.safety,
             settings.arm.flange_from_tcp.pose(),

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from cell.contracts.units import rad_from_deg
 from cell.kinematics import compute_base_from_tcp
 from ops.settings import Settings
 from policies.runtime.fingers import ROBOTIQ_2F85
@@ -22,7 +23,7 @@ def make_workspace(settings: Settings) -> GraspWorkspace:
         base_from_bin=base_from_bin,
         floor_size_m=cell.bin.floor_size_m,
         wall_height_m=cell.bin.wall_height_m,
-        wall_slope_rad=math.radians(cell.bin.wall_slope_deg),
+        wall_slope_rad=rad_from_deg(cell.bin.wall_slope_deg),
         fingers=ROBOTIQ_2F85,
         flange_to_tcp_m=float(flange_from_tcp.position_m[2]),
         approach_height_m=settings.motion.approach_height_m,

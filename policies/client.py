@@ -7,7 +7,6 @@ hung or restarted worker costs a deadline, never a task.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -18,7 +17,7 @@ from cell.contracts.errors import (
     PolicyError,
     PolicyTimeoutError,
 )
-from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
 from policies.runtime.wire import (
     MessageDecoder,
@@ -35,19 +34,6 @@ _DEVICE = "policy worker"
 _READ_BYTES = 65536
 
 
-@dataclass(frozen=True, eq=False)
-class TimedAnswer:
-    """A worker's answer.
-
-    Attributes:
-        answer: chunk or abstention.
-        milliseconds: time of the policy alone [ms].
-    """
-
-    answer: ActionChunk | Abstain
-    milliseconds: float
-
-
 class PolicyWorkerClient:
     """Asks the policy worker for grasps. One call at a time.
 
@@ -60,7 +46,7 @@ class PolicyWorkerClient:
         self._clock = clock
         self._writer: asyncio.StreamWriter | None = None
         self._readiness: Readiness | None = None
-        self._pending: dict[int, asyncio.Future[TimedAnswer]] = {}
+        self._pending: dict[int, asyncio.Future[Proposal]] = {}
         self._last_id = 0
         self._log = structlog.get_logger()
 
@@ -91,7 +77,7 @@ class PolicyWorkerClient:
         fallback: bool,
         min_frame_stamp_ns: int,
         exclude_base_m: Sequence[tuple[float, float]] = (),
-    ) -> TimedAnswer:
+    ) -> Proposal:
         """Ask for a grasp on a frame that arrived at or after the given stamp.
 
         Args:
@@ -114,7 +100,7 @@ class PolicyWorkerClient:
             min_stamp_ns=min_frame_stamp_ns,
             exclude_base_m=tuple(exclude_base_m),
         )
-        future: asyncio.Future[TimedAnswer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Proposal] = asyncio.get_running_loop().create_future()
         self._pending[request.request_id] = future
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -172,13 +158,9 @@ class PolicyWorkerClient:
         if future is None or future.done():
             return
         try:
-            _, answer = parse_answer(message)
+            future.set_result(parse_answer(message))
         except PolicyError as error:
             future.set_exception(error)
-            return
-        elapsed = message.get("ms")
-        milliseconds = float(elapsed) if isinstance(elapsed, int | float) else 0.0
-        future.set_result(TimedAnswer(answer, milliseconds))
 
     def _fail_pending(self) -> None:
         for future in self._pending.values():

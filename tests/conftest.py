@@ -1,11 +1,9 @@
 """What holds for every test: no leaks, and no network but loopback."""
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
+
+from tests.loans import lend_address, lend_port
 
 settings.register_profile(
     "cellward",
@@ -148,44 +148,15 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago."""
-    return _find_free_ports(1)[0]
-
-
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
-    """Return a function that finds several different free TCP ports."""
-    return _find_free_ports
-
-
-def _find_free_ports(count: int) -> list[int]:
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Return a TCP port of 127.0.0.1 that no other test of this machine uses."""
+    return lend_port()
 
 
 @pytest.fixture
 def loopback_address() -> Iterator[str]:
-    """Lend one of 127.0.0.2 to 127.0.0.9, for clients whose ports are fixed."""
-    deadline_s = time.monotonic() + 60.0
-    pause = threading.Event()
-    while time.monotonic() < deadline_s:
-        for number in range(2, 10):
-            path = Path(tempfile.gettempdir(), f"cellward-test-127.0.0.{number}.lock")
-            with path.open("w") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                yield f"127.0.0.{number}"
-                return
-        pause.wait(0.1)
-    pytest.fail("all loopback addresses for tests are taken")
+    """Lend a loopback address, for clients whose ports are fixed."""
+    with lend_address() as address:
+        yield address
 
 
 # --- files -------------------------------------------------------------------------

@@ -90,7 +90,9 @@ def run_all_tests(tally: Tally) -> None:
 def run_pytest(arguments: list[str], tally: Tally) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
-        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+        # -rs: what was left out, and why.
+        command = [sys.executable, "-m", "pytest", "-q", "-rs"]
+        command.append(f"--junitxml={report}")
         status = subprocess.run([*command, *arguments], check=False).returncode
         failed_before = tally.failed
         if report.exists():

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,15 +17,9 @@ import yaml
 
 from cell.mailbox.text import TextMailbox
 from ops.telemetry import STATUS_CAPACITY
+from tests.loans import lend_port
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def free_port() -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_config(
@@ -38,9 +31,9 @@ def write_config(
     tree["runtime"]["state_directory"] = str(folder / "state")
     tree["arm"]["host"] = host
     tree["gripper"]["host"] = host
-    tree["plc"]["port"] = free_port()
+    tree["plc"]["port"] = lend_port()
     for camera in tree["cameras"].values():
-        camera["port"] = free_port()
+        camera["port"] = lend_port()
     tree["policy"]["directory"] = str(ROOT / "policies" / "models")
     if change is not None:
         change(tree)

@@ -119,7 +119,7 @@ class ActionChunk:
         score: the policy's own probability of success, 0..1.
         model: name and version of what produced it.
         alternatives: further chunks in falling order of score.
-        details: numbers for the record (entropy, candidates, milliseconds).
+        details: numbers for the record, by name with its unit (`aperture_m`).
     """
 
     observed_stamp_ns: int

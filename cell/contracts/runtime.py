@@ -24,6 +24,19 @@ class GraspPolicy(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A policy's answer and what it took.
+
+    Attributes:
+        answer: a grasp, or the statement that nothing is worth trying.
+        milliseconds: time of the policy alone [ms].
+    """
+
+    answer: ActionChunk | Abstain
+    milliseconds: float
+
+
 class TensorSession(Protocol):
     """A loaded network."""
 

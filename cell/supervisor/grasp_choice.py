@@ -8,10 +8,10 @@ refill; the cycle then looks again from time to time.
 from dataclasses import dataclass, field
 
 from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import PickPlan, Spot, candidates_of, spot_of
-from cell.supervisor.ports import Proposal
 from cell.supervisor.proposals import NoProposal
 from cell.supervisor.station import Station
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import ActionChunk
+from cell.contracts.units import rad_from_deg
 from cell.kinematics.inverse import solve_ik
 from cell.supervisor.ports import Layout
 
@@ -259,6 +260,6 @@ def _travel(q_to: Vector, q_from: Vector) -> float:
 
 def _compute_zone_half(layout: Layout) -> tuple[float, float]:
     geometry = layout.geometry.bin
-    slope_m = geometry.wall_height_m * math.tan(math.radians(geometry.wall_slope_deg))
+    slope_m = geometry.wall_height_m * math.tan(rad_from_deg(geometry.wall_slope_deg))
     x_m, y_m = (side / 2 + slope_m + ZONE_MARGIN_M for side in geometry.floor_size_m)
     return x_m, y_m

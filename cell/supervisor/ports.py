@@ -13,8 +13,7 @@ from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
 from cell.contracts.drivers import Clock, GripperDriver, PlcLink
 from cell.contracts.errors import Complaint
 from cell.contracts.geometry import Pose, Vector
-from cell.contracts.observation import Abstain, ActionChunk
-from cell.contracts.runtime import ChunkCheck
+from cell.contracts.runtime import ChunkCheck, Proposal
 from cell.contracts.servo import ServoCommand, ServoState
 
 
@@ -32,19 +31,6 @@ class ServoPort(Protocol):
     def read_state(self) -> ServoState | None:
         """Return the newest state of the servo process."""
         ...
-
-
-@dataclass(frozen=True, eq=False)
-class Proposal:
-    """A policy's answer and what it took.
-
-    Attributes:
-        answer: a grasp, or the statement that nothing is worth trying.
-        milliseconds: time of the policy alone [ms].
-    """
-
-    answer: ActionChunk | Abstain
-    milliseconds: float
 
 
 class PolicyClient(Protocol):

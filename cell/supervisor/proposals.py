@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from cell.contracts.drivers import Clock
 from cell.contracts.errors import DriverError, PolicyError, PolicyTimeoutError
+from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause
-from cell.supervisor.ports import PolicyClient, Proposal, ReadFrameStamp
+from cell.supervisor.ports import PolicyClient, ReadFrameStamp
 
 _POLL_S = 0.01
 _FRAME_PATIENCE_S = 2.0

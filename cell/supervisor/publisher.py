@@ -16,7 +16,6 @@ from cell.supervisor.ports import PolicyClient, StatusPort
 from cell.supervisor.station import Station
 from cell.supervisor.status import (
     describe_machine,
-    describe_servo,
     dump,
     round_age,
 )
@@ -89,7 +88,6 @@ class Publisher:
 
     def _describe(self, phase: str, unmet: tuple[Unmet, ...]) -> dict[str, Any]:
         station = self.station
-        servo = describe_servo(station.motion.state)
         is_starved = station.gate.obstacle is Cause.STARVED
         return {
             "stamp_ns": self._published_ns,
@@ -99,7 +97,6 @@ class Publisher:
             "phase": phase,
             "active_model": self.policy.model_name(),
             **station.statistics.compute_figures(),
-            "holds_by_reason": servo["holds_by_reason"],
             "ages_s": {
                 "arm": round_age(station.motion.arm_age_s()),
                 "camera": round_age(self.watch.frame_age_s()),
@@ -108,6 +105,5 @@ class Publisher:
                 "policy": round_age(station.desk.age_s()),
             },
             "decision_gap_s_max": round(self.longest_gap_s, 4),
-            "servo": servo,
             "events": self.events.lines(),
         }

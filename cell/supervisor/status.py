@@ -1,4 +1,7 @@
-"""The status document: what the supervisor says of itself, as JSON."""
+"""The status document: what the supervisor says of itself, as JSON.
+
+The servo process's own figures are not in it: whoever wants them reads its mailbox.
+"""
 
 import json
 import math
@@ -6,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cell.contracts.servo import ORDERED_HOLDS, HoldReason, ServoState
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.machine import Machine, Reason
@@ -104,28 +106,6 @@ def _describe_stop(reason: Reason | None, others: Iterable[Cause]) -> str:
         if later
         else (reason.describe())
     )
-
-
-def describe_servo(state: ServoState | None) -> dict[str, Any]:
-    """Return the servo process's figures."""
-    if state is None:
-        return {"phase": None, "holds_by_reason": {}}
-    return {
-        "phase": state.phase.name,
-        "hold_reason": state.hold_reason.name,
-        "hold_count": state.hold_count,
-        "holds_by_reason": {
-            reason.name: int(state.hold_counts[reason])
-            for reason in HoldReason
-            if state.hold_counts[reason] and reason not in ORDERED_HOLDS
-        },
-        "late_cycles": state.late_cycles,
-        "cycles": state.cycle,
-        "unguarded_cycles": state.unguarded_cycles,
-        "guard_us_p50": state.guard_p50_us,
-        "guard_us_p999": state.guard_p999_us,
-        "period_s": state.period_s,
-    }
 
 
 def round_age(age_s: float) -> float | None:

@@ -16,6 +16,7 @@ import numpy as np
 from cell.contracts.errors import PolicyError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Abstain, ActionChunk, ActionStep
+from cell.contracts.runtime import Proposal
 
 SOCKET_NAME = "policy.sock"
 MAX_MESSAGE_BYTES = 1 << 20
@@ -174,8 +175,8 @@ def error_message(request_id: int, sentence: str) -> dict[str, Any]:
     return {"id": request_id, "error": sentence}
 
 
-def parse_answer(message: Mapping[str, Any]) -> tuple[int, Answer]:
-    """Read an answer; the milliseconds go into `details["ms"]` of a chunk.
+def parse_answer(message: Mapping[str, Any]) -> Proposal:
+    """Read an answer.
 
     Raises:
         PolicyError: the worker reports a failure, or the answer is malformed.
@@ -183,22 +184,23 @@ def parse_answer(message: Mapping[str, Any]) -> tuple[int, Answer]:
     try:
         if "error" in message:
             raise PolicyError(str(message["error"]))
-        request_id = _integer(message["id"])
+        milliseconds = _number(message["ms"])
         if "abstain" in message:
-            content = message["abstain"]
-            return request_id, Abstain(
-                observed_stamp_ns=_integer(content["observed_stamp_ns"]),
-                reason=str(content["reason"]),
-                model=str(content["model"]),
-                is_bin_empty=content["is_bin_empty"] is True,
-            )
-        chunk = _parse_chunk(message["chunk"])
-        chunk.details["ms"] = _number(message["ms"])
+            return Proposal(_parse_abstain(message["abstain"]), milliseconds)
+        return Proposal(_parse_chunk(message["chunk"]), milliseconds)
     except (KeyError, TypeError, ValueError) as error:
         raise PolicyError(
             f"malformed answer of the policy worker: {error!r}"
         ) from error
-    return request_id, chunk
+
+
+def _parse_abstain(content: Mapping[str, Any]) -> Abstain:
+    return Abstain(
+        observed_stamp_ns=_integer(content["observed_stamp_ns"]),
+        reason=str(content["reason"]),
+        model=str(content["model"]),
+        is_bin_empty=content["is_bin_empty"] is True,
+    )
 
 
 def _chunk_object(chunk: ActionChunk) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from cell.contracts.observation import (
     Observation,
     RgbdFrame,
 )
-from cell.contracts.units import ms_from_ns
+from cell.contracts.units import ms_from_ns, ns_from_s
 from policies.runtime.wire import (
     MessageDecoder,
     ProposeRequest,
@@ -115,7 +115,7 @@ class PolicyWorker:
         self._policies = policies
         self._frames = frames
         self._path = socket_path
-        self._frame_wait_ns = int(frame_wait_s * 1e9)
+        self._frame_wait_ns = ns_from_s(frame_wait_s)
         self._waiting: list[tuple[_Client, ProposeRequest, int]] = []
         self._log = structlog.get_logger()
         self._selector = selectors.DefaultSelector()

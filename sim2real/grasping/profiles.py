@@ -36,6 +36,9 @@ def compute_joint_path(
         end: shape (joints,).
         limits: of every joint.
         period_s: time between rows.
+
+    Raises:
+        ValueError: no motion between the two keeps the limits.
     """
     joints = len(start)
     motion = ruckig.InputParameter(joints)

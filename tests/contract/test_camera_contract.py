@@ -67,7 +67,7 @@ def usb_camera(_folder: Path) -> Iterator[OpenCamera]:
             id="usb",
             marks=pytest.mark.skipif(
                 "CELLWARD_REALSENSE_SERIAL" not in os.environ,
-                reason="CELLWARD_REALSENSE_SERIAL names no camera",
+                reason="needs a camera on USB: set CELLWARD_REALSENSE_SERIAL",
             ),
         ),
     ]

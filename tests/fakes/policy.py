@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Abstain, ActionChunk, ActionStep
+from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
-from cell.supervisor.ports import Proposal
 
 Answer = ActionChunk | Abstain | Exception
 GRASP_XYZ_M = (-0.20, 0.48, 0.035)

@@ -1,20 +1,20 @@
 """Starts the virtual UR controller as a process of its own, as the clients need it."""
 
 import contextlib
-import fcntl
 import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.loans import lend_address
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-_RTDE_PORT, _DASHBOARD_PORT = 30004, 29999
+_DASHBOARD_PORT = 29999
 
 
 @dataclass
@@ -61,7 +61,7 @@ def running_virtual_ur(
         host: its address; a free one when left out, held until the scope ends.
     """
     with contextlib.ExitStack() as scope:
-        address = host or scope.enter_context(_lend_address())
+        address = host or scope.enter_context(lend_address())
         process = start_virtual_ur(directory, address, *options)
         try:
             _wait_until_it_listens(address, process)
@@ -82,36 +82,6 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 3.0) -> bool:
     while not (found := bool(condition())) and time.monotonic() < deadline:
         time.sleep(0.002)
     return found
-
-
-@contextmanager
-def _lend_address() -> Iterator[str]:
-    """Lend a loopback address that no other test of this machine uses now.
-
-    The clients have the ports built in, so controllers differ by address.
-    """
-    for last in range(10, 250):
-        address = f"127.0.0.{last}"
-        path = Path(tempfile.gettempdir(), f"cellward-test-{address}.lock")
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if _is_free(address):
-                yield address
-                return
-    raise AssertionError("no free loopback address")
-
-
-def _is_free(address: str) -> bool:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, _RTDE_PORT))
-        except OSError:
-            return False
-    return True
 
 
 def _wait_until_it_listens(host: str, process: "subprocess.Popen[bytes]") -> None:

@@ -28,7 +28,8 @@ from sim2real.virtual_cell.plc.server import PlcServer, ServerFaults, open_plc_s
 from tests.fakes.wire_proxy import WireProxy, proxy_to
 
 PATIENT_S = 0.9
-IMPATIENT_S = 0.1
+IMPATIENT_S = 0.25
+TOO_LATE_S = 2.5 * IMPATIENT_S
 
 
 @dataclass
@@ -100,7 +101,7 @@ async def test_a_foreign_map_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    "faults", [ServerFaults(stop_answering=True), ServerFaults(delay_s=0.35)]
+    "faults", [ServerFaults(stop_answering=True), ServerFaults(delay_s=TOO_LATE_S)]
 )
 async def test_a_silent_or_late_plc_times_out(wire: Wire, faults: ServerFaults) -> None:
     async with wire.connect(IMPATIENT_S) as plc:
@@ -112,7 +113,7 @@ async def test_a_silent_or_late_plc_times_out(wire: Wire, faults: ServerFaults) 
 
 async def test_a_late_answer_never_reaches_the_next_connection(wire: Wire) -> None:
     async with wire.connect(IMPATIENT_S) as plc:
-        wire.break_with(ServerFaults(delay_s=0.15))
+        wire.break_with(ServerFaults(delay_s=1.5 * IMPATIENT_S))
         with pytest.raises(DriverTimeoutError):
             await plc.exchange(PlcOutputs(heartbeat=1))
     wire.break_with(ServerFaults())

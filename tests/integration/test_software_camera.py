@@ -136,13 +136,14 @@ def test_a_device_clock_that_jumps_is_refused(jump_us: int) -> None:
     assert "clock" in str(failure)
 
 
-def test_a_feed_that_ends_is_named_and_can_be_opened_again_at_its_return() -> None:
-    with open_sender() as sender:
-        port = sender.port
-        with camera_of(port) as camera:
-            camera.read_frame(TIMEOUT_S)
-            end_feed(sender)
-            failure = read_until_failure(camera, TIMEOUT_S)
+def test_a_feed_that_ends_is_named_and_can_be_opened_again_at_its_return(
+    free_port: int,
+) -> None:
+    port = free_port
+    with open_sender(port=port) as sender, camera_of(port) as camera:
+        camera.read_frame(TIMEOUT_S)
+        end_feed(sender)
+        failure = read_until_failure(camera, TIMEOUT_S)
 
     assert isinstance(failure, DriverUnreachableError)
     assert f"127.0.0.1:{port}" in str(failure)

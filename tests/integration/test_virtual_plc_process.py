@@ -22,7 +22,8 @@ from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
 from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
 from sim2real.virtual_cell.plc.records import PLC_FAULTS
-from tests.running_cell import ROOT, free_port, write_config
+from tests.loans import lend_port
+from tests.running_cell import ROOT, write_config
 
 STOPPED, IDLE, EXECUTE = 2, 4, 6
 PATIENCE_S = 20.0
@@ -59,7 +60,7 @@ def start_plc(folder: Path, port: int) -> PlcProcess:
 
 @pytest.fixture
 async def plc(tmp_path: Path) -> AsyncIterator[PlcProcess]:
-    running = start_plc(tmp_path, free_port())
+    running = start_plc(tmp_path, lend_port())
     yield running
     running.process.kill()
     running.process.wait()

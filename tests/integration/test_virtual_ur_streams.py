@@ -99,11 +99,14 @@ def test_the_default_list_of_the_receive_interface_decodes(
 
 
 def test_the_timestamp_advances_with_the_clock(receive: RTDEReceiveInterface) -> None:
-    started, stamp = time.monotonic(), receive.getTimestamp()
+    def measure_gap_s() -> float:
+        started, stamp = time.monotonic(), receive.getTimestamp()
+        assert wait_until(lambda: receive.getTimestamp() > stamp + 0.5, 10.0)
+        passed_s = receive.getTimestamp() - stamp
+        return abs(time.monotonic() - started - float(passed_s))
 
-    assert wait_until(lambda: receive.getTimestamp() > stamp + 0.5)
-
-    assert abs((time.monotonic() - started) - 0.5) < 0.25
+    # A stall of this machine spoils a measurement, a wrong clock spoils all of them.
+    assert wait_until(lambda: measure_gap_s() < 0.1, 15.0)
 
 
 def test_a_subset_at_125_hz_comes_in_steps_of_exactly_8_ms(raw: RawRtde) -> None:
@@ -267,8 +270,8 @@ def test_io_calls_are_not_held_back_by_delayed_acknowledges(
         assert wait_until(partial(has_outputs, receive, 1 << 5, expected))
         delays.append(time.monotonic() - started)
 
-    # Delayed acknowledges cost 40 ms each; half of that leaves room for a busy machine.
-    assert sorted(delays)[10] < 0.02
+    # Delayed acknowledges would cost every turn 40 ms; a busy machine costs some.
+    assert sorted(delays)[3] < 0.02
 
 
 def test_a_receive_interface_reconnects_after_its_connection_was_dropped(

@@ -125,7 +125,11 @@ class RtdeArm:
         self._centre_of_mass_m = [0.0, 0.0, 0.0]
 
     def read_state(self) -> ArmState:
-        """Return the newest sample; its stamp stands still while the robot's does."""
+        """Return the newest sample; its stamp stands still while the robot's does.
+
+        Raises:
+            DriverUnreachableError: the connection is gone.
+        """
         receive = self._require(self._receive)
         robot_time_s = receive.getTimestamp()
         if robot_time_s != self._robot_time_s:
@@ -162,11 +166,20 @@ class RtdeArm:
         self._command("setWatchdog", self._config.watchdog_hz)
 
     def set_payload(self, payload_kg: float) -> None:
-        """Tell the robot the mass at the flange [kg]; takes a few periods."""
+        """Tell the robot the mass at the flange [kg]; takes a few periods.
+
+        Raises:
+            DriverError: the connection is gone or no program runs on the robot.
+        """
         self._command("setPayload", payload_kg, self._centre_of_mass_m)
 
     def send_joint_target(self, q: Vector, period_s: float) -> None:
-        """Send one setpoint; the robot's watchdog is fed by it."""
+        """Send one setpoint; the robot's watchdog is fed by it.
+
+        Raises:
+            DriverError: the connection is gone, no program runs on the robot, or the
+                setpoint is not finite.
+        """
         if not np.isfinite(q).all():
             raise DriverError(_DEVICE, "joint target is not finite")
         self._command(

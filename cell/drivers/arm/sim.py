@@ -81,7 +81,11 @@ class SimArm:
         self._check_payload(payload_kg)
 
     def send_joint_target(self, q: Vector, period_s: float) -> None:
-        """Move the target that the joints follow."""
+        """Move the target that the joints follow.
+
+        Raises:
+            DriverError: it was closed or not armed, or the setpoint is not finite.
+        """
         self._advance()
         self._require_playing()
         if not np.isfinite(q).all() or period_s <= 0.0:

@@ -71,7 +71,12 @@ class SimGripper:
         )
 
     async def move(self, command: GripperCommand) -> None:
-        """Start a move; does not wait for its end."""
+        """Start a move; does not wait for its end.
+
+        Raises:
+            DriverError: the command is not finite, or `activate` was not called on
+                this connection.
+        """
         check_command(command)
         self._check_link()
         if not self._is_activated:

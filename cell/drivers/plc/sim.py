@@ -118,7 +118,11 @@ class SimPlc:
 async def open_sim_plc(
     clock: Clock, line: SimLine | None = None
 ) -> AsyncIterator[SimPlc]:
-    """Connect to `line`, or to a new one that grants everything."""
+    """Connect to `line`, or to a new one that grants everything.
+
+    Raises:
+        DriverUnreachableError: `line` is set to be unreachable.
+    """
     plc = SimPlc(line or make_line(), clock)
     if not plc.line.is_reachable:
         raise DriverUnreachableError("plc", "the simulated line is unreachable")

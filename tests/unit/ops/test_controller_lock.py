@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from ops.controller_lock import find_lock_holders, lock_robot, lock_runtime
 from ops.exit_codes import AlreadyRunningError
+from tests.loans import lend_address
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 20.0
@@ -97,24 +99,29 @@ def test_a_living_controller_is_named_at_once(tmp_path: Path) -> None:
         pass
 
 
-def test_a_robot_has_one_controller_whatever_folders_they_use() -> None:
-    host = "127.77.1.2"
-    with lock_robot(host):
+def test_a_robot_has_one_controller_whatever_folders_they_use(
+    loopback_address: str,
+) -> None:
+    host = loopback_address
+    with lend_address() as other, lock_robot(host):
         with (
             pytest.raises(AlreadyRunningError, match=f"process {os.getpid()} of user"),
             lock_robot(host, wait_s=3600.0),
         ):
             pass
-        with lock_robot("127.77.1.3"):
+        with lock_robot(other):
             pass
     with lock_robot(host):
         pass
 
 
-def test_a_robot_is_the_same_by_name_and_by_number() -> None:
+def test_a_robot_is_the_same_by_name_and_by_number(
+    loopback_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostbyname", lambda _name: loopback_address)
     with (
-        lock_robot("localhost"),
+        lock_robot("robot.plant"),
         pytest.raises(AlreadyRunningError),
-        lock_robot("127.0.0.1"),
+        lock_robot(loopback_address),
     ):
         pass

@@ -63,13 +63,15 @@ def test_a_chunk_with_alternatives_survives_the_trip() -> None:
     chunk = make_chunk(alternatives=(make_chunk(0.5),), details={"candidates": 3.0})
 
     message = json.loads(json.dumps(answer_message(9, chunk, 12.5)))
-    number, answer = parse_answer(message)
+    proposal = parse_answer(message)
 
-    assert number == 9
+    assert message["id"] == 9
+    assert proposal.milliseconds == 12.5
+    answer = proposal.answer
     assert isinstance(answer, ActionChunk)
     assert answer.score == 0.9
     assert answer.alternatives[0].score == 0.5
-    assert answer.details == {"candidates": 3.0, "ms": 12.5}
+    assert answer.details == {"candidates": 3.0}
     sent, got = chunk.steps[0].base_from_tcp, answer.steps[0].base_from_tcp
     assert np.array_equal(sent.position_m, got.position_m)
     assert np.array_equal(sent.quat_wxyz, got.quat_wxyz)
@@ -78,7 +80,10 @@ def test_a_chunk_with_alternatives_survives_the_trip() -> None:
 def test_an_abstention_survives_the_trip() -> None:
     abstain = Abstain(5, "the bin is empty", "tiny-1", is_bin_empty=True)
 
-    assert parse_answer(answer_message(1, abstain, 0.5)) == (1, abstain)
+    proposal = parse_answer(answer_message(1, abstain, 0.5))
+
+    assert proposal.answer == abstain
+    assert proposal.milliseconds == 0.5
 
 
 def test_an_error_message_raises_its_sentence() -> None:
@@ -150,6 +155,16 @@ def _without(tree: dict[str, Any], key: str) -> dict[str, Any]:
 def test_a_malformed_answer_is_never_used(spoil: Any) -> None:
     message = answer_message(1, make_chunk(), 1.0)
     message["chunk"] = spoil(message["chunk"])
+
+    with pytest.raises(PolicyError, match="malformed answer"):
+        parse_answer(message)
+
+
+@pytest.mark.parametrize("milliseconds", [None, "1.0", float("nan")])
+def test_an_answer_that_does_not_say_what_it_took_is_never_used(
+    milliseconds: Any,
+) -> None:
+    message = answer_message(1, make_chunk(), 1.0) | {"ms": milliseconds}
 
     with pytest.raises(PolicyError, match="malformed answer"):
         parse_answer(message)

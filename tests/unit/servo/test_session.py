@@ -44,6 +44,7 @@ def test_a_release_initialises_fully_and_holds_the_measured_position() -> None:
     assert rig.arm.calls == ["arm 0.95"]
     assert state.phase is ServoPhase.READY
     assert state.arm_id == 1
+    assert rig.arm.sent
     assert all((q == HOME_Q + 0.05).all() for q in rig.arm.sent)
 
 
@@ -74,6 +75,7 @@ def test_the_order_that_came_with_a_release_is_void() -> None:
     state = rig.step(100)
 
     assert state.phase is ServoPhase.READY
+    assert rig.arm.sent
     assert all((q == HOME_Q).all() for q in rig.arm.sent)
 
 
@@ -288,6 +290,7 @@ def test_without_any_command_after_a_release_the_arm_holds() -> None:
 
     assert state.hold_reason is HoldReason.NO_COMMAND
     assert state.hold_count == 0
+    assert rig.arm.sent
     assert all((q == HOME_Q).all() for q in rig.arm.sent)
 
 
@@ -318,6 +321,7 @@ def test_a_line_out_of_reach_is_refused_before_anything_moves() -> None:
     state = rig.step(5)
 
     assert state.hold_reason is HoldReason.UNREACHABLE
+    assert rig.arm.sent
     assert all((q == HOME_Q).all() for q in rig.arm.sent)
 
 
@@ -342,6 +346,7 @@ def test_an_order_without_sense_is_refused(fields: dict[str, Any]) -> None:
     state = rig.step(5)
 
     assert state.hold_reason is HoldReason.COMMAND_NOT_FINITE
+    assert rig.arm.sent
     assert all((q == HOME_Q).all() for q in rig.arm.sent)
 
 

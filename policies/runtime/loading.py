@@ -1,6 +1,8 @@
 """Makes policies ready to answer: from model directories on disk to warm objects."""
 
+import math
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -17,6 +19,11 @@ from policies.runtime.worker import LoadedPolicies, make_observation
 from policies.runtime.workspace import GraspWorkspace
 
 _FALLBACK_MINIMUM_SCORE = 0.25
+_CAMERA_HEIGHT_M: Final = 0.8
+_BLOCK_M: Final = 0.04
+_PIXELS_PER_CELL: Final = 1.5
+# Of the heightmap's width; the rest of the view lies around it.
+_VIEW_RATIO: Final = 1.2
 
 
 def load_heightmap_policy(
@@ -104,17 +111,33 @@ def _complain(error: ModelError, live: str, fallback: str) -> Complaint:
 def _warm_up(
     policy: ScriptedPolicy | HeightmapPolicy, workspace: GraspWorkspace
 ) -> None:
-    """Answer one made-up view of a box, so that every kernel is compiled."""
-    grid, distance_m = workspace.grid, 0.8
-    # Two pixels to a cell: a view with unseen cells is refused before the search.
-    size_px, focal_px = 2 * grid.size_px, 2 * distance_m / grid.pixel_m
-    depth = np.full((size_px, size_px), distance_m, np.float32)
-    half_box_px = round(focal_px * 0.025 / distance_m)
-    box = slice(grid.size_px - half_box_px, grid.size_px + half_box_px)
-    depth[box, box] -= 0.04
+    """Answer one made-up view, so that every kernel is compiled.
+
+    Raises:
+        PolicyError: the network gave no usable answer.
+    """
+    policy.propose(make_observation(make_block_frame(workspace)))
+
+
+def make_block_frame(workspace: GraspWorkspace) -> RgbdFrame:
+    """Return a view of a block in the middle of the bin that a policy has to judge.
+
+    It shows every cell of the heightmap: of a view with gaps a policy says so and
+    looks no further.
+    """
+    grid = workspace.grid
+    size_px = math.ceil(_VIEW_RATIO * _PIXELS_PER_CELL * grid.size_px)
+    focal_px = _PIXELS_PER_CELL * _CAMERA_HEIGHT_M / grid.pixel_m
     centre_px = (size_px - 1) / 2
-    bin_from_camera = Pose(np.array([0, 0, distance_m]), np.array([0.0, 1.0, 0.0, 0.0]))
-    frame = RgbdFrame(
+    depth = np.full((size_px, size_px), _CAMERA_HEIGHT_M, np.float32)
+    top_m = _CAMERA_HEIGHT_M - _BLOCK_M
+    offsets_m = np.abs(np.arange(size_px) - centre_px) * top_m / focal_px
+    is_block = offsets_m <= _BLOCK_M / 2
+    depth[np.ix_(is_block, is_block)] = top_m
+    bin_from_camera = Pose(
+        np.array([0, 0, _CAMERA_HEIGHT_M]), np.array([0.0, 1.0, 0.0, 0.0])
+    )
+    return RgbdFrame(
         camera="overhead",
         stamp_ns=0,
         number=0,
@@ -125,4 +148,3 @@ def _warm_up(
         ),
         base_from_camera=workspace.base_from_bin @ bin_from_camera,
     )
-    policy.propose(make_observation(frame))

@@ -17,7 +17,6 @@ JOINT_TARGET = np.dtype(
         ("gripper_position", "<f8"),  # 0 open .. 1 closed, target of the fingers
         ("gripper_speed", "<f8"),  # 0..1
         ("gripper_force", "<f8"),  # 0..1
-        ("payload_kg", "<f8"),
         ("brakes_released", "<i8"),
     ]
 )
@@ -30,7 +29,7 @@ JOINT_STATE = np.dtype(
         ("q", "<f8", (6,)),
         ("qd", "<f8", (6,)),
         ("tau", "<f8", (6,)),
-        ("flange_wrench", "<f8", (6,)),  # base axes, N and N.m
+        ("flange_wrench", "<f8", (6,)),  # tool and part, base axes, N and N.m
         ("gripper_position", "<f8"),  # 0 open .. 1 closed, measured
         ("gripper_velocity", "<f8"),  # 1/s of the same
         ("gripper_contact", "<i8"),  # both pads touch the same part

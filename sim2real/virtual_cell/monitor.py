@@ -14,8 +14,14 @@ of the configuration's `safety` section plus what a measured signal needs:
 - contact with a fixture 60 N, filtered over 10 ms: a fingertip that brushes a wall
   stays below, a blow or a push does not;
 - contact between links 5 N, filtered alike.
+
+What is no number breaks a limit too: it must not slip through as one that compares as
+neither below nor above. So does a physics that diverged, since nobody knows what the
+arm would have done.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -54,6 +60,8 @@ class ViolationKind(StrEnum):
     WORKSPACE = "workspace"
     FIXTURE_COLLISION = "fixture_collision"
     SELF_COLLISION = "self_collision"
+    NOT_FINITE = "not_finite"
+    DIVERGED = "diverged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +148,10 @@ class Monitor:
         Returns:
             Violations that began with it.
         """
+        broken = _find_not_finite(sample)
+        if broken is not None:
+            # Nothing of it can be compared, nor may it enter what later ticks look at.
+            return [broken] if self._is_onset(broken) else []
         found = [
             *self._check_joints(sample),
             *self._check_target(sample),
@@ -147,6 +159,12 @@ class Monitor:
             *self._check_contacts(sample),
         ]
         return [violation for violation in found if self._is_onset(violation)]
+
+    def note_divergence(self, tick: int) -> Violation:
+        """Count that the physics has no state of its own any more."""
+        violation = Violation(ViolationKind.DIVERGED, tick, 0.0, "physics")
+        self._is_onset(violation)
+        return violation
 
     def _check_joints(self, sample: MonitorSample) -> list[Violation]:
         found = []
@@ -225,6 +243,23 @@ class Monitor:
         self.counts[violation.kind] += 1
         self.last = violation
         return True
+
+
+def _find_not_finite(sample: MonitorSample) -> Violation | None:
+    target = sample.q if sample.q_target is None else sample.q_target
+    values: dict[str, Iterable[float]] = {
+        "q": sample.q,
+        "qd": sample.qd,
+        "q_target": target,
+        "tcp": sample.tcp_position_m,
+        "speed": (sample.tcp_speed_mps,),
+        "force": (sample.fixture_force_n, sample.self_force_n),
+    }
+    for name, numbers in values.items():
+        # The sum of finite numbers of this size is finite, and one test is cheap.
+        if not math.isfinite(sum(numbers)):
+            return Violation(ViolationKind.NOT_FINITE, sample.tick, 0.0, name)
+    return None
 
 
 def _of(kind: ViolationKind, tick: int, value: float, joint: int) -> Violation:

@@ -35,6 +35,10 @@ _REPORT_TICKS: Final = 250
 _pause = time.sleep  # noqa: TID251  (this process has no event loop)
 
 
+class PhysicsDivergedError(Exception):
+    """The simulator found no next state; only a new world has one."""
+
+
 class WorldLinks:
     """The mailboxes of the world."""
 
@@ -64,7 +68,6 @@ class WorldLinks:
                 gripper_position=float(record["gripper_position"]),
                 gripper_speed=float(record["gripper_speed"]),
                 gripper_force=float(record["gripper_force"]),
-                payload_kg=float(record["payload_kg"]),
                 brakes_released=bool(record["brakes_released"]),
             )
         return self._newest_target
@@ -101,14 +104,22 @@ def run_world(context: ProcessContext) -> None:
     scheduling = request_priority("virtual world", _FIFO_PRIORITY, _NICENESS)
     log.info("world runs", scheduling=scheduling, parts=len(world.scene.parts))
     pace = Pace(time.monotonic_ns())
+    reported = 0
     try:
         while not context.stop.is_set:
             now_ns = time.monotonic_ns()
             due = pace.count_due(now_ns)
             for _ in range(due):
-                _tick(world, links, pace, log)
+                step_world(world, links, pace, log)
             if due:
-                _publish(world, links, pace.compute_real_time_factor(now_ns))
+                factor = pace.compute_real_time_factor(now_ns)
+                links.world_state.write(
+                    world.make_world_record(factor, time.monotonic_ns())
+                )
+                # Several ticks at once may step over a round number of them.
+                if world.ticks - reported >= _REPORT_TICKS:
+                    reported = world.ticks
+                    links.report.write(json.dumps(world.make_report(factor)))
                 context.beat()
             else:
                 _pause(max(pace.due_ns - time.monotonic_ns(), 0) / 1e9)
@@ -116,15 +127,21 @@ def run_world(context: ProcessContext) -> None:
         links.close()
 
 
-def _tick(
+def step_world(
     world: WorldCell, links: WorldLinks, pace: Pace, log: structlog.BoundLogger
 ) -> None:
+    """Do the tick that is due, and publish at once what must not be lost.
+
+    Raises:
+        PhysicsDivergedError: the simulator found no next state.
+    """
     target = links.read_target()
     tick_ns = pace.due_ns
     result: TickResult = world.step(target, links.read_order(), tick_ns)
-    links.joint_state.write(
-        world.make_joint_record(result.contacts, target, time.monotonic_ns())
-    )
+    if not result.has_diverged:
+        links.joint_state.write(
+            world.make_joint_record(result.contacts, time.monotonic_ns())
+        )
     for violation in result.violations:
         log.warning(
             "limit violated",
@@ -137,15 +154,9 @@ def _tick(
         # At once: a crash must not hide it.
         real_time_factor = pace.compute_real_time_factor(time.monotonic_ns())
         links.report.write(json.dumps(world.make_report(real_time_factor)))
+    if result.has_diverged:
+        raise PhysicsDivergedError(f"the physics diverged in tick {world.ticks}")
     pace.ticks += 1
-
-
-def _publish(world: WorldCell, links: WorldLinks, real_time_factor: float) -> None:
-    links.world_state.write(
-        world.make_world_record(real_time_factor, time.monotonic_ns())
-    )
-    if world.ticks % _REPORT_TICKS == 0:
-        links.report.write(json.dumps(world.make_report(real_time_factor)))
 
 
 def main() -> None:

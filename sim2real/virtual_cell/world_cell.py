@@ -15,8 +15,7 @@ from sim2real.virtual_cell.part_flow import LineOrder, PartFlow
 from sim2real.virtual_cell.world_contacts import (
     ContactReader,
     ContactReport,
-    compute_sensed_wrench,
-    compute_tool_mass_kg,
+    FlangeSensor,
 )
 from sim2real.virtual_cell.world_scene import build_world_scene
 from sim2real.virtual_cell.world_servo import GripperDrive, JointServo, JointTarget
@@ -26,6 +25,13 @@ ROBOT_COLLISION_N: Final = 150.0
 
 # The robot looks for the flag once a tick; this long it stays up at least.
 _COLLISION_HOLD_TICKS: Final = 25
+# After any of these the simulator starts over by itself, from a state nobody set.
+_DIVERGENCES: Final = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+    mujoco.mjtWarning.mjWARN_BADCTRL,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +41,12 @@ class TickResult:
     Attributes:
         contacts: see `ContactReport`.
         violations: onsets seen by the monitor.
+        has_diverged: the physics gave up; the state after it means nothing.
     """
 
     contacts: ContactReport
     violations: list[Violation]
+    has_diverged: bool = False
 
 
 class WorldCell:
@@ -63,7 +71,7 @@ class WorldCell:
         self._servo = JointServo(self.scene)
         self._gripper = GripperDrive(self.scene)
         self._contacts = ContactReader(self.scene)
-        self._tool_kg = compute_tool_mass_kg(self.scene)
+        self._flange = FlangeSensor(self.scene)
         self._first_geoms = [int(g[0]) for g in self.scene.part_handles.geoms]
         self._velocity = np.zeros(6)
         self._collision_until = -1
@@ -80,26 +88,24 @@ class WorldCell:
         mujoco.mj_step(scene.model, scene.data)
         self.ticks += 1
         contacts = self._contacts.read()
+        if any(scene.data.warning[kind].number for kind in _DIVERGENCES):
+            found = [self.monitor.note_divergence(self.ticks)]
+            return TickResult(contacts, found, has_diverged=True)
         if max(contacts.fixture_force_n, contacts.self_force_n) > ROBOT_COLLISION_N:
             self._collision_until = self.ticks + _COLLISION_HOLD_TICKS
         self.flow.step(self.ticks, order, contacts.grasped_part)
         violations = self.monitor.check(self._sample(target, contacts))
         return TickResult(contacts, violations)
 
-    def make_joint_record(
-        self, contacts: ContactReport, target: JointTarget | None, now_ns: int
-    ) -> np.void:
+    def make_joint_record(self, contacts: ContactReport, now_ns: int) -> np.void:
         """Return what the robot controller measures after a tick."""
         data, record = self.scene.data, self._joint_record
-        payload_kg = self._tool_kg if target is None else target.payload_kg
         record["stamp_ns"] = now_ns
         record["tick"] = self.ticks
         record["q"] = data.qpos[self._arm.qpos]
         record["qd"] = data.qvel[self._arm.qvel]
         record["tau"] = data.actuator_force[self._arm.actuators]
-        record["flange_wrench"] = compute_sensed_wrench(
-            contacts.flange_wrench, payload_kg, self._tool_kg
-        )
+        record["flange_wrench"] = self._flange.sense(contacts.flange_wrench)
         record["gripper_position"] = self._gripper.read_position()
         record["gripper_velocity"] = self._gripper.read_velocity()
         record["gripper_contact"] = contacts.grasped_part >= 0

@@ -130,25 +130,35 @@ class ContactReader:
         wrench[5] += torque[2] + arm[0] * force[1] - arm[1] * force[0]
 
 
-def compute_sensed_wrench(
-    contact_wrench: Vector, payload_kg: float, tool_kg: float
-) -> Vector:
-    """Return what the robot reports: it subtracts the payload it was told about.
+class FlangeSensor:
+    """What hangs on the flange, as a force sensor there feels it.
 
-    Args:
-        contact_wrench: of all contacts about the flange, shape (6,).
-        payload_kg: mass at the flange that the robot was told.
-        tool_kg: true mass of gripper and camera; held parts are in the contacts.
+    It knows nothing of the payload that the robot was told: taking that off is the
+    robot's own business. The camera counts as part of the last link.
     """
-    sensed = contact_wrench.copy()
-    sensed[2] += (payload_kg - tool_kg) * _GRAVITY_MPS2
-    return sensed
 
+    def __init__(self, scene: Scene) -> None:
+        if scene.arm is None:
+            raise ValueError("a flange is sensed in a scene with an arm")
+        self._data = scene.data
+        self._flange_site = scene.arm.flange_site
+        self._tool = scene.model.body(f"{GRIPPER_PREFIX}base_mount").id
+        mass_kg = float(scene.model.body_subtreemass[self._tool])
+        self._weight_n = mass_kg * _GRAVITY_MPS2
 
-def compute_tool_mass_kg(scene: Scene) -> float:
-    """Return the mass of the gripper; the camera counts as part of the last link."""
-    model = scene.model
-    return float(model.body_subtreemass[model.body(f"{GRIPPER_PREFIX}base_mount").id])
+    def sense(self, contact_wrench: Vector) -> Vector:
+        """Return force and torque about the flange, base axes, shape (6,) [N, N.m].
+
+        Args:
+            contact_wrench: of all contacts about the flange; held parts are in it.
+        """
+        data, weight_n = self._data, self._weight_n
+        arm = data.subtree_com[self._tool] - data.site_xpos[self._flange_site]
+        sensed = contact_wrench.copy()
+        sensed[2] -= weight_n
+        sensed[3] -= arm[1] * weight_n
+        sensed[4] += arm[0] * weight_n
+        return sensed
 
 
 def _classify(scene: Scene, arm: ArmHandles) -> tuple[Ids, Ids]:

@@ -5,6 +5,7 @@ controller has none. So the servo follows the targets' speed, pulls slowly towar
 position, and bridges short gaps.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +47,6 @@ class JointTarget:
         gripper_position: 0 open .. 1 closed.
         gripper_speed: 0..1.
         gripper_force: 0..1.
-        payload_kg: mass that the controller believes to carry.
         brakes_released: whether the drives may move the arm.
     """
 
@@ -56,7 +56,6 @@ class JointTarget:
     gripper_position: float
     gripper_speed: float
     gripper_force: float
-    payload_kg: float
     brakes_released: bool
 
 
@@ -75,7 +74,12 @@ class JointServo:
     def step(self, target: JointTarget | None, now_ns: int) -> None:
         """Write the controls of one tick that begins at `now_ns`."""
         age_s = np.inf if target is None else s_from_ns(now_ns - target.stamp_ns)
-        if target is None or not target.brakes_released or age_s > BRIDGE_S:
+        if (
+            target is None
+            or not target.brakes_released
+            or age_s > BRIDGE_S
+            or not math.isfinite(sum(target.q) + sum(target.qd))
+        ):
             self._brake()
         else:
             # A tick that is being caught up may lie before the stamp: age below zero.

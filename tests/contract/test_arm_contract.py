@@ -26,13 +26,19 @@ from tests.fakes.virtual_ur import running_virtual_ur, wait_until
 HOME = (-2.2814, -1.569, 1.6197, -1.6216, -1.5708, -0.7106)
 TOOL = PoseConfig(position_m=(0.0, 0.0, 0.1565), rotvec_rad=(0.0, 0.0, 0.0))
 PERIOD_S = 0.002
-# numpy loads it on a first use; while an arm is armed nothing can be loaded.
+# numpy loads it on a first use; while an arm is armed nothing can be loaded or opened.
 LOADED_EARLY = (numpy.ma,)
 SHARED: dict[str, Any] = {
     "flange_from_tcp": TOOL,
     "gripper_mass_kg": 0.95,
     "home_q_rad": HOME,
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kinematics_compiled() -> None:
+    """Compile what the tests call while an arm is armed, in whatever order they run."""
+    compute_base_from_tcp(np.array(HOME), TOOL.pose())
 
 
 @contextmanager

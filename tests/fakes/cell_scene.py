@@ -59,7 +59,6 @@ class DrivenWorld:
             gripper_position=self.closed,
             gripper_speed=1.0,
             gripper_force=0.4,
-            payload_kg=1.0,
             brakes_released=True,
         )
         self.result = self.world.step(self.target, self.order, self.now_ns)
@@ -89,6 +88,4 @@ class DrivenWorld:
         return q
 
     def joint_record(self) -> np.void:
-        return self.world.make_joint_record(
-            self.result.contacts, self.target, self.now_ns
-        )
+        return self.world.make_joint_record(self.result.contacts, self.now_ns)

@@ -6,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rtde_receive import RTDEReceiveInterface
 
 from cell.contracts.geometry import Pose
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode, ServoPhase, ServoState
 from cell.kinematics import solve_ik
 from sim2real.virtual_cell.ur.faults import UrFault, request_fault
+from tests.fakes.cell_scene import shipped_settings
 from tests.fakes.motion_oracle import HOME_Q
 from tests.fakes.virtual_ur import running_virtual_ur, wait_until
 from tests.integration.servo_process import ServoProcess, running_servo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
+GRIPPER_KG = shipped_settings().arm.gripper_mass_kg
 SWING = np.array([0.9, 0.0, 0.0, 0.0, 0.0, 0.4])
 
 
@@ -74,6 +77,24 @@ def test_it_connects_waits_for_a_release_moves_and_ends_in_order(
         last = servo.link.read_state()
         assert last is not None
         assert last.phase is ServoPhase.STOPPED
+
+
+def test_the_robot_is_told_the_mass_of_the_gripper_and_of_what_it_holds(
+    tmp_path: Path,
+) -> None:
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        receive = RTDEReceiveInterface(ur.host, 125.0, ["timestamp", "payload"])
+        servo.release()
+        assert wait_until(lambda: receive.getPayload() == GRIPPER_KG)
+
+        wanted = servo.order(MotionMode.MOVE_JOINT, q_target=HOME_Q, payload_kg=0.3)
+        servo.vouch_until(lambda s: s.reached_id >= wanted)
+
+        assert wait_until(lambda: receive.getPayload() == GRIPPER_KG + 0.3)
+        receive.disconnect()
 
 
 def test_a_supervisor_that_goes_silent_stops_the_arm(tmp_path: Path) -> None:

@@ -78,6 +78,10 @@ def test_messages_are_acknowledged(dashboard: DashboardClient) -> None:
     dashboard.addToLog("shift begins")
     dashboard.restartSafety()
     dashboard.unlockProtectiveStop()
+    dashboard.shutdown()
+    # The Python module has the method for it, but not the type of its argument.
+    dashboard.send("setUserRole restricted\n")
+    assert dashboard.receive() == "Setting user role: restricted"
 
 
 def test_an_unknown_command_gets_one_line(dashboard: DashboardClient) -> None:

@@ -248,11 +248,6 @@ def test_analog_outputs_show_in_volt_and_ampere(
     assert wait_until(lambda: abs(receive.getStandardAnalogOutput1() - 0.008) < 1e-9)
 
 
-def test_io_registers_can_be_written(io: RTDEIOInterface) -> None:
-    assert io.setInputIntRegister(18, -5)
-    assert io.setInputDoubleRegister(22, 1.5)
-
-
 def has_outputs(receive: RTDEReceiveInterface, mask: int, expected: int) -> bool:
     return bool(receive.getActualDigitalOutputBits() & mask == expected)
 

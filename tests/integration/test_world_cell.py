@@ -1,14 +1,30 @@
 """A whole world, ticked by hand: picks, forces, collisions, the witness."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import structlog
 
-from cell.contracts.geometry import Pose
-from sim2real.virtual_cell.links import PartZone
+from cell.contracts.geometry import Pose, Vector
+from cell.mailbox.seqlock import Mailbox
+from sim2real.virtual_cell.links import JOINT_STATE, PartZone
 from sim2real.virtual_cell.monitor import ViolationKind
 from sim2real.virtual_cell.part_flow import LineOrder
-from tests.fakes.cell_scene import DrivenWorld
+from sim2real.virtual_cell.ur.arm import Arm
+from sim2real.virtual_cell.ur.plant import MailboxPlant
+from sim2real.virtual_cell.ur.safety_state import SafetyState
+from sim2real.virtual_cell.world import (
+    PhysicsDivergedError,
+    WorldLinks,
+    step_world,
+)
+from sim2real.virtual_cell.world_pace import Pace
+from tests.fakes.cell_scene import DrivenWorld, shipped_settings
 from tests.fakes.grasp_oracle import OracleGrasp, plan_oracle_grasp
+
+GRIPPER_KG = shipped_settings().arm.gripper_mass_kg
 
 
 def pick(driven: DrivenWorld) -> OracleGrasp:
@@ -34,9 +50,10 @@ def test_a_part_is_picked_weighed_placed_and_taken_without_a_violation() -> None
     grasp = pick(driven)
     record = driven.joint_record()
     mass_kg = driven.world.scene.parts[grasp.part].mass_kg
+    hanging_kg = GRIPPER_KG + mass_kg
     assert record["gripper_contact"] == 1
     assert 0.05 < record["gripper_position"] < 0.95
-    assert record["flange_wrench"][2] == pytest.approx(-9.81 * mass_kg, abs=0.4)
+    assert record["flange_wrench"][2] == pytest.approx(-9.81 * hanging_kg, abs=0.4)
     assert driven.world.flow.zones[grasp.part] == PartZone.GRIPPER
 
     outfeed = driven.geometry.base_from_outfeed.position_m
@@ -53,6 +70,56 @@ def test_a_part_is_picked_weighed_placed_and_taken_without_a_violation() -> None
     driven.hold(0.1)
     assert driven.world.flow.count(PartZone.OUTFEED) == 0
     assert driven.world.monitor.count == 0
+
+
+def feel(driven: DrivenWorld, runtime: Path, payload_kg: float) -> Vector:
+    """Return force and torque at the tool as the robot reports them."""
+    state = Mailbox.open(runtime / "vc_joint_state", JOINT_STATE)
+    record = driven.joint_record()
+    state.write(record)
+    state.close()
+    arm = Arm(MailboxPlant(runtime), SafetyState(lambda _: None))
+    arm.set_tcp([0.0, 0.0, 0.168, 0.0, 0.0, 0.0])
+    arm.payload_kg, arm.payload_cog = payload_kg, (0.0, 0.0, 0.05)
+    arm.sense(int(record["stamp_ns"]))
+    return np.array(arm.compute_tcp_wrench(arm.compute_tcp(record["q"].tolist())))
+
+
+def test_the_robot_feels_nothing_when_it_knows_its_gripper_and_weighs_a_part(
+    runtime_directory: Path,
+) -> None:
+    driven = DrivenWorld(seed=0)
+    driven.hold(0.5)
+    empty = feel(driven, runtime_directory, GRIPPER_KG)
+    untold = feel(driven, runtime_directory, 0.0)
+
+    grasp = pick(driven)
+    mass_kg = driven.world.scene.parts[grasp.part].mass_kg
+    loaded = feel(driven, runtime_directory, GRIPPER_KG)
+    told = feel(driven, runtime_directory, GRIPPER_KG + mass_kg)
+
+    assert empty[:3] == pytest.approx(np.zeros(3), abs=0.1)
+    assert empty[3:] == pytest.approx(np.zeros(3), abs=0.05)
+    assert untold[2] == pytest.approx(-9.81 * GRIPPER_KG, abs=0.1)
+    assert loaded[2] == pytest.approx(-9.81 * mass_kg, abs=0.4)
+    assert told[2] == pytest.approx(0.0, abs=0.4)
+
+
+def test_a_physics_that_diverges_is_witnessed_and_ends_the_world(
+    runtime_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the simulator writes a log where it stands
+    driven = DrivenWorld()
+    links = WorldLinks(runtime_directory)
+    driven.world.scene.data.qvel[0] = np.nan
+
+    with pytest.raises(PhysicsDivergedError):
+        step_world(driven.world, links, Pace(0), structlog.get_logger())
+
+    report = json.loads(links.report.read() or "{}")
+    assert report["violations_by_kind"] == {ViolationKind.DIVERGED: 1}
+    assert links.joint_state.read() is None
+    links.close()
 
 
 def test_fingers_that_close_on_nothing_report_no_contact() -> None:

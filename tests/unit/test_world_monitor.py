@@ -138,3 +138,34 @@ def test_without_a_controller_only_what_is_measured_is_judged() -> None:
 
     for tick in range(100):
         assert monitor.check(replace(calm(tick), q_target=None)) == []
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(calm(5), q=one_joint(2, NAN)),
+        replace(calm(5), qd=one_joint(0, np.inf)),
+        replace(calm(5), q_target=one_joint(5, NAN)),
+        replace(calm(5), tcp_position_m=np.array([0.0, NAN, 0.3])),
+        replace(calm(5), tcp_speed_mps=NAN),
+        replace(calm(5), fixture_force_n=NAN),
+        replace(calm(5), self_force_n=np.inf),
+    ],
+    ids=["q", "qd", "target", "tcp", "tcp speed", "fixture", "self"],
+)
+def test_what_is_no_number_is_a_violation_and_spoils_no_later_tick(
+    broken: MonitorSample,
+) -> None:
+    monitor = Monitor(LIMITS)
+    for tick in range(5):
+        monitor.check(calm(tick))
+
+    found = monitor.check(broken)
+
+    assert [violation.kind for violation in found] == [ViolationKind.NOT_FINITE]
+    for tick in range(6, 100):
+        assert monitor.check(calm(tick)) == []
+    assert monitor.count == 1

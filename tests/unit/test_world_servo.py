@@ -27,7 +27,6 @@ def order(tick: int, q: Vector, qd: Vector | None = None) -> JointTarget:
         gripper_position=0.0,
         gripper_speed=1.0,
         gripper_force=0.5,
-        payload_kg=1.0,
         brakes_released=True,
     )
 
@@ -187,3 +186,17 @@ def test_a_higher_force_setting_presses_harder() -> None:
         presses.append(float(scene.data.actuator_force[scene.arm.gripper_actuator]))
 
     assert presses == pytest.approx([2.0, 5.0, 8.0], rel=0.01)
+
+
+def test_a_target_that_is_no_number_brakes_and_reaches_no_drive(scene: Scene) -> None:
+    servo = JointServo(scene)
+    for tick in range(1, 200):
+        run(scene, servo, order(tick, *sine(tick)), tick)
+    broken = HOME.copy()
+    broken[3] = np.nan
+
+    for tick in range(200, 300):
+        run(scene, servo, order(tick, broken), tick)
+        assert np.isfinite(scene.data.ctrl).all()
+
+    assert np.abs(speeds(scene)).max() < 1e-2

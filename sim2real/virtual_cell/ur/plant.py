@@ -65,7 +65,7 @@ class PlantTarget:
         q: joint positions to hold [rad].
         qd: their rate [rad/s].
         gripper: see `GripperTarget`.
-        payload_kg: mass the robot believes to carry.
+        payload_kg: mass the robot believes to carry; it takes off its weight itself.
         brakes_released: whether the drives hold the arm instead of the brakes.
     """
 
@@ -147,7 +147,6 @@ class MailboxPlant:
             gripper.position,
             gripper.speed,
             gripper.force,
-            target.payload_kg,
             int(target.brakes_released),
         )
         self._target.write(np.frombuffer(packed, dtype=JOINT_TARGET)[0])

@@ -1,6 +1,7 @@
 """Export to ONNX with a proof that the exported graph computes the same."""
 
 import hashlib
+import logging
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -174,6 +175,8 @@ def make_manifest(
 
 def _to_onnx(network: GraspNetwork) -> bytes:
     size = network.shape.size_px
+    # It also tells everybody that torchvision, which nothing here uses, is absent.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # torch's exporter calls functions of its own that it has deprecated.
         warnings.simplefilter("ignore", FutureWarning)

@@ -25,6 +25,8 @@ def sleep_after_a_note(folder: str) -> None:
 
 def main(folder: str) -> None:
     """Keep two workers asleep, each with its process id as a file in `folder`."""
+    # A shell that runs the tests in the background has Ctrl-C ignored by all below it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         for _ in run_tasks(sleep_after_a_note, [folder, folder, folder], 2):
             pass

@@ -122,3 +122,17 @@ def test_an_evaluation_counts_every_scene_once_whatever_the_workers(
     assert seen[-1] == one
     assert one.success_ratio >= 0.7
     assert (one.successes, one.failed_scenes) == (two.successes, two.failed_scenes)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_picks_at_the_first_try(repository: Path) -> None:
+    model = repository / "policies" / "models" / "heightmap"
+
+    result = evaluate_policy(
+        repository / "config.yaml", str(model), 20, 7, 2, lambda _so_far: None
+    )
+
+    # Far below the bar of `policy evaluate`, which twenty scenes cannot measure.
+    assert result.successes >= 15, result.failures
+    assert result.parts[0] >= 5
+    assert result.parts[1] <= 15

@@ -13,7 +13,12 @@ from policies.model_directory import read_model_directory
 from policies.runtime.fingers import ROBOTIQ_2F85
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
-from policies.training.export import Provenance, compute_parity, export_network
+from policies.training.export import (
+    Provenance,
+    compute_parity,
+    export_network,
+    make_manifest,
+)
 from policies.training.fit import (
     FitMetrics,
     FitPlan,
@@ -207,6 +212,34 @@ def test_an_export_that_computes_something_else_replaces_nothing(
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert sorted(before) == ["manifest.json", "model.onnx"]
+
+
+def test_the_shipped_model_is_one_that_this_code_would_export(
+    repository: Path,
+) -> None:
+    model = read_model_directory(repository / "policies" / "models" / "heightmap")
+    shipped, network = model.manifest, GraspNetwork().eval()
+    heights = make_samples(1).heights_m[0]
+
+    provenance = Provenance(
+        shipped.name,
+        shipped.version,
+        shipped.seed,
+        shipped.data_sha256,
+        shipped.git_commit,
+        dict(shipped.metrics),
+        shipped.created_at,
+    )
+    outputs = OnnxSession(model).run({"heightmap": heights[None, None]})
+    with torch.no_grad():
+        _, tip = network(torch.from_numpy(heights)[None, None])
+
+    assert make_manifest(network, model.model_bytes, provenance) == shipped
+    assert shipped.version == f"{shipped.seed}.{shipped.data_sha256[:8]}"
+    # Tip heights follow from the geometry alone, whatever the weights are.
+    assert np.abs(outputs["tip"] - tip.numpy()).max() < 1e-5
+    # Three openings and sixteen turns of a bar: some of it can be grasped.
+    assert 0.5 < outputs["score"].max() <= 1.0
 
 
 def test_an_export_without_anything_to_compare_is_refused(tmp_path: Path) -> None:

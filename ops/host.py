@@ -21,7 +21,8 @@ from ops.child_start import ChildStart
 from ops.exit_codes import ExitCode
 from ops.process_table import ProcessSpec, RestartPolicy
 
-_START_GRACE_S = 30.0
+_START_GRACE_S = 60.0
+"""For imports and compilation; the first start of a loaded machine took 25 s."""
 _LASTING_CODES = (ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE)
 """Of refusals that no restart cures; a person has to change something."""
 

@@ -18,7 +18,8 @@ from cell.contracts.errors import ConfigError
 from cell.contracts.observation import Intrinsics, Modality, Observation, RgbdFrame
 from ops.exit_codes import ExitCode
 from ops.figures import Bar, Figure, has_missed, render_json, render_line
-from ops.run_command import RunRequest, run_cell
+from ops.run_command import run_cell
+from ops.run_session import RunRequest
 from ops.settings import Settings, compute_model_root, load_settings
 from ops.timer_floor import measure_timer_floor
 from ops.workspace import make_workspace

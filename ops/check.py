@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cell.contracts.errors import CellError
-from cell.servo.realtime import FIFO_PRIORITY
 from ops.child_start import ChildStart
 from ops.controller_lock import lock_runtime
 from ops.device_probes import make_probes
@@ -26,6 +23,7 @@ from ops.exit_codes import (
 from ops.host import ProcessHost
 from ops.logging import configure_logging
 from ops.process_table import VIRTUAL_CELL
+from ops.processes.priority import NOT_PUNCTUAL, may_run_punctually
 from ops.runtime_directory import (
     compute_state_directory,
     make_directory,
@@ -94,28 +92,9 @@ def _check_machine(state: Path) -> Iterator[Finding]:
         yield Finding(
             "real-time priority",
             is_good=True,
-            detail=f"not permitted: the servo loop will be late or slower; add 'rtprio "
-            f"{FIFO_PRIORITY}' and 'memlock unlimited' for this user in "
-            "/etc/security/limits.conf",
+            detail=NOT_PUNCTUAL,
             is_warning=True,
         )
-
-
-def may_run_punctually() -> bool:
-    """Ask for the servo loop's own priority, in a thread whose end gives it back."""
-    granted: list[bool] = []
-
-    def ask() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-        except OSError:
-            return
-        granted.append(True)
-
-    thread = threading.Thread(target=ask, name="priority-check")
-    thread.start()
-    thread.join()
-    return bool(granted)
 
 
 def check_model(settings: Settings) -> Finding:

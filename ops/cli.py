@@ -20,6 +20,7 @@ app = typer.Typer(
         "people is the job of the robot's safety controller, the safety PLC and the "
         "fence."
     ),
+    epilog="./cellward test runs every check and test; the launcher sets it up.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -50,7 +51,8 @@ def run(
     ] = False,
 ) -> None:
     """Start the cell (and the virtual cell when configured) and pick parts."""
-    from ops.run_command import RunRequest, parse_duration_s, run_cell
+    from ops.run_command import parse_duration_s, run_cell
+    from ops.run_session import RunRequest
 
     _finish(
         run_cell(

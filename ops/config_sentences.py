@@ -15,9 +15,9 @@ _SUBJECT = re.compile(r"^(Input|String|Value|Tuple|List|Number) should ")
 _EXPECTED: Final = {
     "string_type": "must be text; put it in quotes",
     "bool_type": "must be true or false",
-    "int_type": "must be a whole number, without quotes",
+    "int_type": "must be a whole number, without quotes, unit or leading zero",
     "int_from_float": "must be a whole number",
-    "float_type": "must be a number, without quotes",
+    "float_type": "must be a decimal number, without quotes or unit",
     "tuple_type": "must be a list in [brackets]",
     "mapping_type": "must hold keys and values",
     "dict_type": "must hold keys and values",
@@ -37,7 +37,8 @@ def describe(
     sentences = [_describe_one(one, document, model) for one in details]
     if len(sentences) > _MOST_SENTENCES:
         more = len(sentences) - _MOST_SENTENCES
-        sentences[_MOST_SENTENCES:] = [f"{document.name}: and {more} more errors"]
+        noun = "error" if more == 1 else "errors"
+        sentences[_MOST_SENTENCES:] = [f"{document.name}: and {more} more {noun}"]
     return "\n".join(sentences)
 
 

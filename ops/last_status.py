@@ -97,7 +97,7 @@ class StatusKeeper:
         self._noted_s = 0.0
         self._pending: Mapping[str, Any] | None = None
         self._is_closing = False
-        self._has_failed = False
+        self._complaint = ""
         self._wake = threading.Condition()
         # A disk that hangs must not keep the host from ending.
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
@@ -116,6 +116,11 @@ class StatusKeeper:
         with self._wake:
             self._pending = status
             self._wake.notify()
+
+    @property
+    def complaint(self) -> str:
+        """Why the newest status is not on the disk, empty while it is; for a person."""
+        return self._complaint
 
     def close(self) -> None:
         """Write what is pending and end, unless the disk hangs."""
@@ -137,13 +142,16 @@ class StatusKeeper:
         try:
             write_status_file(self._path, status)
         except OSError as error:
-            if not self._has_failed:
+            if not self._complaint:
                 structlog.get_logger().warning(
                     "status not saved", path=str(self._path), error=str(error)
                 )
-            self._has_failed = True
+            self._complaint = (
+                f"{self._path} cannot be written ({error.strerror}), so a restart "
+                "would not know what happened since; free space there"
+            )
         else:
-            self._has_failed = False
+            self._complaint = ""
 
 
 def _read_shared(runtime: Path) -> dict[str, Any]:

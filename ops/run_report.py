@@ -1,5 +1,6 @@
 """The JSON report of a run, put together from what the processes published."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
@@ -134,6 +135,8 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
         part.write_text(dump_report(report), encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise _make_error(path, error) from error
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ class Telemetry:
         status: the supervisor's status tree.
         servo: the servo process's figures.
         world: what the virtual cell says of itself; empty on a real cell.
-        servo_age_s: age of the servo figures [s].
+        status_age_s: age of the status [s], None before the first.
     """
 
     status: dict[str, Any] = field(default_factory=dict)
     servo: dict[str, Any] = field(default_factory=dict)
     world: dict[str, Any] = field(default_factory=dict)
-    servo_age_s: float | None = None
+    status_age_s: float | None = None
 
 
 class TelemetryReader:
@@ -52,16 +53,15 @@ class TelemetryReader:
         """
         state = self._servo.read_state()
         self._world_lives.follow(_parse_tree(self._world.read()))
-        age_s = None
         if state is not None:
-            age_s = s_from_ns(time.monotonic_ns() - state.stamp_ns)
             self._servo_lives.follow(state)
         totals = self._servo_lives.compute_totals()
+        status = _parse_tree(self._status.read())
         return Telemetry(
-            status=_parse_tree(self._status.read()),
+            status=status,
             servo={} if state is None else compute_servo_figures(state, totals),
             world=self._world_lives.compute_totals(),
-            servo_age_s=age_s,
+            status_age_s=_compute_age_s(status),
         )
 
 
@@ -74,13 +74,23 @@ def compute_servo_figures(state: ServoState, totals: ServoTotals) -> dict[str, A
         "holds_by_reason": dict(totals.holds),
         "ordered_holds_by_reason": dict(totals.ordered_holds),
         "unguarded_cycles": totals.unguarded_cycles,
-        "late_cycles_ratio": totals.late_cycles / max(totals.cycles, 1),
-        "guard_us_p50": totals.guard_p50_us,
-        "guard_us_p999": totals.guard_p999_us,
+        "late_cycles_ratio": (
+            totals.late_cycles / totals.cycles if totals.cycles else None
+        ),
+        # The guard takes some time: 0 means that it was never asked.
+        "guard_us_p50": totals.guard_p50_us or None,
+        "guard_us_p999": totals.guard_p999_us or None,
         "servo_cycles": totals.cycles,
         "servo_scheduler": _SCHEDULERS[min(max(state.scheduler, 0), 2)],
         "arm_age_s": state.arm_age_s,
     }
+
+
+def _compute_age_s(status: Mapping[str, Any]) -> float | None:
+    stamp_ns = status.get("stamp_ns")
+    if not isinstance(stamp_ns, int):
+        return None
+    return s_from_ns(time.monotonic_ns() - stamp_ns)
 
 
 def _parse_tree(text: str | None) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from rich.text import Text
 from ops.host import ChildStatus
 from ops.telemetry import Telemetry
 
+_NO_STATE = "starting up"
+"""Before the first status: no state of the machine yet."""
+
+_SILENT_S = 1.0
 _ABNORMAL = {
     "HELD": "yellow",
     "SUSPENDED": "yellow",
@@ -26,7 +30,7 @@ def render_view(
     status = telemetry.status
     return Panel(
         Group(
-            _headline(status),
+            _headline(telemetry),
             _reasons(status, telemetry.servo),
             Text(),
             _figures(telemetry),
@@ -47,7 +51,7 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     ratio = status.get("first_try_success_ratio")
     parts = [
         format_duration(elapsed_s),
-        str(status.get("state", "STARTING")),
+        name_state(telemetry),
         f"placed {status.get('placed', 0)}",
         f"rate {format_number(status.get('picks_per_hour'), '.0f')}/h",
         f"first try {format_number(ratio, '.3f')}",
@@ -55,15 +59,47 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     ]
     if telemetry.world:
         parts.append(f"violations {telemetry.world.get('limit_violations', 0)}")
-    parts.extend(_say_why(status))
+    parts.extend(say_why(status))
     return "  ".join(parts)
 
 
-def _say_why(status: Mapping[str, Any]) -> list[str]:
+def _list_alarms(status: Mapping[str, Any]) -> list[str]:
+    """Return the alarms that do not repeat what is missing."""
+    missing = status.get("permissives", ())
+    alarms = status.get("alarms", ())
+    return [f"alarm: {alarm}" for alarm in alarms if alarm not in missing]
+
+
+def render_sim_line(telemetry: Telemetry, elapsed_s: float) -> str:
+    """Say in one plain line how the virtual cell fares that runs alone."""
+    world = telemetry.world
+    if not world:
+        return f"{format_duration(elapsed_s)}  {_NO_STATE}"
+    return "  ".join(
+        (
+            format_duration(elapsed_s),
+            "running",
+            f"real-time factor {format_number(world.get('real_time_factor'), '.3f')}",
+            f"parts in bin {world.get('parts_in_bin')}",
+            f"on outfeed {world.get('parts_on_outfeed')}",
+            f"violations {world.get('limit_violations', 0)}",
+        )
+    )
+
+
+def name_state(telemetry: Telemetry) -> str:
+    """Return the PackML state, or what is said before there is one."""
+    return str(telemetry.status.get("state", _NO_STATE))
+
+
+def say_why(status: Mapping[str, Any]) -> list[str]:
     """Return the reason of the stop, or what is missing, and alarms."""
     reason = status.get("state_reason")
-    missing = [str(reason)] if reason else list(status.get("permissives", ()))[:1]
-    return missing + [f"alarm: {alarm}" for alarm in status.get("alarms", ())]
+    missing = [str(entry) for entry in status.get("permissives", ())]
+    why = [str(reason)] if reason else missing[:1]
+    if not reason and len(missing) > 1:
+        why.append(f"(and {len(missing) - 1} more)")
+    return why + _list_alarms(status)
 
 
 def format_duration(seconds: float) -> str:
@@ -77,12 +113,22 @@ def format_number(value: Any, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _headline(status: Mapping[str, Any]) -> Text:
-    state = str(status.get("state", "STARTING"))
+def format_age(age_s: float | None) -> str:
+    """Format an age with the unit that keeps it short."""
+    if age_s is None:
+        return "none"
+    return f"{age_s * 1000:.0f} ms" if age_s < 1.0 else f"{age_s:.1f} s"
+
+
+def _headline(telemetry: Telemetry) -> Text:
+    status, state = telemetry.status, name_state(telemetry)
     text = Text()
     text.append(f" {state} ", style=f"bold {_ABNORMAL.get(state, 'default')} reverse")
     text.append(f"  mode {status.get('mode', '-')}")
     text.append(f"  model {status.get('active_model') or '-'}")
+    age_s = telemetry.status_age_s
+    if age_s is not None and age_s > _SILENT_S:
+        text.append(f"  (of {age_s:.0f} s ago: the supervisor is silent)", style="red")
     return text
 
 
@@ -92,7 +138,7 @@ def _reasons(status: Mapping[str, Any], servo: Mapping[str, Any]) -> RenderableT
         lines.append(str(status["state_reason"]))
     if status.get("remedy"):
         lines.append(f"do: {status['remedy']}")
-    lines.extend(f"alarm: {alarm}" for alarm in status.get("alarms", ()))
+    lines.extend(_list_alarms(status))
     lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
     if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):
         lines.append(f"guard holds: {servo['hold_reason']}")
@@ -148,8 +194,7 @@ def _ages(status: Mapping[str, Any]) -> Text:
     ages = status.get("ages_s") or {}
     text = Text("data ages  ", style="grey62")
     for name, age_s in ages.items():
-        shown = "none" if age_s is None else f"{age_s * 1000:.0f} ms"
-        text.append(f"{name} {shown}   ", style="default")
+        text.append(f"{name} {format_age(age_s)}  ", style="default")
     return text
 
 

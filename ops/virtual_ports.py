@@ -51,6 +51,28 @@ def compute_virtual_addresses(settings: Settings) -> list[tuple[str, int]]:
     return addresses
 
 
+def describe_virtual_devices(settings: Settings) -> list[str]:
+    """Return a line for each device that the virtual cell stands in for."""
+    lines = []
+    if settings.arm.kind == "rtde":
+        names = zip(("RTDE", "script", "dashboard"), _UR_PORTS, strict=True)
+        ports = ", ".join(f"{name} {port}" for name, port in names)
+        lines.append(f"robot            {settings.arm.host}: {ports}")
+    if settings.gripper.kind == "robotiq_urcap":
+        gripper = settings.gripper
+        lines.append(f"gripper          {gripper.host}: URCap socket {gripper.port}")
+    if settings.plc.kind == "modbus":
+        plc = settings.plc
+        address = f"Modbus TCP {plc.port}, device {plc.device_id}"
+        lines.append(f"line PLC         {plc.host}: {address}")
+    lines += [
+        f"{f'camera {name}':16} {camera.host}: frames {camera.port}"
+        for name, camera in settings.cameras.items()
+        if camera.kind == "software"
+    ]
+    return lines
+
+
 def _is_taken(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -51,7 +51,7 @@ def request_scheduling(period_s: float) -> Scheduling:
     level = _raise_priority()
     if level > 0:
         warnings.append(
-            "no real-time priority: allow CAP_SYS_NICE or set rtprio 50 in limits.conf"
+            "no real-time priority: allow CAP_SYS_NICE or set rtprio 60 in limits.conf"
         )
     granted_s = period_s
     if level > 1:

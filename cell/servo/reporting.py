@@ -165,7 +165,8 @@ class Tally:
             robot_mode=arm.robot_mode,
             safety_status_bits=arm.safety_status_bits,
             speed_fraction=arm.speed_fraction,
-            arm_age_s=s_from_ns(now_ns - arm.stamp_ns),
+            # A sample may arrive after the cycle took its time.
+            arm_age_s=s_from_ns(max(now_ns - arm.stamp_ns, 0)),
             late_cycles=self.late_cycles,
             unguarded_cycles=self.unguarded,
             guard_p50_us=self.guard.p50_us,

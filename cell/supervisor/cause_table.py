@@ -119,7 +119,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.SERVO_LOST: _link_row(
             FaultCode.SERVO_LOST,
             "the servo process is silent",
-            "it is restarted by its host; then acknowledge and clear or unhold",
+            "its host starts it; then acknowledge and clear or unhold",
             disarms=True,
         ),
         Cause.SERVO_FAULT: CauseFacts(
@@ -198,8 +198,8 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         ),
         Cause.PROCESS_LOST: _held_row(
             FaultCode.PROCESS_LOST,
-            "a process of the controller has ended",
-            "wait, its host restarts it; if that does not help, read its log",
+            "a process of the controller does not run",
+            "wait, its host starts it; if that does not help, read its log",
             clears=Clears.BY_ITSELF,
             is_live=True,
         ),
@@ -228,7 +228,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.POLICY_UNAVAILABLE: _held_row(
             FaultCode.POLICY_TIMEOUT,
             "the policy worker does not answer",
-            "wait, its host restarts it; if that does not help, read its log",
+            "wait, its host starts it; if that does not help, read its log",
             clears=Clears.BY_ITSELF,
         ),
         Cause.POLICY_TIMEOUT: _held_row(

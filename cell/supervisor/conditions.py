@@ -4,7 +4,7 @@ Absence of knowledge is a cause: a peer that never spoke is lost, not fine.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cell.contracts.errors import Complaint, FaultCode
@@ -97,6 +97,14 @@ def find_causes(now: Conditions) -> tuple[Finding, ...]:
     )
 
 
+def find_missing(now: Conditions) -> tuple[Finding, ...]:
+    """Return all causes that are present, also at what is being made ready right now.
+
+    Those stop nothing, but a person who waits should know what the cell waits for.
+    """
+    return find_causes(replace(now, is_making_ready=False))
+
+
 def find_alarms(now: Conditions) -> tuple[Finding, ...]:
     """Return what a person should know although it need not stop the cell now."""
     complaints = (now.servo_complaint, now.policy_complaint)
@@ -153,7 +161,7 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     if now.is_servo_ready or now.is_making_ready:
         return
     if state is None or not now.is_servo_fresh:
-        yield Finding(Cause.SERVO_LOST)
+        yield Finding(Cause.SERVO_LOST, "no word from it yet" if state is None else "")
         return
     said = _say(now.servo_complaint)
     if state.phase in UNLINKED_PHASES or state.hold_reason is HoldReason.LINK_LOST:

@@ -19,6 +19,9 @@ _DONE_BY_RESET = (
     Cause.ARM_IN_USE,
     Cause.GRIPPER_FAULT,
 )
+# Making the arm ready may open its connection anew, which takes a few seconds; when
+# that does not work, the servo process says why.
+_BRIEFLY_AWAY = (Cause.SERVO_LOST, Cause.ROBOT_LINK_LOST)
 _BEFORE_RESET = (State.STOPPED, State.ABORTED, State.CLEARING, State.COMPLETED)
 
 
@@ -36,18 +39,28 @@ class Unmet:
 
 
 def compute_unmet(
-    findings: Iterable[Finding], servo_phase: ServoPhase | None, state: State
+    findings: Iterable[Finding],
+    servo_phase: ServoPhase | None,
+    state: State,
+    *,
+    is_making_ready: bool = False,
 ) -> tuple[Unmet, ...]:
     """Return what is missing; empty when a start would work.
 
     Before Reset an arm that waits to be armed is not missing anything: Reset arms it.
+
+    Args:
+        findings: from `conditions.find_missing`.
+        servo_phase: of the servo process, None before it reported.
+        state: present state.
+        is_making_ready: arm and fingers are being released right now.
     """
+    is_armed_later = state in _BEFORE_RESET or is_making_ready
     return tuple(
         _describe(finding.cause, finding.detail)
         for finding in findings
-        if not (
-            state in _BEFORE_RESET and _is_done_by_reset(finding.cause, servo_phase)
-        )
+        if not (is_armed_later and _is_done_by_reset(finding.cause, servo_phase))
+        and not (is_making_ready and _is_briefly_away(finding))
     )
 
 
@@ -62,6 +75,10 @@ def _is_done_by_reset(cause: Cause, servo_phase: ServoPhase | None) -> bool:
         # In FAULT the link is back and its loss is still latched.
         return servo_phase is ServoPhase.FAULT
     return cause in _DONE_BY_RESET
+
+
+def _is_briefly_away(finding: Finding) -> bool:
+    return finding.cause in _BRIEFLY_AWAY and not finding.detail
 
 
 def _describe(cause: Cause, detail: str) -> Unmet:

@@ -14,7 +14,7 @@ from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.activities import ActivityRunner
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
-from cell.supervisor.conditions import find_causes
+from cell.supervisor.conditions import Conditions, find_causes, find_missing
 from cell.supervisor.cycle_gate import CycleGate
 from cell.supervisor.decision import (
     Decision,
@@ -55,6 +55,7 @@ _WAITING = WAIT_STATES - {State.SUSPENDED}
 _WAITING_PERIOD_S = 0.04
 _STOPPING = (State.HOLDING, State.STOPPING, State.ABORTING)
 _AT_REST = (State.STOPPED, State.ABORTED)
+_ENDING = (Command.STOP, Command.ABORT)
 
 
 class Supervisor:
@@ -103,8 +104,9 @@ class Supervisor:
             status=peers.status,
             model_id=layout.model_id,
         )
-        self._findings = find_causes(self._watch.read())
-        self._unmet = self._compute_unmet()
+        picture = self._watch.read()
+        self._findings = find_causes(picture)
+        self._unmet = self._compute_unmet(picture)
         self._runner: ActivityRunner | None = None
         self._inbox: deque[Command] = deque()
         self._progress = 0
@@ -193,8 +195,9 @@ class Supervisor:
             self._station.motion.brake()
         is_quiet = self._is_line_quiet(gap_s)
         self._station.motion.refresh()
-        self._findings = find_causes(self._watch.read(has_stalled=has_stalled))
-        self._unmet = self._compute_unmet()
+        picture = self._watch.read(has_stalled=has_stalled)
+        self._findings = find_causes(picture)
+        self._unmet = self._compute_unmet(picture)
         self._follow_line()
         situation = self._make_situation(now_ns)
         decision = decide(situation)
@@ -263,7 +266,10 @@ class Supervisor:
     def _take_command(self) -> Command | None:
         if self._inbox:
             return self._inbox.popleft()
-        return self._exchange.take_command()
+        command = self._exchange.take_command()
+        # Whoever is about to leave begins nothing new.
+        is_leaving = self._end_requested_ns is not None
+        return None if is_leaving and command not in _ENDING else command
 
     def _may_return(self, now_ns: int) -> bool:
         """Say whether the present stop may end by itself; wears out."""
@@ -347,10 +353,13 @@ class Supervisor:
     def _find_unmet(self) -> tuple[Unmet, ...]:
         return self._unmet
 
-    def _compute_unmet(self) -> tuple[Unmet, ...]:
-        servo = self._station.motion.state
-        phase = None if servo is None else servo.phase
-        return compute_unmet(self._findings, phase, self._machine.state)
+    def _compute_unmet(self, picture: Conditions) -> tuple[Unmet, ...]:
+        return compute_unmet(
+            find_missing(picture),
+            None if picture.servo is None else picture.servo.phase,
+            self._machine.state,
+            is_making_ready=picture.is_making_ready,
+        )
 
     def _count_time(self, now_ns: int) -> None:
         has_begun = self._statistics.observed_s > 0.0

@@ -3,9 +3,35 @@
 import contextlib
 import os
 import sys
+import threading
+
+from cell.servo.realtime import FIFO_PRIORITY
 
 _URGENT_PRIORITY = 10
 _LIMITS = "/etc/security/limits.conf"
+
+NOT_PUNCTUAL = (
+    "no permission for real-time priority, so the servo loop will be late or slower; "
+    f"add 'USER - rtprio 60' and 'USER - memlock unlimited' to {_LIMITS}"
+)
+"""For a person, where `may_run_punctually` says no."""
+
+
+def may_run_punctually() -> bool:
+    """Ask for the servo loop's own priority, in a thread whose end gives it back."""
+    granted: list[bool] = []
+
+    def ask() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        except OSError:
+            return
+        granted.append(True)
+
+    thread = threading.Thread(target=ask, name="priority-check")
+    thread.start()
+    thread.join()
+    return bool(granted)
 
 
 def request_priority(name: str, fifo_priority: int, niceness: int) -> str:

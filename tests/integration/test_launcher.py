@@ -30,7 +30,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "requirements" / f"{layer}.lock").write_text("# nothing\n")
     (folder / "ops").mkdir()
     (folder / "ops" / "__init__.py").touch()
-    (folder / "ops" / "cli.py").write_text(STUB)
+    (folder / "ops" / "__main__.py").write_text(STUB)
     return folder
 
 

@@ -31,6 +31,26 @@ async def test_a_reset_refused_by_a_robot_in_use_says_who_and_what_to_do() -> No
     assert told.fault_code == 211
 
 
+async def test_a_reset_that_waits_says_all_the_time_for_which_device() -> None:
+    cell = SupervisedCell()
+    cell.fingers.is_reachable = False
+    silent = 0
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.RESETTING)
+        await cell.pass_s(1.0)
+        while cell.supervisor.state is State.RESETTING:
+            silent += not cell.tree()["permissives"]
+            assert not cell.told().ready
+            await cell.step()
+        await cell.pass_s(0.5)
+        tree = cell.tree()
+
+    assert silent == 0
+    assert "gripper" in tree["state_reason"]
+
+
 async def test_a_robot_that_is_free_again_is_armed_by_the_next_reset() -> None:
     cell = SupervisedCell()
     cell.servo.trouble = HoldReason.ROBOT_NOT_READY

@@ -590,6 +590,21 @@ async def test_an_orderly_end_stops_and_tells_the_line() -> None:
     assert cell.told().state == State.STOPPED
 
 
+async def test_a_line_that_resets_at_once_begins_nothing_while_the_cell_ends() -> None:
+    cell = SupervisedCell()
+    async with asyncio.TaskGroup() as tasks:
+        run = cell._task = tasks.create_task(cell.supervisor.run())
+        await cell.start()
+        cell.supervisor.request_end()
+        await cell.until_state(State.STOPPED)
+        cell.line.request_command(int(Command.RESET))
+        while not run.done():
+            await cell.step()
+
+    assert State.RESETTING not in cell.visited[cell.visited.index(State.STOPPING) :]
+    assert cell.tree()["state"] == "STOPPED"
+
+
 async def test_a_hung_decision_loop_ends_the_heartbeat_and_lets_the_motion_lapse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

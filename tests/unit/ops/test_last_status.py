@@ -189,10 +189,14 @@ def test_a_disk_that_takes_nothing_stops_nobody(
 
     monkeypatch.setattr(last_status, "write_status_file", fail)
     keeper = StatusKeeper(state, lambda: 0.0)
+    assert keeper.complaint == ""
     keeper.note(status("ABORTED"))
     keeper.close()
 
     assert not (state / FILE_NAME).exists()
+    assert str(state / FILE_NAME) in keeper.complaint
+    assert "No space left on device" in keeper.complaint
+    assert "free space there" in keeper.complaint
 
 
 def test_the_supervisor_reads_its_own_life_before_an_earlier_one(

@@ -1,111 +1,116 @@
-"""When a run ends by itself, and with what."""
+"""A run ends in order, whoever stops looking at it."""
 
-from dataclasses import dataclass
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from cell.contracts.errors import ModelError
-from cell.drivers.clock import MonotonicClock
-from cell.mailbox.beats import Beats
-from ops.exit_codes import ExitCode, RestartLimitError
-from ops.host import ChildStatus, ProcessHost, Refusal
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = """
+import signal, sys, time
+from pathlib import Path
+from ops.child_start import ChildStart
+from ops.host import ProcessHost
 from ops.last_status import LastStatus, StatusKeeper
-from ops.process_table import PRODUCT, VIRTUAL_CELL
-from ops.processes.shell import ProcessContext
-from ops.run_command import RunRequest, _Session
+from ops.run_session import RunRequest, Session
 from ops.telemetry import TelemetryReader
-from ops.wiring import _make_find_lost_process
+
+folder, duration_s = Path(sys.argv[1]), float(sys.argv[2])
+if sys.argv[4] == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+runtime = folder / "runtime"
+runtime.mkdir()
+host = ProcessHost((), ChildStart(folder, "", runtime, folder), time.monotonic)
+report = folder / "report.json"
+request = RunRequest(folder, duration_s, 0, report, is_live=sys.argv[3] == "live")
+keeper = StatusKeeper(folder, time.monotonic)
+session = Session(host, TelemetryReader(runtime), request, folder)
+code = session.run(keeper, LastStatus({}), ["a notice [of note]"])
+keeper.close()
+sys.exit(int(code))
+"""
 
 
-@dataclass
-class FakeHost:
-    """A host whose one child is down from the start."""
-
-    child: ChildStatus
-    polls: int = 0
-
-    def poll(self) -> None:
-        self.polls += 1
-
-    def statuses(self) -> list[ChildStatus]:
-        return [self.child]
-
-    def stop(self, _sleep: object) -> None:
-        return None
-
-
-class FakeKeeper:
-    def note(self, *_: object, **__: object) -> None:
-        return None
-
-
-def make_child(*, is_essential: bool, refusal: Refusal | None = None) -> ChildStatus:
-    return ChildStatus("it", None, 6, True, "exit code 1", refusal, is_essential)
-
-
-def run(child: ChildStatus, tmp_path: Path, duration_s: float) -> FakeHost:
-    host = FakeHost(child)
-    request = RunRequest(tmp_path, duration_s, 0, None, is_live=False)
-    session = _Session(
-        cast("ProcessHost", host), TelemetryReader(tmp_path), request, tmp_path
+def start(
+    folder: Path, duration_s: float, *words: str, stdout: int
+) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(duration_s), *words],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    kind = ModelError if child.refusal else RestartLimitError
-    with pytest.raises(kind, match="process it"):
-        session.run(cast("StatusKeeper", FakeKeeper()), LastStatus({}))
-    return host
 
 
-def test_a_run_goes_on_beside_a_process_the_cell_can_stand_without(
-    tmp_path: Path,
-) -> None:
-    host = run(make_child(is_essential=False), tmp_path, 0.3)
-
-    assert host.polls > 2
+def read_run_s(folder: Path) -> float:
+    return float(json.loads((folder / "report.json").read_text())["run_s"])
 
 
-@pytest.mark.parametrize(
-    "child",
-    [
-        make_child(is_essential=True),
-        make_child(is_essential=False, refusal=Refusal(ExitCode.MODEL, "no model")),
-    ],
-    ids=["essential", "refused"],
-)
-def test_a_run_ends_at_once_without_what_it_cannot_do_without(
-    child: ChildStatus, tmp_path: Path
-) -> None:
-    host = run(child, tmp_path, 60.0)
+def test_lines_are_neither_wrapped_nor_read_as_markup(tmp_path: Path) -> None:
+    run = start(tmp_path, 0.2, "plain", "", stdout=subprocess.PIPE)
 
-    assert host.polls == 1
+    said, _ = run.communicate(timeout=30)
+
+    assert run.returncode == 0
+    assert said.splitlines()[:2] == ["a notice [of note]", f"logs: {tmp_path}"]
+    assert said.splitlines()[-1] == f"report: {tmp_path / 'report.json'}"
 
 
-def test_only_the_supervisor_and_the_virtual_cell_end_a_run() -> None:
-    essential = {spec.name for spec in PRODUCT + VIRTUAL_CELL if spec.is_essential}
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_an_orderly_end(tmp_path: Path, ending: signal.Signals) -> None:
+    run = start(tmp_path, 60.0, "plain", "", stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
 
-    assert essential == {"supervisor", *(spec.name for spec in VIRTUAL_CELL)}
+    run.send_signal(ending)
 
-
-def test_the_supervisor_names_processes_that_ended_or_stay_down(tmp_path: Path) -> None:
-    beats, clock = Beats.open(tmp_path / "beats"), MonotonicClock()
-    context = cast("ProcessContext", _Context(beats))
-    find_lost_process = _make_find_lost_process(context, clock)
-    for name in ("camera", "policy", "servo"):
-        beats.beat(name, clock.now_ns())
-    found = [find_lost_process()]
-
-    beats.forget("camera")
-    found.append(find_lost_process())
-    beats.give_up("servo")
-    found.append(find_lost_process())
-    beats.close()
-
-    assert found[0] == ""
-    assert found[1] == "camera"
-    assert found[2].startswith("camera, servo died too often and stays down")
+    assert run.communicate(timeout=30)[1] == ""
+    assert run.returncode == 0
+    assert read_run_s(tmp_path) < 60.0
 
 
-@dataclass
-class _Context:
-    beats: Beats
+def test_under_nohup_a_closed_terminal_ends_nothing(tmp_path: Path) -> None:
+    run = start(tmp_path, 1.0, "plain", "nohup", stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
+
+    run.send_signal(signal.SIGHUP)
+    run.communicate(timeout=30)
+
+    assert run.returncode == 0
+    assert read_run_s(tmp_path) >= 1.0
+
+
+def test_a_reader_that_goes_away_stops_no_run(tmp_path: Path) -> None:
+    run = start(tmp_path, 1.0, "plain", "", stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.stdout.close()
+
+    assert run.wait(30) == 0
+    assert run.stderr is not None
+    assert run.stderr.read() == ""
+    run.stderr.close()
+    assert read_run_s(tmp_path) >= 1.0
+
+
+def test_a_terminal_that_goes_away_ends_the_live_view_only(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    run = start(tmp_path, 1.5, "live", "", stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"not safety-rated" not in seen:
+        seen += os.read(ours, 65536)
+    os.close(ours)
+
+    assert run.wait(30) == 0
+    assert run.stderr is not None
+    assert run.stderr.read() == ""
+    run.stderr.close()
+    assert read_run_s(tmp_path) >= 1.5

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from cell.contracts.errors import Complaint, FaultCode
 from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import HoldReason, ServoPhase
 from cell.supervisor.causes import Cause
-from cell.supervisor.conditions import Conditions, find_causes
+from cell.supervisor.conditions import Conditions, find_causes, find_missing
 from cell.supervisor.decision import Finding
 from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.states import State
@@ -36,7 +37,12 @@ def causes_in(conditions: Conditions) -> list[Cause]:
 
 def unmet_in(conditions: Conditions, state: State) -> tuple[Unmet, ...]:
     phase = None if conditions.servo is None else conditions.servo.phase
-    return compute_unmet(find_causes(conditions), phase, state)
+    return compute_unmet(
+        find_missing(conditions),
+        phase,
+        state,
+        is_making_ready=conditions.is_making_ready,
+    )
 
 
 def faulted(reason: HoldReason, mode: RobotMode = RobotMode.RUNNING) -> Conditions:
@@ -125,6 +131,38 @@ def test_an_arm_that_is_being_made_ready_is_no_news() -> None:
     )
 
     assert causes_in(arming) == []
+    # A connection that is opened anew is away for a moment.
+    assert [entry.what for entry in unmet_in(arming, State.RESETTING)] == [
+        "the connection to the gripper is lost"
+    ]
+
+
+def test_who_waits_for_a_device_to_be_made_ready_reads_which_one_it_is() -> None:
+    absent = Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: no controller at 10.0.0.9")
+    waiting = replace(
+        WELL,
+        servo=replace(RESTING_SERVO, phase=ServoPhase.CONNECTING),
+        is_servo_ready=False,
+        servo_complaint=absent,
+        is_gripper_lost=True,
+        gripper_detail="no URCap answers at 10.0.0.9:63352",
+        is_making_ready=True,
+    )
+
+    said = [entry.what for entry in unmet_in(waiting, State.RESETTING)]
+
+    assert causes_in(waiting) == []
+    assert [text for text in said if "no controller at 10.0.0.9" in text]
+    assert [text for text in said if "10.0.0.9:63352" in text]
+
+
+def test_what_reset_is_doing_is_not_missing_while_it_does_it() -> None:
+    arming = replace(
+        faulted(HoldReason.NOT_ARMED), is_gripper_faulty=True, is_making_ready=True
+    )
+
+    assert unmet_in(arming, State.RESETTING) == ()
+    assert unmet_in(replace(arming, is_making_ready=False), State.RESETTING) != ()
 
 
 def test_an_intervention_is_seen_even_while_the_arm_is_being_made_ready() -> None:

@@ -1,0 +1,248 @@
+"""One run from its first process to its last: what is seen of it, and how it ends."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.live import Live
+
+from cell.contracts.errors import CellError, ConfigError, ModelError
+from ops.child_signals import ChildSignals
+from ops.exit_codes import ExitCode, RestartLimitError, StorageError
+from ops.host import ProcessHost
+from ops.last_status import LastStatus, StatusKeeper
+from ops.run_report import (
+    compute_run_status,
+    dump_report,
+    make_report,
+    write_report,
+)
+from ops.telemetry import Telemetry, TelemetryReader
+from ops.view import (
+    name_state,
+    render_line,
+    render_sim_line,
+    render_view,
+    say_why,
+)
+
+_POLL_S = 0.05
+_DRAW_PERIOD_S = 0.25
+_PLAIN_PERIOD_S = 10.0
+_CHANGE_PERIOD_S = 2.0
+_pause = time.sleep  # noqa: TID251  (the host has no event loop)
+_REFUSALS: dict[ExitCode, type[CellError]] = {
+    ExitCode.CONFIG: ConfigError,
+    ExitCode.MODEL: ModelError,
+    ExitCode.STORAGE: StorageError,
+}
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the command line asked for.
+
+    Attributes:
+        config_path: configuration file.
+        duration_s: end after this long; 0 means never [s].
+        picks: end after this many placed parts; 0 means never.
+        report_path: where the JSON report goes, if wanted.
+        is_live: whether to draw the live view.
+    """
+
+    config_path: Path
+    duration_s: float
+    picks: int
+    report_path: Path | None
+    is_live: bool
+
+
+@contextmanager
+def _unread() -> Iterator[None]:
+    """Go on when nobody reads any more; output then goes nowhere."""
+    try:
+        yield
+    except OSError:
+        with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+@contextmanager
+def _live_view() -> Iterator[Live]:
+    live = Live(auto_refresh=False)
+    with _unread():
+        live.start()
+    try:
+        yield live
+    finally:
+        with _unread():
+            live.stop()
+
+
+class Session:
+    """One run from the first process to the last."""
+
+    def __init__(
+        self,
+        host: ProcessHost,
+        reader: TelemetryReader,
+        request: RunRequest,
+        logs: Path,
+    ) -> None:
+        self._host = host
+        self._is_controller = any(spec.is_product for spec in host.specs)
+        self._reader = reader
+        self._request = request
+        self._logs = logs
+        self._stop_signals = 0
+        self._started_s = time.monotonic()
+        self._last_line_s = -_PLAIN_PERIOD_S
+        self._last_said: tuple[str, list[str]] = ("", [])
+
+    def run(
+        self, keeper: StatusKeeper, last: LastStatus, notices: Sequence[str]
+    ) -> ExitCode:
+        """Run until a limit, a signal or a process that stays down.
+
+        Args:
+            keeper: writes the status to disk.
+            last: what the run before left; its counts are not those of this run.
+            notices: said first.
+        """
+        self._keeper, self._last = keeper, last
+        signal.signal(signal.SIGINT, self._note_signal)
+        signal.signal(signal.SIGTERM, self._note_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # A terminal that is closed; `nohup` keeps the cell running without one.
+            signal.signal(signal.SIGHUP, self._note_signal)
+        for notice in notices:
+            self._say(notice)
+        self._say(f"logs: {self._logs}")
+        try:
+            with ChildSignals() as children:
+                if self._request.is_live:
+                    with _live_view() as live:
+                        self._loop(children, live)
+                else:
+                    self._loop(children, None)
+        finally:
+            order = ": arm first, then the rest" if self._is_controller else ""
+            self._say(f"stopping{order}")
+            self._host.stop(_pause)
+        self._conclude(self._look(is_last=True))
+        self._raise_for_lost_process()
+        return ExitCode.OK
+
+    def _raise_for_lost_process(self) -> None:
+        for child in self._host.statuses():
+            if child.name not in self._down_names:
+                continue
+            where = f"{self._logs / child.name}.out and .jsonl"
+            if child.refusal is None:
+                raise RestartLimitError(
+                    f"process {child.name} died too often and stays down; its last "
+                    f"words are in {where}"
+                )
+            kind = _REFUSALS[child.refusal.code]
+            sentence = child.refusal.sentence or f"it would not run, see {where}"
+            raise kind(f"process {child.name}: {sentence}")
+
+    def _loop(self, children: ChildSignals, live: Live | None) -> None:
+        self._down_names: set[str] = set()
+        drawn_s = -_DRAW_PERIOD_S
+        while not self._is_over():
+            self._host.poll()
+            down = [c for c in self._host.statuses() if c.is_down]
+            self._down_names = {c.name for c in down}
+            # The others leave a cell that stands and can still say why.
+            if any(c.is_essential or c.refusal is not None for c in down):
+                return
+            telemetry = self._look()
+            elapsed_s = time.monotonic() - self._started_s
+            if live is None:
+                self._print_line(telemetry, elapsed_s)
+            elif elapsed_s - drawn_s >= _DRAW_PERIOD_S:
+                drawn_s = elapsed_s
+                self._draw(live, telemetry, elapsed_s)
+            if self._has_enough(telemetry):
+                return
+            children.wait(_POLL_S)
+
+    def _look(self, *, is_last: bool = False) -> Telemetry:
+        """Read and keep the newest status; add what the host itself has to say."""
+        telemetry = self._reader.read()
+        self._keeper.note(telemetry.status, is_last=is_last)
+        if not self._keeper.complaint:
+            return telemetry
+        alarms = [*telemetry.status.get("alarms", ()), self._keeper.complaint]
+        status = {**telemetry.status, "alarms": alarms}
+        return dataclasses.replace(telemetry, status=status)
+
+    def _is_over(self) -> bool:
+        if self._stop_signals:
+            return True
+        limit_s = self._request.duration_s
+        return bool(limit_s) and time.monotonic() - self._started_s >= limit_s
+
+    def _has_enough(self, telemetry: Telemetry) -> bool:
+        wanted = self._request.picks
+        if not wanted:
+            return False
+        status = compute_run_status(telemetry.status, self._last.tree)
+        return int(status.get("placed", 0)) >= wanted
+
+    def _print_line(self, telemetry: Telemetry, elapsed_s: float) -> None:
+        said = (name_state(telemetry), say_why(telemetry.status))
+        age_s = elapsed_s - self._last_line_s
+        is_changed = said[0] != self._last_said[0] or (
+            said[1] != self._last_said[1] and age_s >= _CHANGE_PERIOD_S
+        )
+        if not is_changed and age_s < _PLAIN_PERIOD_S:
+            return
+        self._last_line_s, self._last_said = elapsed_s, said
+        self._say(self._render(telemetry, elapsed_s))
+
+    def _render(self, telemetry: Telemetry, elapsed_s: float) -> str:
+        render = render_line if self._is_controller else render_sim_line
+        return render(telemetry, elapsed_s)
+
+    def _draw(self, live: Live, telemetry: Telemetry, elapsed_s: float) -> None:
+        view = render_view(telemetry, self._host.statuses(), elapsed_s)
+        with _unread():
+            live.update(view, refresh=True)
+
+    def _say(self, text: str) -> None:
+        """Print a line as it is: neither wrapped nor read as markup."""
+        with _unread():
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+    def _conclude(self, telemetry: Telemetry) -> None:
+        elapsed_s = time.monotonic() - self._started_s
+        restarts = {c.name: c.restarts for c in self._host.statuses() if c.restarts}
+        host: dict[str, Any] = {"run_s": elapsed_s, "process_restarts": restarts}
+        status = compute_run_status(telemetry.status, self._last.tree)
+        report = make_report(status, telemetry.servo, telemetry.world, host)
+        self._say(self._render(telemetry, elapsed_s))
+        if self._request.report_path is not None:
+            try:
+                write_report(self._request.report_path, report)
+            except StorageError:
+                # A run is not repeated for the sake of its report.
+                sys.stdout.write(dump_report(report))
+                raise
+            self._say(f"report: {self._request.report_path}")
+
+    def _note_signal(self, _number: int, _frame: object) -> None:
+        self._stop_signals += 1
+        if self._stop_signals >= 3:
+            # Someone insists: the kernel ends the children with us.
+            os._exit(int(ExitCode.INTERRUPTED))

@@ -1,0 +1,114 @@
+"""When a run ends by itself, and with what."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cell.contracts.errors import ModelError
+from cell.drivers.clock import MonotonicClock
+from cell.mailbox.beats import Beats
+from ops.exit_codes import ExitCode, RestartLimitError
+from ops.host import ChildStatus, ProcessHost, Refusal
+from ops.last_status import LastStatus, StatusKeeper
+from ops.process_table import PRODUCT, VIRTUAL_CELL, ProcessSpec
+from ops.processes.shell import ProcessContext
+from ops.run_session import RunRequest, Session
+from ops.telemetry import TelemetryReader
+from ops.wiring import _make_find_lost_process
+
+
+@dataclass
+class FakeHost:
+    """A host whose one child is down from the start."""
+
+    child: ChildStatus
+    polls: int = 0
+    specs: tuple[ProcessSpec, ...] = PRODUCT
+
+    def poll(self) -> None:
+        self.polls += 1
+
+    def statuses(self) -> list[ChildStatus]:
+        return [self.child]
+
+    def stop(self, _sleep: object) -> None:
+        return None
+
+
+class FakeKeeper:
+    complaint = ""
+
+    def note(self, *_: object, **__: object) -> None:
+        return None
+
+
+def make_child(*, is_essential: bool, refusal: Refusal | None = None) -> ChildStatus:
+    return ChildStatus("it", None, 6, True, "exit code 1", refusal, is_essential)
+
+
+def run(child: ChildStatus, tmp_path: Path, duration_s: float) -> FakeHost:
+    host = FakeHost(child)
+    request = RunRequest(tmp_path, duration_s, 0, None, is_live=False)
+    session = Session(
+        cast("ProcessHost", host), TelemetryReader(tmp_path), request, tmp_path
+    )
+    kind = ModelError if child.refusal else RestartLimitError
+    with pytest.raises(kind, match="process it"):
+        session.run(cast("StatusKeeper", FakeKeeper()), LastStatus({}), ())
+    return host
+
+
+def test_a_run_goes_on_beside_a_process_the_cell_can_stand_without(
+    tmp_path: Path,
+) -> None:
+    host = run(make_child(is_essential=False), tmp_path, 0.3)
+
+    assert host.polls > 2
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        make_child(is_essential=True),
+        make_child(is_essential=False, refusal=Refusal(ExitCode.MODEL, "no model")),
+    ],
+    ids=["essential", "refused"],
+)
+def test_a_run_ends_at_once_without_what_it_cannot_do_without(
+    child: ChildStatus, tmp_path: Path
+) -> None:
+    host = run(child, tmp_path, 60.0)
+
+    assert host.polls == 1
+
+
+def test_only_the_supervisor_and_the_virtual_cell_end_a_run() -> None:
+    essential = {spec.name for spec in PRODUCT + VIRTUAL_CELL if spec.is_essential}
+
+    assert essential == {"supervisor", *(spec.name for spec in VIRTUAL_CELL)}
+
+
+def test_the_supervisor_names_processes_that_ended_or_stay_down(tmp_path: Path) -> None:
+    beats, clock = Beats.open(tmp_path / "beats"), MonotonicClock()
+    context = cast("ProcessContext", _Context(beats))
+    find_lost_process = _make_find_lost_process(context, clock)
+    for name in ("camera", "policy", "servo"):
+        beats.beat(name, clock.now_ns())
+    found = [find_lost_process()]
+
+    beats.forget("camera")
+    found.append(find_lost_process())
+    beats.give_up("servo")
+    found.append(find_lost_process())
+    beats.close()
+
+    assert found[0] == ""
+    assert found[1] == "camera"
+    assert found[2].startswith("camera, servo died too often and stays down")
+
+
+@dataclass
+class _Context:
+    beats: Beats

@@ -16,11 +16,14 @@ from policies.runtime.wire import SOCKET_NAME
 from policies.runtime.worker import PolicyWorker
 
 _CAMERA = "overhead"
+# A short, rare burst that production waits for, beside a camera process that never
+# rests: the same turn as its frames, ahead of everything that has no hurry.
+_NICENESS = -5
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve proposals until the host asks for an end."""
-    context = enter_process("policy", argv)
+    context = enter_process("policy", argv, niceness=_NICENESS)
     box = complaint.ComplaintBox(context.runtime, complaint.POLICY)
     try:
         _serve(context, box)

@@ -26,6 +26,9 @@ CREEP_RAD = 0.002
 SETTLED_RADPS = 0.1
 """Joint speed of the simulated arm itself below which it stands but for its swing."""
 
+_SILENCE_NS = 50_000_000
+"""Without orders for so long, the next one is the first of a new controller."""
+
 _PERIOD_S = 0.001
 
 
@@ -100,12 +103,24 @@ def is_moving(samples: list[Sample], now_ns: int) -> bool:
 
 
 def find_last_motion(
-    samples: list[Sample], from_ns: int, until_ns: int, rest_radps: float = REST_RADPS
+    samples: list[Sample],
+    from_ns: int,
+    until_ns: int,
+    rest_radps: float = REST_RADPS,
+    states: list[Sample] | None = None,
 ) -> int | None:
     """Return when the arm moved last within a stretch, None when it stood.
 
     Motion is a new position at more than the speed of rest, or a position further
     from where the stretch ended than rest allows.
+
+    Args:
+        samples: orders or states.
+        from_ns: begin of the stretch, monotonic clock [ns].
+        until_ns: its end [ns].
+        rest_radps: joint speed below which the arm rests [rad/s].
+        states: where the joints were, for orders: a controller that begins anew takes
+            the place where they stand for its first order, and moves nothing by it.
     """
     within = [s for s in samples if from_ns <= s.seen_ns <= until_ns]
     earlier = [s for s in samples if s.seen_ns < from_ns]
@@ -118,10 +133,24 @@ def find_last_motion(
         is_new = bool(np.any(sample.q != before.q))
         is_fast = is_new and sample.speed_radps > rest_radps
         is_away = float(np.max(np.abs(before.q - q_end))) > CREEP_RAD and is_new
-        if is_fast or is_away:
+        if (is_fast or is_away) and not _is_beginning(before, sample, states or []):
             last_ns = sample.seen_ns
         before = sample
     return last_ns
+
+
+def _is_beginning(before: Sample, sample: Sample, states: list[Sample]) -> bool:
+    """Say whether an order is the first after a silence and lies where the arm stands.
+
+    The arm has to have stood there since before the order.
+    """
+    if sample.seen_ns - before.seen_ns < _SILENCE_NS or sample.speed_radps > REST_RADPS:
+        return False
+    since_ns = sample.seen_ns - _SILENCE_NS // 2
+    places = [s.q for s in states if since_ns <= s.seen_ns <= sample.seen_ns]
+    return bool(places) and all(
+        float(np.max(np.abs(q - sample.q))) <= CREEP_RAD for q in places
+    )
 
 
 def find_first_motion(samples: list[Sample], from_ns: int, until_ns: int) -> int | None:

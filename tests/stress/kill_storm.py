@@ -155,7 +155,7 @@ def kill_once(
     )
     started_s = time.monotonic()
     bring_back(cell, panel)
-    last_ns = find_last_motion(arm.targets, killed_ns, watched_ns)
+    last_ns = find_last_motion(arm.targets, killed_ns, watched_ns, states=arm.states)
     stood_ns = find_last_motion(arm.states, killed_ns, watched_ns, SETTLED_RADPS)
     return KillRecord(
         target=target,

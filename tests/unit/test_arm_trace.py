@@ -139,3 +139,22 @@ def test_a_kill_misses_its_bar_by_any_of_its_figures(
     record = make_record(**fields)
 
     assert bool(find_misses([record], 200.0)) is is_missed
+
+
+@pytest.mark.parametrize(
+    ("first_order_rad", "last_ms"), [(0.12, 98), (0.17, 500), (0.07, 500)]
+)
+def test_a_new_controller_begins_where_the_arm_stands_and_moves_nothing_by_it(
+    first_order_rad: float, last_ms: int
+) -> None:
+    # The old one died in motion; the arm ran on a little by itself, to 0.12 rad.
+    states = make_trace((-100, 120, 0.12 / 0.22))
+    before = [s for s in make_trace((-100, 99, 0.5)) if s.seen_ns < 100 * MS]
+    after = [
+        Sample(t * MS, np.array([first_order_rad, 0.0, 0.0, 0.0, 0.0, 0.0]), 0.0)
+        for t in range(500, 800, 2)
+    ]
+
+    last_ns = find_last_motion([*before, *after], 0, END_NS, states=states)
+
+    assert last_ns == last_ms * MS

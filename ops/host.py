@@ -20,7 +20,8 @@ from ops.child_start import ChildStart
 from ops.exit_codes import ExitCode
 from ops.process_table import ProcessSpec, RestartPolicy
 
-_START_GRACE_S = 30.0
+_START_GRACE_S = 90.0
+"""The first start of all compiles its kernels, on two cores that others use as well."""
 _LASTING_CODES = (ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE)
 """Of refusals that no restart cures; a person has to change something."""
 

@@ -2,8 +2,7 @@
 
 It plays the part of a service manager with watchdogs. It decides nothing about motion:
 every process comes up inhibited, so that a restart can never move the arm. That a
-process has ended shows as a cleared life sign, until the next one beats by itself; that
-no other is started any more, as one given up.
+process has ended shows as a cleared life sign, until the next one beats by itself.
 """
 
 import math
@@ -21,8 +20,8 @@ from ops.child_start import ChildStart
 from ops.exit_codes import ExitCode
 from ops.process_table import ProcessSpec, RestartPolicy
 
-_START_GRACE_S = 60.0
-"""For imports and compilation; the first start of a loaded machine took 25 s."""
+_START_GRACE_S = 90.0
+"""The first start of all compiles its kernels, on two cores that others use as well."""
 _LASTING_CODES = (ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE)
 """Of refusals that no restart cures; a person has to change something."""
 
@@ -55,17 +54,7 @@ class _Child:
 
 @dataclass(frozen=True)
 class ChildStatus:
-    """What the terminal view and the report say of one process.
-
-    Attributes:
-        name: of the process.
-        pid: its process id, None while it does not run.
-        restarts: how often it ended.
-        is_down: it is not started again.
-        last_exit: how it ended last; empty before that.
-        refusal: why it will not run, which another start would not change.
-        is_essential: the run ends when it stays down.
-    """
+    """What the terminal view and the report say of one process."""
 
     name: str
     pid: int | None
@@ -73,7 +62,6 @@ class ChildStatus:
     is_down: bool
     last_exit: str
     refusal: Refusal | None
-    is_essential: bool
 
 
 @dataclass
@@ -121,7 +109,6 @@ class ProcessHost:
                 is_down=c.process is None and c.start_at_s is None,
                 last_exit=c.last_exit,
                 refusal=c.refusal,
-                is_essential=c.spec.is_essential,
             )
             for c in self._children.values()
         ]
@@ -144,12 +131,7 @@ class ProcessHost:
 
     def _start(self, child: _Child, now_s: float) -> None:
         self._beats.forget(child.spec.name)
-        try:
-            child.process = self.child_start.start(child.spec)
-        except OSError as error:
-            # No memory or no process id left, perhaps only for a moment.
-            self._note_end(child, f"not started: {error.strerror}", now_s)
-            return
+        child.process = self.child_start.start(child.spec)
         child.started_s = now_s
         child.is_killed = False
         child.start_at_s = None
@@ -162,23 +144,16 @@ class ProcessHost:
             if not child.is_killed:
                 self._end_if_useless(child, child.process, now_s)
             return
+        self._beats.forget(child.spec.name)
         child.process = None
+        child.last_exit = _describe_exit(code)
         child.refusal = self._find_refusal(child, code)
-        self._note_end(child, _describe_exit(code), now_s)
-
-    def _note_end(self, child: _Child, how: str, now_s: float) -> None:
-        """Decide when a process starts again that has ended, or could not start."""
-        child.last_exit = how
         delay_s = None if child.refusal else child.policy.note_death(now_s)
         child.restarts += 1
         self._log.warning(
-            "process ended", name=child.spec.name, exit=how, delay_s=delay_s
+            "process ended", name=child.spec.name, exit=child.last_exit, delay_s=delay_s
         )
         child.start_at_s = None if delay_s is None else now_s + delay_s
-        if delay_s is None:
-            self._beats.give_up(child.spec.name)
-        else:
-            self._beats.forget(child.spec.name)
 
     def _find_refusal(self, child: _Child, code: int) -> Refusal | None:
         if code not in _LASTING_CODES:
@@ -232,8 +207,4 @@ def _is_due(child: _Child, now_s: float) -> bool:
 def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        # Most real-time signals have no name.
-        return f"signal {-code}"
+    return f"signal {signal.Signals(-code).name}"

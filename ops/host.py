@@ -2,7 +2,8 @@
 
 It plays the part of a service manager with watchdogs. It decides nothing about motion:
 every process comes up inhibited, so that a restart can never move the arm. That a
-process has ended shows as a cleared life sign, until the next one beats by itself.
+process has ended shows as a cleared life sign, until the next one beats by itself; that
+no other is started any more, as one given up.
 """
 
 import math
@@ -54,7 +55,17 @@ class _Child:
 
 @dataclass(frozen=True)
 class ChildStatus:
-    """What the terminal view and the report say of one process."""
+    """What the terminal view and the report say of one process.
+
+    Attributes:
+        name: of the process.
+        pid: its process id, None while it does not run.
+        restarts: how often it ended.
+        is_down: it is not started again.
+        last_exit: how it ended last; empty before that.
+        refusal: why it will not run, which another start would not change.
+        is_essential: the run ends when it stays down.
+    """
 
     name: str
     pid: int | None
@@ -62,6 +73,7 @@ class ChildStatus:
     is_down: bool
     last_exit: str
     refusal: Refusal | None
+    is_essential: bool
 
 
 @dataclass
@@ -109,6 +121,7 @@ class ProcessHost:
                 is_down=c.process is None and c.start_at_s is None,
                 last_exit=c.last_exit,
                 refusal=c.refusal,
+                is_essential=c.spec.is_essential,
             )
             for c in self._children.values()
         ]
@@ -131,7 +144,12 @@ class ProcessHost:
 
     def _start(self, child: _Child, now_s: float) -> None:
         self._beats.forget(child.spec.name)
-        child.process = self.child_start.start(child.spec)
+        try:
+            child.process = self.child_start.start(child.spec)
+        except OSError as error:
+            # No memory or no process id left, perhaps only for a moment.
+            self._note_end(child, f"not started: {error.strerror}", now_s)
+            return
         child.started_s = now_s
         child.is_killed = False
         child.start_at_s = None
@@ -144,16 +162,23 @@ class ProcessHost:
             if not child.is_killed:
                 self._end_if_useless(child, child.process, now_s)
             return
-        self._beats.forget(child.spec.name)
         child.process = None
-        child.last_exit = _describe_exit(code)
         child.refusal = self._find_refusal(child, code)
+        self._note_end(child, _describe_exit(code), now_s)
+
+    def _note_end(self, child: _Child, how: str, now_s: float) -> None:
+        """Decide when a process starts again that has ended, or could not start."""
+        child.last_exit = how
         delay_s = None if child.refusal else child.policy.note_death(now_s)
         child.restarts += 1
         self._log.warning(
-            "process ended", name=child.spec.name, exit=child.last_exit, delay_s=delay_s
+            "process ended", name=child.spec.name, exit=how, delay_s=delay_s
         )
         child.start_at_s = None if delay_s is None else now_s + delay_s
+        if delay_s is None:
+            self._beats.give_up(child.spec.name)
+        else:
+            self._beats.forget(child.spec.name)
 
     def _find_refusal(self, child: _Child, code: int) -> Refusal | None:
         if code not in _LASTING_CODES:
@@ -207,4 +232,8 @@ def _is_due(child: _Child, now_s: float) -> bool:
 def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
-    return f"signal {signal.Signals(-code).name}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        # Most real-time signals have no name.
+        return f"signal {-code}"

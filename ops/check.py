@@ -69,6 +69,9 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
             lock_runtime(runtime) as lock,
             _virtual_cell(settings, config_path, runtime, state, lock) as poll,
         ):
+            if settings.virtual_cell.enabled:
+                detail = "started for this check; what follows are its devices"
+                findings.append(Finding("virtual cell", is_good=True, detail=detail))
             findings += asyncio.run(_check_devices(settings, poll))
     except (AlreadyRunningError, PortTakenError) as error:
         # The devices belong to somebody else now, and are not to be disturbed.

@@ -137,14 +137,23 @@ def policy_evaluate(context: typer.Context) -> None:
     _run_learning("evaluate", context.args)
 
 
+@app.command(context_settings=_PASS_ON, add_help_option=False)
+def panel(context: typer.Context) -> None:
+    """Give commands at the virtual line: ack clear reset start hold unhold ..."""
+    _run_above("sim2real.virtual_cell.plc.panel", context.args)
+
+
 def _run_learning(command: str, arguments: list[str]) -> NoReturn:
-    # The learning side sits above this package and brings heavy imports: it gets its
-    # own interpreter instead of an import, in the caller's folder, for relative paths.
-    module = "sim2real.grasping"
+    _run_above("sim2real.grasping", [command, *arguments])
+
+
+def _run_above(module: str, arguments: list[str]) -> NoReturn:
+    # What sits above this package, and may bring heavy imports, gets an interpreter of
+    # its own instead of an import, in the caller's folder, for relative paths.
     environment = os.environ | {"PYTHONPATH": str(_ROOT), "PYTHONSAFEPATH": "1"}
     os.execve(  # noqa: S606
         sys.executable,
-        [sys.executable, "-m", module, command, *arguments],
+        [sys.executable, "-m", module, *arguments],
         environment,
     )
 

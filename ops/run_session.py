@@ -177,13 +177,15 @@ class Session:
             children.wait(_POLL_S)
 
     def _look(self, *, is_last: bool = False) -> Telemetry:
-        """Read and keep the newest status; add what the host itself has to say."""
+        """Read and keep the newest status; return it with the counts of this run.
+
+        What the host itself has to say is added.
+        """
         telemetry = self._reader.read()
         self._keeper.note(telemetry.status, is_last=is_last)
-        if not self._keeper.complaint:
-            return telemetry
-        alarms = [*telemetry.status.get("alarms", ()), self._keeper.complaint]
-        status = {**telemetry.status, "alarms": alarms}
+        status = compute_run_status(telemetry.status, self._last.tree)
+        if self._keeper.complaint:
+            status["alarms"] = [*status.get("alarms", ()), self._keeper.complaint]
         return dataclasses.replace(telemetry, status=status)
 
     def _is_over(self) -> bool:
@@ -196,8 +198,7 @@ class Session:
         wanted = self._request.picks
         if not wanted:
             return False
-        status = compute_run_status(telemetry.status, self._last.tree)
-        return int(status.get("placed", 0)) >= wanted
+        return int(telemetry.status.get("placed", 0)) >= wanted
 
     def _print_line(self, telemetry: Telemetry, elapsed_s: float) -> None:
         said = (name_state(telemetry), say_why(telemetry.status))
@@ -229,8 +230,7 @@ class Session:
         elapsed_s = time.monotonic() - self._started_s
         restarts = {c.name: c.restarts for c in self._host.statuses() if c.restarts}
         host: dict[str, Any] = {"run_s": elapsed_s, "process_restarts": restarts}
-        status = compute_run_status(telemetry.status, self._last.tree)
-        report = make_report(status, telemetry.servo, telemetry.world, host)
+        report = make_report(telemetry.status, telemetry.servo, telemetry.world, host)
         self._say(self._render(telemetry, elapsed_s))
         if self._request.report_path is not None:
             try:

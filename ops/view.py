@@ -15,6 +15,9 @@ _NO_STATE = "starting up"
 """Before the first status: no state of the machine yet."""
 
 _SILENT_S = 1.0
+_PRESSES = {"ABORTED": "ack clear reset start", "HELD": "ack unhold"}
+_REASONS_SHOWN = 6
+_SENTENCE_CHARS = 220
 _ABNORMAL = {
     "HELD": "yellow",
     "SUSPENDED": "yellow",
@@ -31,7 +34,7 @@ def render_view(
     return Panel(
         Group(
             _headline(telemetry),
-            _reasons(status, telemetry.servo),
+            _reasons(telemetry),
             Text(),
             _figures(telemetry),
             Text(),
@@ -132,17 +135,32 @@ def _headline(telemetry: Telemetry) -> Text:
     return text
 
 
-def _reasons(status: Mapping[str, Any], servo: Mapping[str, Any]) -> RenderableType:
+def _reasons(telemetry: Telemetry) -> RenderableType:
+    status, servo = telemetry.status, telemetry.servo
     lines = []
     if status.get("state_reason"):
         lines.append(str(status["state_reason"]))
     if status.get("remedy"):
         lines.append(f"do: {status['remedy']}")
+    presses = _PRESSES.get(name_state(telemetry))
+    # Only a virtual line has a panel here; a real one has its own.
+    if telemetry.world and presses and status.get("clears") != "by itself":
+        lines.append(f"at the virtual line: ./cellward panel {presses}")
     lines.extend(_list_alarms(status))
     lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
     if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):
         lines.append(f"guard holds: {servo['hold_reason']}")
-    return Text("\n".join(lines), style="yellow")
+    hidden = len(lines) - _REASONS_SHOWN
+    if hidden > 1:
+        lines[_REASONS_SHOWN:] = [f"(and {hidden} more)"]
+    return Text("\n".join(map(shorten, lines)), style="yellow")
+
+
+def shorten(sentence: str) -> str:
+    """Cut a sentence that would push the figures off the screen."""
+    if len(sentence) <= _SENTENCE_CHARS:
+        return sentence
+    return sentence[: _SENTENCE_CHARS - 3].rstrip() + "..."
 
 
 def _figures(telemetry: Telemetry) -> Table:

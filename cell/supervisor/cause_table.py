@@ -296,7 +296,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             Reaction.ABORT,
             Reaction.ABORT,
             Clears.BY_CLEAR,
-            "the supervisor restarted in the middle of its work",
+            "the supervisor before this one did not end at rest",
             "look where the part in work is, acknowledge, Clear, Reset, Start",
         ),
         Cause.STARVED: _line_row("the bin holds nothing to pick", "refill the bin"),
@@ -315,7 +315,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             Reaction.NONE,
             Clears.BY_COMMAND,
             "commanded",
-            "give the opposite command",
+            "give the command that leads back",
         ),
     }
 )

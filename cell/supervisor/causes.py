@@ -25,7 +25,7 @@ class Clears(Enum):
     BY_UNHOLD = "Unhold by a person or the line"
     BY_START = "Reset and Start by a person or the line"
     BY_CLEAR = "acknowledge, then Clear, Reset and Start"
-    BY_COMMAND = "the opposite command"
+    BY_COMMAND = "the command that leads back"
     BY_RESTART = "a start with the cause removed; stops nothing"
 
 

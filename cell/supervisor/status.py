@@ -10,13 +10,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from cell.supervisor.cause_table import FACTS
-from cell.supervisor.causes import Cause
+from cell.supervisor.causes import Cause, Clears
 from cell.supervisor.machine import Machine, Reason
 from cell.supervisor.reactions import needs_person
 from cell.supervisor.states import Mode, State, compute_stacklight
 
 _HARMLESS = frozenset({State.STOPPED, State.IDLE, State.COMPLETED, State.RESETTING})
 """States in which nothing can have been in work when the process ended."""
+
+_WAYS_BACK = {
+    State.ABORTING: "Clear, Reset and Start",
+    State.ABORTED: "Clear, Reset and Start",
+    State.STOPPING: "Reset and Start",
+    State.STOPPED: "Reset and Start",
+    State.HOLDING: "Unhold",
+    State.HELD: "Unhold",
+    State.SUSPENDING: "Unsuspend",
+    State.SUSPENDED: "Unsuspend",
+}
+"""Commands that undo a command."""
+
+_NAMED = 2
+"""Later causes that the sentence names; `since_then` has all of them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +41,7 @@ class PreviousLife:
     Attributes:
         figures: its status tree, for counts.
         state: its last state, None when there was none.
-        reason: its reason in words.
+        reason: its first reason in words.
     """
 
     figures: dict[str, Any]
@@ -48,7 +63,7 @@ def parse_previous(text: str | None) -> PreviousLife:
     figures = tree if isinstance(tree, dict) else {}
     name = figures.get("state")
     state = State.__members__.get(name) if isinstance(name, str) else None
-    return PreviousLife(figures, state, str(figures.get("state_reason") or ""))
+    return PreviousLife(figures, state, str(figures.get("first_reason") or ""))
 
 
 def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:
@@ -82,10 +97,11 @@ def describe_machine(machine: Machine, *, is_starved: bool) -> dict[str, Any]:
         "state_number": int(machine.state),
         "mode": machine.mode.name,
         "state_reason": _describe_stop(reason, others),
+        "first_reason": reason.describe() if reason else "",
         "cause": reason.cause.value if reason else None,
         "fault_code": int(reason.fault_code) if reason else 0,
-        "remedy": FACTS[reason.cause].remedy if reason else "",
-        "clears": FACTS[reason.cause].clears.value if reason else "",
+        "remedy": _describe_remedy(machine),
+        "clears": _describe_way_back(machine),
         "since_then": sorted(cause.value for cause in others),
         "is_acknowledged": machine.is_acknowledged,
         "stacklight": {name: lamp.value for name, lamp in lamps.items()},
@@ -101,11 +117,28 @@ def _describe_stop(reason: Reason | None, others: Iterable[Cause]) -> str:
     if reason is None:
         return ""
     later = sorted(FACTS[cause].text for cause in others if needs_person(cause))
-    return (
-        f"{reason.describe()}; since then: {', '.join(later)}"
-        if later
-        else (reason.describe())
-    )
+    if not later:
+        return reason.describe()
+    names = ", ".join(later[:_NAMED])
+    more = f" and {len(later) - _NAMED} more" if len(later) > _NAMED else ""
+    return f"{reason.describe()}; since then: {names}{more}"
+
+
+def _describe_way_back(machine: Machine) -> str:
+    if machine.reason is None:
+        return ""
+    clears = FACTS[machine.reason.cause].clears
+    is_commanded = clears is Clears.BY_COMMAND
+    return (is_commanded and _WAYS_BACK.get(machine.state)) or str(clears.value)
+
+
+def _describe_remedy(machine: Machine) -> str:
+    if machine.reason is None:
+        return ""
+    facts = FACTS[machine.reason.cause]
+    if facts.clears is Clears.BY_COMMAND:
+        return f"give {_describe_way_back(machine)}"
+    return facts.remedy
 
 
 def round_age(age_s: float) -> float | None:

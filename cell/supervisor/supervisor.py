@@ -112,6 +112,7 @@ class Supervisor:
         self._progress = 0
         self._period_s = layout.timing.command_period_s
         self._late_turns = 0
+        self._has_executed = False
         self._quiet_since_ns = clock.now_ns()
         self._turned_ns = clock.now_ns()
         self._end_requested_ns: int | None = None
@@ -362,8 +363,9 @@ class Supervisor:
         )
 
     def _count_time(self, now_ns: int) -> None:
-        has_begun = self._statistics.observed_s > 0.0
-        if has_begun or self._machine.state is State.EXECUTE:
+        # Not by the time so far, which an earlier life has counted.
+        self._has_executed |= self._machine.state is State.EXECUTE
+        if self._has_executed:
             self._statistics.observed_s += s_from_ns(now_ns - self._turned_ns)
         self._turned_ns = now_ns
 

@@ -229,4 +229,4 @@ def _print_rows(rows: list[dict[str, object]]) -> None:
         metrics = row.get("metrics")
         if isinstance(metrics, dict):
             for key, value in metrics.items():
-                _console.print(f"  {key}: {value}", highlight=False)
+                _console.print(f"  {key}: {value:g}", highlight=False)

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from cell.drivers.clock import MonotonicClock
 from cell.drivers.plc.opening import open_plc
 from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
-from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
+from sim2real.virtual_cell.plc.panel import COMMANDS, Answer, Panel, give
 from sim2real.virtual_cell.plc.records import PLC_FAULTS
 from tests.loans import lend_port
 from tests.running_cell import ROOT, write_config
@@ -145,23 +146,66 @@ async def test_the_plc_starts_a_stopped_cell_and_orders_a_refill(
     assert order["refill_count"] == 12
 
 
+class Press:
+    """A press at the panel, in a thread of its own, for it waits for the cell."""
+
+    def __init__(self, plc: PlcProcess, name: str) -> None:
+        self.answers: list[tuple[Answer, str]] = []
+        self._panel = Panel(plc.runtime)
+        self._name = name
+        self._thread = threading.Thread(target=self._give)
+        self._thread.start()
+
+    def _give(self) -> None:
+        self.answers.append(give(self._panel, self._name))
+
+    async def follow(self, cell: Cell) -> tuple[str, str]:
+        """Exchange until it is over; return the state that it names and its problem."""
+        while self._thread.is_alive():
+            await cell.exchange()
+            await asyncio.sleep(0.02)
+        self._thread.join()
+        ((answer, problem),) = self.answers
+        return answer.state_name, problem
+
+
 async def test_a_person_at_the_panel_commands_the_cell(plc: PlcProcess) -> None:
     async with connect(plc) as link:
         cell = Cell(link)
         cell.outputs = replace(cell.outputs, state=9, fault_code=300)
         await cell.wait_for(command_request=False)
-        panel = Panel(plc.runtime)
 
-        panel.press(fault_ack=True)
+        press = Press(plc, "ack")
         await cell.wait_for(fault_ack=True)
-        press = panel.press(COMMANDS["clear"])
+        acknowledged = await press.follow(cell)
+        press = Press(plc, "clear")
         await cell.obey(COMMANDS["clear"], STOPPED)
-        async with asyncio.timeout(PATIENCE_S):
-            while not panel.is_done(press):
-                await cell.exchange()
-                await asyncio.sleep(0.02)
+        cleared = await press.follow(cell)
 
-    assert panel.read_cell_state() == STOPPED
+    assert acknowledged == ("ABORTED", "")
+    assert cleared == ("STOPPED", "")
+
+
+async def test_the_panel_says_what_the_cell_refused(plc: PlcProcess) -> None:
+    async with connect(plc) as link:
+        cell = Cell(link)
+        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
+        await cell.wait_for(command_request=False)
+
+        _, problem = await Press(plc, "start").follow(cell)
+
+    assert problem == "the cell is in ABORTED and refused it"
+
+
+async def test_the_panel_of_a_line_without_a_controller_says_so(
+    plc: PlcProcess,
+) -> None:
+    async with connect(plc):
+        pass
+
+    _, problem = give(Panel(plc.runtime), "reset")
+
+    assert problem == "no controller is connected to this line"
 
 
 async def test_fault_switches_reach_the_wire(plc: PlcProcess) -> None:

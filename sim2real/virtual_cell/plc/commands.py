@@ -38,6 +38,7 @@ class Commands:
         fault_ack_until_ns: end of the acknowledge pulse.
         autostart: see `Autostart`.
         next_try_ns: when the automatic start may try again.
+        was_accepted: whether the cell took the last command that was on the wire.
     """
 
     code: int = 0
@@ -47,6 +48,7 @@ class Commands:
     fault_ack_until_ns: int = 0
     autostart: Autostart = Autostart.WAITING
     next_try_ns: int = 0
+    was_accepted: bool = False
 
 
 def step_commands(
@@ -86,7 +88,9 @@ def _step_strobe(
 ) -> Commands:
     is_accepted = outputs is not None and outputs.command_ack == state.code
     is_late = s_from_ns(now_ns - state.raised_ns) >= settings.strobe_s
-    return replace(state, code=0) if is_accepted or is_late else state
+    if is_accepted or is_late:
+        return replace(state, code=0, was_accepted=is_accepted)
+    return state
 
 
 def _step_autostart(

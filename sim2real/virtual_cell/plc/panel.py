@@ -1,37 +1,59 @@
 """The line panel: plays the person who commands the virtual line PLC.
 
-`python -m sim2real.virtual_cell.plc.panel --runtime DIR clear reset start` gives the
-commands one after the other and says what state the cell is in afterwards; `ack`
-acknowledges a fault.
+`./cellward panel ack clear reset start` gives the commands one after the other, waits
+until each has led somewhere, and says where; `ack` acknowledges a fault.
 """
 
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cell.contracts.units import s_from_ns
 from cell.mailbox.seqlock import Mailbox
+from cell.supervisor.states import ACTING_STATES, Command, State
+from ops.exit_codes import ExitCode
 from ops.runtime_directory import compute_runtime_directory
 from sim2real.virtual_cell.plc.records import OPERATOR, PLC_STATE
 
-COMMANDS = {
-    "reset": 1,
-    "start": 2,
-    "stop": 3,
-    "hold": 4,
-    "unhold": 5,
-    "suspend": 6,
-    "unsuspend": 7,
-    "abort": 8,
-    "clear": 9,
-    "complete": 10,
-}
-_ACTING_STATES = frozenset({1, 3, 7, 8, 10, 12, 13, 14, 15, 16})
-_PATIENCE_S = 5.0
+COMMANDS = {command.name.lower(): int(command) for command in Command if command}
+_ON_THE_WAY = ACTING_STATES - {State.EXECUTE}
+_TAKEN_S = 5.0
+_ACTED_S = 60.0
+"""A part in the fingers goes back to the bin first."""
 _POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the virtual line PLC knows of a press.
+
+    Attributes:
+        is_taken: it has been on the wire.
+        is_accepted: the cell took it; only when `is_taken`.
+        has_cell: a controller is connected to the line.
+        state: PackML state of the cell, None while unknown.
+    """
+
+    is_taken: bool
+    is_accepted: bool
+    has_cell: bool
+    state: int | None
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether the cell is on its way from one state to another."""
+        return self.state in _ON_THE_WAY
+
+    @property
+    def state_name(self) -> str:
+        """Name of the state, for a person."""
+        known = self.state in State.__members__.values()
+        return State(self.state).name if self.state is not None and known else "unknown"
 
 
 class Panel:
@@ -51,52 +73,85 @@ class Panel:
         self._operator.write(record)
         return int(record["request_id"])
 
-    def is_done(self, press: int) -> bool:
-        """Return whether the press was taken up and the cell is in no acting state."""
+    def look(self, press: int) -> Answer:
+        """Return what has become of a press."""
         state = self._state.read()
-        return (
-            state is not None
-            and int(state["operator_id"]) >= press
-            and not state["command"]
-            and not state["pending_command"]
-            and int(state["cell_state"]) not in _ACTING_STATES
+        if state is None:
+            return Answer(is_taken=False, is_accepted=False, has_cell=False, state=None)
+        is_idle = not state["command"] and not state["pending_command"]
+        cell_state = int(state["cell_state"])
+        return Answer(
+            is_taken=bool(int(state["operator_id"]) >= press and is_idle),
+            is_accepted=bool(state["command_accepted"]),
+            has_cell=bool(state["cell_is_fresh"]),
+            state=None if cell_state < 0 else cell_state,
         )
-
-    def read_cell_state(self) -> int:
-        """Return the PackML state of the cell as the PLC sees it, -1 if unknown."""
-        state = self._state.read()
-        return -1 if state is None else int(state["cell_state"])
 
 
 def main() -> int:
-    """Run the command line; 0 when every press was taken up."""
-    parser = argparse.ArgumentParser(description="panel of the virtual line PLC")
-    parser.add_argument("--runtime", type=Path, default=compute_runtime_directory(""))
-    parser.add_argument("press", nargs="+", choices=[*COMMANDS, "ack"])
+    """Run the command line; 0 when the cell took every press."""
+    parser = argparse.ArgumentParser(
+        prog="cellward panel", description="Give commands at the virtual line PLC."
+    )
+    parser.add_argument(
+        "--runtime",
+        type=Path,
+        default=compute_runtime_directory(""),
+        help="runtime.directory of the running cell, when its configuration names one",
+    )
+    parser.add_argument(
+        "press",
+        nargs="+",
+        choices=[*COMMANDS, "ack"],
+        metavar="PRESS",
+        help="one after the other: ack, " + ", ".join(COMMANDS),
+    )
     arguments = parser.parse_args()
     if not (arguments.runtime / "vc_plc_state").exists():
         sys.stderr.write(
             f"panel: no virtual line PLC runs in {arguments.runtime}; start the virtual"
             " cell, or give its folder with --runtime\n"
         )
-        return 4
+        return ExitCode.NOT_READY
     panel = Panel(arguments.runtime)
     for name in arguments.press:
-        press = panel.press(COMMANDS.get(name, 0), fault_ack=name == "ack")
-        if not _wait(panel, press):
-            sys.stderr.write(f"panel: {name} was not taken up; does the PLC run?\n")
-            return 4
-        sys.stdout.write(f"{name}: cell in state {panel.read_cell_state()}\n")
-    return 0
+        answer, problem = give(panel, name)
+        if problem:
+            sys.stderr.write(f"panel: {name}: {problem}\n")
+            return ExitCode.NOT_READY
+        sys.stdout.write(f"{name}: the cell is in {answer.state_name}\n")
+        sys.stdout.flush()
+    return ExitCode.OK
 
 
-def _wait(panel: Panel, press: int) -> bool:
-    start_ns = time.monotonic_ns()
-    while not panel.is_done(press):
-        if s_from_ns(time.monotonic_ns() - start_ns) > _PATIENCE_S:
-            return False
+def give(panel: Panel, name: str) -> tuple[Answer, str]:
+    """Give one command and wait for what it leads to; "" when the cell took it."""
+    press = panel.press(COMMANDS.get(name, 0), fault_ack=name == "ack")
+    answer = _wait(panel, press, _TAKEN_S, lambda seen: seen.is_taken)
+    if not answer.has_cell:
+        return answer, "no controller is connected to this line"
+    if not answer.is_taken:
+        return answer, "the line PLC did not take it up; is it running?"
+    if name == "ack":
+        return answer, ""
+    if not answer.is_accepted:
+        return answer, f"the cell is in {answer.state_name} and refused it"
+    answer = _wait(panel, press, _ACTED_S, lambda seen: not seen.is_acting)
+    if answer.is_acting:
+        return answer, f"taken, but the cell is in {answer.state_name} ever since"
+    return answer, ""
+
+
+def _wait(
+    panel: Panel, press: int, patience_s: float, is_enough: Callable[[Answer], bool]
+) -> Answer:
+    started_ns = time.monotonic_ns()
+    while True:
+        answer = panel.look(press)
+        waited_s = s_from_ns(time.monotonic_ns() - started_ns)
+        if is_enough(answer) or waited_s > patience_s:
+            return answer
         time.sleep(_POLL_S)  # noqa: TID251 (a command line, not a loop of the product)
-    return True
 
 
 if __name__ == "__main__":

@@ -94,6 +94,41 @@ def test_why_it_does_not_run_and_what_to_do_is_shown() -> None:
         assert shown in text
 
 
+@pytest.mark.parametrize(
+    ("state", "clears", "shown"),
+    [
+        ("ABORTED", "acknowledge, then ...", "./cellward panel ack clear reset start"),
+        ("HELD", "Unhold by a person", "./cellward panel ack unhold"),
+        ("HELD", "by itself", ""),
+        ("EXECUTE", "", ""),
+    ],
+)
+def test_what_to_press_at_a_virtual_line_is_shown_where_a_person_is_needed(
+    state: str, clears: str, shown: str
+) -> None:
+    stopped = with_status(state=state, clears=clears, state_reason="it stopped")
+    real = Telemetry(stopped.status, SERVO, {}, 0.1)
+
+    assert ("cellward panel" in "\n".join(draw(stopped))) is bool(shown)
+    assert shown in "\n".join(draw(stopped))
+    assert "cellward panel" not in "\n".join(draw(real))
+
+
+def test_long_stories_leave_the_figures_on_the_screen() -> None:
+    stopped = with_status(
+        state="ABORTED",
+        state_reason="first this, then that; " * 40,
+        remedy="do one thing, then another; " * 20,
+        alarms=[f"alarm {number} of many" for number in range(10)],
+    )
+
+    lines = draw(stopped, 100)
+
+    assert len(lines) <= 30
+    assert "(and 7 more)" in "\n".join(lines)
+    assert "real-time factor" in "\n".join(lines)
+
+
 def test_a_supervisor_that_says_nothing_is_noticed() -> None:
     silent = Telemetry(STATUS, SERVO, WORLD, status_age_s=4.2)
 

@@ -203,9 +203,13 @@ async def test_the_panel_of_a_line_without_a_controller_says_so(
     async with connect(plc):
         pass
 
-    _, problem = give(Panel(plc.runtime), "reset")
+    _, alone = give(Panel(plc.runtime), "reset")
+    plc.process.kill()
+    plc.process.wait()
+    _, gone = give(Panel(plc.runtime), "reset")
 
-    assert problem == "no controller is connected to this line"
+    assert alone == "no controller is connected to this line"
+    assert gone.startswith("the virtual line PLC does not run")
 
 
 async def test_fault_switches_reach_the_wire(plc: PlcProcess) -> None:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cell.contracts.errors import CellError
 from cell.contracts.units import s_from_ns
 from cell.mailbox.seqlock import Mailbox
 from cell.supervisor.states import ACTING_STATES, Command, State
-from ops.exit_codes import ExitCode
+from ops.exit_codes import ExitCode, compute_exit_code
 from ops.runtime_directory import compute_runtime_directory
 from sim2real.virtual_cell.plc.records import OPERATOR, PLC_STATE
 
@@ -25,6 +26,7 @@ _ON_THE_WAY = ACTING_STATES - {State.EXECUTE}
 _TAKEN_S = 5.0
 _ACTED_S = 60.0
 """A part in the fingers goes back to the bin first."""
+_SILENT_S = 1.0
 _POLL_S = 0.02
 
 
@@ -33,12 +35,14 @@ class Answer:
     """What the virtual line PLC knows of a press.
 
     Attributes:
+        has_line: the line PLC runs.
         is_taken: it has been on the wire.
         is_accepted: the cell took it; only when `is_taken`.
         has_cell: a controller is connected to the line.
         state: PackML state of the cell, None while unknown.
     """
 
+    has_line: bool
     is_taken: bool
     is_accepted: bool
     has_cell: bool
@@ -77,10 +81,18 @@ class Panel:
         """Return what has become of a press."""
         state = self._state.read()
         if state is None:
-            return Answer(is_taken=False, is_accepted=False, has_cell=False, state=None)
+            return Answer(
+                has_line=False,
+                is_taken=False,
+                is_accepted=False,
+                has_cell=False,
+                state=None,
+            )
+        age_s = s_from_ns(time.monotonic_ns() - int(state["stamp_ns"]))
         is_idle = not state["command"] and not state["pending_command"]
         cell_state = int(state["cell_state"])
         return Answer(
+            has_line=age_s < _SILENT_S,
             is_taken=bool(int(state["operator_id"]) >= press and is_idle),
             is_accepted=bool(state["command_accepted"]),
             has_cell=bool(state["cell_is_fresh"]),
@@ -128,10 +140,12 @@ def give(panel: Panel, name: str) -> tuple[Answer, str]:
     """Give one command and wait for what it leads to; "" when the cell took it."""
     press = panel.press(COMMANDS.get(name, 0), fault_ack=name == "ack")
     answer = _wait(panel, press, _TAKEN_S, lambda seen: seen.is_taken)
+    if not answer.has_line:
+        return answer, "the virtual line PLC does not run; start the virtual cell"
     if not answer.has_cell:
         return answer, "no controller is connected to this line"
     if not answer.is_taken:
-        return answer, "the line PLC did not take it up; is it running?"
+        return answer, "the line PLC did not take it up"
     if name == "ack":
         return answer, ""
     if not answer.is_accepted:
@@ -155,4 +169,8 @@ def _wait(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except CellError as error:
+        sys.stderr.write(f"panel: {error}\n")
+        sys.exit(int(compute_exit_code(error)))

@@ -63,7 +63,8 @@ def parse_previous(text: str | None) -> PreviousLife:
     figures = tree if isinstance(tree, dict) else {}
     name = figures.get("state")
     state = State.__members__.get(name) if isinstance(name, str) else None
-    return PreviousLife(figures, state, str(figures.get("first_reason") or ""))
+    reason = figures.get("first_reason") or figures.get("state_reason")
+    return PreviousLife(figures, state, str(reason or ""))
 
 
 def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:

@@ -385,3 +385,17 @@ def test_the_acknowledge_is_a_pulse() -> None:
 
     assert line.scan().fault_ack
     assert not line.scan_for_s(0.6).fault_ack
+
+
+def test_a_button_that_is_hammered_gives_an_edge_for_each_press() -> None:
+    line = Line()
+    levels = []
+    for press in range(1, 9):
+        line.operator = OperatorRequest(request_id=press, fault_ack=True)
+        levels += [line.scan().fault_ack for _ in range(8)]
+
+    edges = sum(
+        now and not before
+        for before, now in zip([False, *levels], levels, strict=False)
+    )
+    assert edges == 8

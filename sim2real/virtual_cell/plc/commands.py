@@ -35,7 +35,8 @@ class Commands:
         raised_ns: when its strobe rose.
         pending: operator's command that waits for the wire, 0 when none.
         operator_id: last press that was taken up.
-        fault_ack_until_ns: end of the acknowledge pulse.
+        fault_ack_from_ns: begin of the acknowledge pulse.
+        fault_ack_until_ns: its end.
         autostart: see `Autostart`.
         next_try_ns: when the automatic start may try again.
         was_accepted: whether the cell took the last command that was on the wire.
@@ -45,6 +46,7 @@ class Commands:
     raised_ns: int = 0
     pending: int = 0
     operator_id: int = 0
+    fault_ack_from_ns: int = 0
     fault_ack_until_ns: int = 0
     autostart: Autostart = Autostart.WAITING
     next_try_ns: int = 0
@@ -72,15 +74,20 @@ def _take_operator(
     press = sight.operator
     if press.request_id == state.operator_id:
         return state
-    ack_end_ns = now_ns + ns_from_s(settings.fault_ack_s)
-    return replace(
+    state = replace(
         state,
         operator_id=press.request_id,
         pending=press.command or state.pending,
-        fault_ack_until_ns=ack_end_ns if press.fault_ack else state.fault_ack_until_ns,
         # From here on a person is in charge.
         autostart=Autostart.SPENT,
     )
+    if not press.fault_ack:
+        return state
+    # The cell counts rising edges: a press during a pulse lets it fall first.
+    is_high = now_ns < state.fault_ack_until_ns
+    from_ns = now_ns + ns_from_s(settings.fault_ack_gap_s if is_high else 0.0)
+    until_ns = from_ns + ns_from_s(settings.fault_ack_s)
+    return replace(state, fault_ack_from_ns=from_ns, fault_ack_until_ns=until_ns)
 
 
 def _step_strobe(

@@ -124,7 +124,11 @@ def _make_inputs(state: LineState, sight: LineSight, now_ns: int) -> PlcInputs:
         bin_present=is_bin_present(state.bin, sight),
         outfeed_clear=is_outfeed_clear(state.outfeed, sight),
         zone_permit=is_zone_permitted(state.bin, sight),
-        fault_ack=now_ns < state.commands.fault_ack_until_ns,
+        fault_ack=(
+            state.commands.fault_ack_from_ns
+            <= now_ns
+            < state.commands.fault_ack_until_ns
+        ),
         part_taken=state.outfeed.phase is OutfeedPhase.TAKEN,
         speed_limit_ratio=sight.switches.speed_limit_ratio,
     )

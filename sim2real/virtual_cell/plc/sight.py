@@ -25,6 +25,7 @@ class LineSettings:
         strobe_s: a command that the cell does not accept is withdrawn after this.
         retry_s: time between two tries of the automatic start.
         fault_ack_s: length of the acknowledge pulse.
+        fault_ack_gap_s: least time between two pulses.
     """
 
     parts_in_bin: int
@@ -39,6 +40,7 @@ class LineSettings:
     strobe_s: float = 1.0
     retry_s: float = 2.0
     fault_ack_s: float = 0.5
+    fault_ack_gap_s: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ ENTRIES = (
 )
 
 
-def write_config(folder: Path, state_directory: Path) -> Path:
+def write_config(folder: Path, state_directory: Path, host: str = "127.0.0.1") -> Path:
     tree = yaml.safe_load((ROOT / "config.yaml").read_text())
     tree["runtime"]["directory"] = str(folder / "runtime")
     tree["runtime"]["state_directory"] = str(state_directory)
+    tree["arm"]["host"] = host
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(tree))
     path.chmod(0o600)
@@ -111,9 +112,9 @@ def test_a_process_that_hangs_is_ended_by_the_kernel_without_any_host(
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash for its limits")
 def test_a_run_that_starts_with_a_full_disk_ends_with_one_sentence(
-    tmp_path: Path,
+    tmp_path: Path, loopback_address: str
 ) -> None:
-    config = write_config(tmp_path, tmp_path / "state")
+    config = write_config(tmp_path, tmp_path / "state", loopback_address)
 
     ended = run_python(
         *("-m", "ops.cli", "run", "--no-tty", "--config", str(config)),

@@ -29,6 +29,7 @@ from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.supervisor import Supervisor
+from ops.process_end import is_ending
 from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings, compute_model_root
 from ops.telemetry import PREVIOUS_STATUS, STATUS_CAPACITY
@@ -170,12 +171,16 @@ async def run_supervisor(context: ProcessContext) -> None:
 
 
 def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[], str]:
-    """Return what names the processes whose life sign the host has cleared."""
+    """Return what names the processes that are ending, or that the host misses."""
     beats = context.beats
+
+    def is_lost(name: str, now_ns: int) -> bool:
+        pid = beats.read_pid(name)
+        return math.isinf(beats.age_s(name, now_ns)) or (pid > 0 and is_ending(pid))
 
     def find_lost_process() -> str:
         now_ns = clock.now_ns()
-        silent = [name for name in _WATCHED if math.isinf(beats.age_s(name, now_ns))]
+        silent = [name for name in _WATCHED if is_lost(name, now_ns)]
         silent += [name for name in _WATCHED_BY_STATE if beats.is_given_up(name)]
         return ", ".join(
             f"{name}{_STAYS_DOWN if beats.is_given_up(name) else ''}" for name in silent

@@ -1,7 +1,8 @@
 """Signs of life of all processes on one page of shared memory.
 
 Each process stamps its own slot from its main loop, so that a process that hangs goes
-silent. Whoever watches reads ages; nothing here decides what silence means.
+silent, and signs it with its process id. Whoever watches reads ages; nothing here
+decides what silence means.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ from cell.contracts.units import s_from_ns
 
 _SLOTS = 64
 _NAME_BYTES = 24
-_SLOT_BYTES = _NAME_BYTES + 8
+_SLOT_BYTES = _NAME_BYTES + 16  # stamp and process id
 _GIVEN_UP = -1  # in place of a stamp, which is positive
 
 
@@ -28,6 +29,7 @@ class Beats:
         self._memory = mmap.mmap(descriptor, _SLOTS * _SLOT_BYTES)
         self._words = memoryview(self._memory).cast("q")
         self._known: dict[str, int] = {}
+        self._signed: set[int] = set()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -56,6 +58,9 @@ class Beats:
         word = self._known.get(name)
         if word is None:
             word = self._find_or_claim(name)
+        if word not in self._signed:
+            self._signed.add(word)
+            self._words[word + 1] = os.getpid()
         self._words[word] = now_ns
 
     def age_s(self, name: str, now_ns: int) -> float:
@@ -63,6 +68,11 @@ class Beats:
         word = self._word_of(name)
         stamp_ns = self._words[word] if word >= 0 else 0
         return s_from_ns(now_ns - stamp_ns) if stamp_ns > 0 else math.inf
+
+    def read_pid(self, name: str) -> int:
+        """Return the id of the process that beat last as `name`, 0 for none."""
+        word = self._word_of(name)
+        return self._words[word + 1] if word >= 0 else 0
 
     def is_given_up(self, name: str) -> bool:
         """Say whether the host starts `name` no more."""

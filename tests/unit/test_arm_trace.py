@@ -1,6 +1,8 @@
 """The instrument of the kill storm: what it must not miss."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,20 +109,18 @@ def test_the_recorder_sees_every_new_record_of_both_sides(tmp_path: Path) -> Non
     assert (arm.targets[0].q == 0.5).all()
 
 
-def make_record(**fields: object) -> KillRecord:
-    good: dict[str, object] = {
-        "target": "servo",
-        "state_before": "EXECUTE",
-        "signal_name": "SIGKILL",
-        "moving": True,
-        "rest_ms": 150.0,
-        "stand_ms": 200.0,
-        "was_killed_again": False,
-        "state_after": "ABORTED",
-        "recovery_s": 3.0,
-        "self_resumed": False,
-    }
-    return KillRecord(**(good | fields))  # type: ignore[arg-type]
+GOOD = KillRecord(
+    target="servo",
+    state_before="EXECUTE",
+    signal_name="SIGKILL",
+    moving=True,
+    rest_ms=150.0,
+    stand_ms=200.0,
+    was_killed_again=False,
+    state_after="ABORTED",
+    recovery_s=3.0,
+    self_resumed=False,
+)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def make_record(**fields: object) -> KillRecord:
     ],
 )
 def test_a_kill_misses_its_bar_by_any_of_its_figures(
-    fields: dict[str, object], is_missed: bool
+    fields: dict[str, Any], is_missed: bool
 ) -> None:
-    record = make_record(**fields)
+    record = replace(GOOD, **fields)
 
     assert bool(find_misses([record], 200.0)) is is_missed
 

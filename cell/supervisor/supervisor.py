@@ -356,7 +356,7 @@ class Supervisor:
 
     def _compute_unmet(self, picture: Conditions) -> tuple[Unmet, ...]:
         return compute_unmet(
-            find_missing(picture),
+            find_missing(picture) if picture.is_making_ready else self._findings,
             None if picture.servo is None else picture.servo.phase,
             self._machine.state,
             is_making_ready=picture.is_making_ready,

@@ -29,7 +29,6 @@ from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.loading import load_policies
 from policies.runtime.onnx_session import OnnxSession
 from safety.guard import EnvelopeGuard
-from safety.limits import make_limits
 
 GUARD_BAR_US = 15.0
 GUARD_LOOP_BAR_US = 300.0
@@ -59,8 +58,9 @@ def measure_guard(settings: Settings, cycles: int = 100_000) -> Figure:
     The reference is the period of the loop it runs in.
     """
     tool = settings.arm.flange_from_tcp.pose()
-    guard = EnvelopeGuard(make_limits(settings.safety, tool, _PERIOD_S))
+    guard = EnvelopeGuard.from_config(settings.safety, tool, _PERIOD_S)
     home = np.array(settings.arm.home_q_rad)
+    no_force = np.zeros(6)
     guard.reset(home)
     swing = 0.2 * np.sin(np.arange(cycles) * _PERIOD_S)
     step_ns = int(_PERIOD_S * 1e9)
@@ -70,7 +70,7 @@ def measure_guard(settings: Settings, cycles: int = 100_000) -> Figure:
         now_ns += step_ns
         request = home + swing[cycle]
         start_ns = time.perf_counter_ns()
-        guard.vet(request, now_ns, now_ns, now_ns)
+        guard.vet(request, now_ns, now_ns, now_ns, no_force)
         times_ns[cycle] = time.perf_counter_ns() - start_ns
     median_us = float(np.median(times_ns)) / 1e3
     return Figure(

@@ -54,12 +54,16 @@ class Verdict:
         reason: NONE when the request was accepted, otherwise the first limit it broke.
         margin: distance to the nearest limit as a ratio of it; negative when broken.
         value: the offending value, in the unit of its limit.
+        item: the joint, axis or check that it belongs to; -1 for none.
+        scale: how fast, as a ratio, the next requests may go: below 1 near a limit.
     """
 
     q: Vector
     reason: HoldReason
     margin: float
     value: float
+    item: int = -1
+    scale: float = 1.0
 
 
 class MotionGuard(Protocol):
@@ -69,14 +73,27 @@ class MotionGuard(Protocol):
         """Start over at rest from a measured position, shape (6,) [rad]."""
         ...
 
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers [m]; radius 0 when there is none."""
+        ...
+
     def vet(
-        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
         """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold."""
         ...
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
+        ...
+
+    def describe(self, verdict: Verdict) -> str:
+        """Return which limit a refused request broke, in a few words."""
         ...
 
 

@@ -62,6 +62,10 @@ class HoldReason(IntEnum):
     COMMAND_WITHHELD = 20
     BRAKE_ORDERED = 21
     SPEED_ZERO = 22
+    JOINT_JERK = 23
+    KEEP_OUT_ZONE = 24
+    SELF_COLLISION = 25
+    TCP_FORCE = 26
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
@@ -76,6 +80,23 @@ TIMING_HOLDS = frozenset(
     {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}
 )
 """Hiccups of timing, after which the same order may go on."""
+
+LIMIT_HOLDS = frozenset(
+    {
+        HoldReason.COMMAND_NOT_FINITE,
+        HoldReason.JOINT_POSITION,
+        HoldReason.JOINT_SPEED,
+        HoldReason.JOINT_ACCELERATION,
+        HoldReason.JOINT_JERK,
+        HoldReason.TCP_SPEED,
+        HoldReason.WORKSPACE,
+        HoldReason.SINGULAR,
+        HoldReason.KEEP_OUT_ZONE,
+        HoldReason.SELF_COLLISION,
+        HoldReason.TCP_FORCE,
+    }
+)
+"""A request that the guard refused for where it would have led."""
 
 WITHHELD_NS = 0
 """Stamp of an order that nobody vouches for at the moment: motion ramps to rest at
@@ -102,6 +123,8 @@ class ServoCommand:
         arrival_rad: MOVE_JOINT counts as reached within this joint distance, so that
             the next order can be blended in [rad]; 0 asks for a full stop at target.
         payload_kg: mass at the tool beyond the gripper [kg].
+        part_radius_m: of a capsule around the part in the fingers [m]; 0 for none.
+        part_length_m: how far that part reaches beyond the tool point [m].
     """
 
     stamp_ns: int
@@ -113,6 +136,8 @@ class ServoCommand:
     speed_ratio: float = 1.0
     arrival_rad: float = 0.0
     payload_kg: float = 0.0
+    part_radius_m: float = 0.0
+    part_length_m: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

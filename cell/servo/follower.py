@@ -4,6 +4,7 @@ An order that breaks a limit is refused for good; the next one has a new number.
 order that merely went stale goes on when it is fresh again.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -31,6 +32,9 @@ LEAST_RATIO: Final = 0.01
 # The supervisor may stamp an order just after our cycle took its time.
 _FUTURE_NS = 10_000_000
 _SETTLED_RAD = 0.005
+# Steps in which the guard's wish for less speed is met.
+_SCALE_STEPS = 5
+_SCALE_CYCLES = 50
 # Loaded joints may come to rest a little beside their target; more than that is a
 # joint that something keeps from its place, and no arrival.
 _SAGGING_RAD = 0.02
@@ -69,6 +73,8 @@ class CommandFollower:
         self._order: ServoCommand | None = None
         self._refusal = HoldReason.NONE
         self._ramp_id: int | None = None
+        self._scale = 1.0
+        self._cycles_to_faster = 0
         self._cycles_since_done = 0
 
     def restart(self, q_measured: Vector, command: ServoCommand) -> None:
@@ -115,6 +121,7 @@ class CommandFollower:
         self._order = command
         self._cycles_since_done = 0
         self._refusal = find_flaw(command)
+        self._guard.attach(command.part_radius_m, command.part_length_m)
         if self._refusal is HoldReason.NONE:
             self._interpolator.order(command)
         else:
@@ -136,14 +143,32 @@ class CommandFollower:
         q_request = self.q_command
         is_fresh = -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns
         if is_fresh and not self._is_ramping():
-            # Whole percents: a slider that trembles must not replan every cycle.
-            ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
+            ratio = self._compute_ratio(command, sample)
             try:
                 q_request = self._interpolator.step(ratio)
             except TargetUnreachableError:
                 self._refusal = HoldReason.UNREACHABLE
                 return self._guard.hold(HoldReason.UNREACHABLE, now_ns)
-        return self._guard.vet(q_request, command.stamp_ns, sample.stamp_ns, now_ns)
+        return self._guard.vet(
+            q_request, command.stamp_ns, sample.stamp_ns, now_ns, sample.force_tcp_n
+        )
+
+    def _compute_ratio(self, command: ServoCommand, sample: ArmState) -> float:
+        """Return the speed ratio: the least of order, slider and what the guard asks.
+
+        In coarse steps: what trembles must not plan the motion anew in every cycle.
+        """
+        ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
+        return max(round(ratio * self._scale, 3), LEAST_RATIO)
+
+    def _note_scale(self, scale: float) -> None:
+        """Slow down at once when the guard asks for it; speed up again after a while."""
+        wanted = math.ceil(scale * _SCALE_STEPS) / _SCALE_STEPS
+        self._cycles_to_faster -= 1
+        if wanted <= self._scale:
+            self._cycles_to_faster = _SCALE_CYCLES
+        if wanted < self._scale or self._cycles_to_faster <= 0:
+            self._scale = wanted
 
     def _is_ramping(self) -> bool:
         """Say whether the guard's ramp is under way; it runs to its end."""
@@ -151,6 +176,7 @@ class CommandFollower:
 
     def _accept(self, verdict: Verdict) -> Verdict:
         """Take over what was granted; start anew once a ramp has come to rest."""
+        self._note_scale(verdict.scale)
         if verdict.reason is HoldReason.NONE:
             self._ramp_id = None
         elif not self._is_ramping():
@@ -186,7 +212,13 @@ class CommandFollower:
 
 def find_flaw(command: ServoCommand) -> HoldReason:
     """Return why an order makes no sense, NONE when it does."""
-    numbers = [command.speed_ratio, command.arrival_rad, command.payload_kg]
+    numbers = [
+        command.speed_ratio,
+        command.arrival_rad,
+        command.payload_kg,
+        command.part_radius_m,
+        command.part_length_m,
+    ]
     if command.mode is MotionMode.MOVE_JOINT:
         numbers.extend(command.q_target.tolist())
     if command.mode is MotionMode.MOVE_LINEAR:

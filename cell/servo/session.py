@@ -13,6 +13,7 @@ from cell.contracts.geometry import Pose
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import (
+    LIMIT_HOLDS,
     TIMING_HOLDS,
     HoldReason,
     MotionMode,
@@ -166,6 +167,8 @@ class ArmSession:
         )
         is_busy = desk.follower.is_busy()
         self._send(verdict)
+        if verdict.reason in LIMIT_HOLDS and desk.tally.hold_reason != verdict.reason:
+            desk.record("refused", {"detail": desk.tally.guard.describe(verdict)})
         if verdict.reason in TIMING_HOLDS and not is_busy:
             # An arm with nothing to do was not held by that.
             desk.tally.show_hold(verdict.reason)

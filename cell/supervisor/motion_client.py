@@ -49,6 +49,10 @@ LATCHING_HOLDS = {
 _PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
 """Hiccups of timing after which the servo process goes on with the same order."""
 
+# Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
+_PART_RADIUS_M = 0.04
+_PART_LENGTH_M = 0.05
+
 
 class MotionClient:
     """The only writer of servo commands.
@@ -57,12 +61,15 @@ class MotionClient:
         state: newest state of the servo process as of the last `refresh`.
         speed_limit_ratio: upper bound of every order's speed, 0..1.
         payload_kg: mass in the fingers, carried by every order [kg].
+        carries_part: whether the fingers hold a part, which the guard then keeps clear
+            of things as well.
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
         self.state: ServoState | None = None
         self.speed_limit_ratio = 1.0
         self.payload_kg = 0.0
+        self.carries_part = False
         self._servo = servo
         self._clock = clock
         self._wants_motion = False
@@ -285,6 +292,8 @@ class MotionClient:
             stamp_ns=self._command.stamp_ns,
             command_id=self._command.command_id + 1,
             payload_kg=self.payload_kg,
+            part_radius_m=_PART_RADIUS_M if self.carries_part else 0.0,
+            part_length_m=_PART_LENGTH_M if self.carries_part else 0.0,
         )
         self._servo.write_command(self._command)
 

@@ -30,7 +30,6 @@ from cell.servo.session import Desk, Record, Tool
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import Settings
 from safety.guard import EnvelopeGuard
-from safety.limits import make_limits
 
 # The guard stops the arm at its own limit; the plan keeps some distance.
 _TCP_SPEED_SHARE = 0.9
@@ -90,7 +89,7 @@ def _make_loop(
 
 def _make_guard(settings: Settings, period_s: float) -> EnvelopeGuard:
     tool = settings.arm.flange_from_tcp.pose()
-    return EnvelopeGuard(make_limits(settings.safety, tool, period_s))
+    return EnvelopeGuard.from_config(settings.safety, tool, period_s)
 
 
 def _make_follower(

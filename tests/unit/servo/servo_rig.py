@@ -21,7 +21,6 @@ from cell.servo.motions import MotionLimits
 from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import ArmSession, Desk, Tool
 from safety.guard import EnvelopeGuard
-from safety.limits import make_limits
 from tests.fakes.arm import FakeArm
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
@@ -62,7 +61,7 @@ class ServoRig:
         self.port = FakePort()
         self.port.command = known
         self.events: list[tuple[str, dict[str, object]]] = []
-        guard = GuardMeter(EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S)))
+        guard = GuardMeter(EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S))
         self.desk = Desk(
             port=self.port,
             follower=CommandFollower(

@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cell.contracts.arm_geometry import DH_A_M, DH_D_M
 from cell.contracts.errors import ConfigError
 from cell.contracts.geometry import Pose, Vector
-from cell.kinematics.kernels import DH_A, DH_D
 from safety.config import SafetyConfig
 from safety.zones import BoxZone, CapsuleGroup, CylinderZone, Zone
 
@@ -218,7 +218,7 @@ def _compute_reach(row: _Row) -> Vector:
     """
     _name, _group, frame, start, end, radius = row
     own = max(float(np.linalg.norm(start)), float(np.linalg.norm(end))) + radius
-    lengths = np.hypot(DH_A, DH_D)
+    lengths = np.hypot(DH_A_M, DH_D_M)
     reach = np.zeros(6)
     for joint in range(min(frame, 6)):
         reach[joint] = own + float(lengths[joint:frame].sum())

@@ -94,7 +94,7 @@ def judge(
     if found[0] != _NONE:
         return found
     nearest = _take_nearer(nearest, found)
-    found = check_clearance(was["q"], _compute_way(was, q, lim), around)
+    found = check_clearance(was["q"].copy(), _compute_way(was, q, lim), around)
     if found[0] != _NONE:
         return found
     nearest = _take_nearer(nearest, found)

@@ -157,6 +157,8 @@ class EnvelopeGuard:
     def describe(self, verdict: Verdict) -> str:
         """Return which limit a refused request broke, in a few words."""
         name = verdict.reason.name.lower()
+        if verdict.item < 0:
+            return f"{name}: {verdict.value:.4g}"
         if verdict.reason in _OF_JOINT:
             return f"{name} of joint {verdict.item}: {verdict.value:.4g}"
         if verdict.reason is HoldReason.WORKSPACE:

@@ -26,13 +26,13 @@ _LINKS: Final[tuple[_Row, ...]] = tuple(
     (name, group, frame, np.array(start), np.array(end), radius)
     for name, group, frame, start, end, radius in (
         ("base", CapsuleGroup.BASE, 0, (0, 0, 0.02), (0, 0, 0.145), 0.080),
-        ("shoulder", CapsuleGroup.ARM, 1, (0, 0, 0.02), (0, 0, 0.150), 0.072),
+        ("shoulder", CapsuleGroup.ARM, 1, (0, 0, 0.0), (0, 0, 0.165), 0.082),
         ("upper_arm", CapsuleGroup.ARM, 2, (0.425, 0, 0.138), (0, 0, 0.138), 0.064),
-        ("elbow", CapsuleGroup.ARM, 2, (0, 0, 0.02), (0, 0, 0.145), 0.062),
+        ("elbow", CapsuleGroup.ARM, 2, (0, 0, 0.02), (0, 0, 0.170), 0.067),
         ("forearm", CapsuleGroup.ARM, 3, (0.3922, 0, 0.007), (0, 0, 0.007), 0.058),
-        ("wrist_1", CapsuleGroup.ARM, 3, (0, 0, 0.0), (0, 0, 0.130), 0.050),
-        ("wrist_2", CapsuleGroup.ARM, 4, (0, 0, 0.0), (0, 0, 0.100), 0.050),
-        ("wrist_3", CapsuleGroup.ARM, 5, (0, 0, 0.0), (0, 0, 0.085), 0.045),
+        ("wrist_1", CapsuleGroup.ARM, 3, (0, 0, -0.010), (0, 0, 0.145), 0.056),
+        ("wrist_2", CapsuleGroup.ARM, 4, (0, 0, -0.020), (0, 0, 0.105), 0.054),
+        ("wrist_3", CapsuleGroup.ARM, 5, (0, 0, -0.025), (0, 0, 0.085), 0.054),
     )
 )
 _PART: Final = "part"
@@ -88,6 +88,12 @@ class Surroundings(NamedTuple):
     against_zone: NDArray[np.int64]
     against_self: NDArray[np.int64]
     slow_m: NDArray[np.float64]
+
+    def copy(self) -> "Surroundings":
+        """Return the same numbers in arrays of their own."""
+        return self._replace(
+            **{name: array.copy() for name, array in self._asdict().items()}
+        )
 
 
 class Names(NamedTuple):

@@ -99,9 +99,7 @@ class EnvelopeChunkCheck:
     def _check_joint_path(self, q_start: Vector, q_end: Vector) -> str:
         longest = float(np.max(np.abs(q_end - q_start)))
         start_m = compute_base_from_tcp(q_start, self._tool).position_m
-        near = self._find_near(q_start, q_end)
-        if near:
-            return f"the way to step 0 {near}"
+        q_last = q_start
         for ratio in _ratios(longest / _JOINT_STEP_RAD):
             q = q_start + ratio * (q_end - q_start)
             place_m = compute_base_from_tcp(q, self._tool).position_m
@@ -113,6 +111,10 @@ class EnvelopeChunkCheck:
                 ).all()
             ):
                 return f"the way to step 0 leaves the workspace at {_text(place_m)}"
+            near = self._find_near(q_last, q)
+            if near:
+                return f"the way to step 0 {near}"
+            q_last = q
         sigma = compute_smallest_singular_value(q_end, self._tool)
         if not sigma >= MINIMUM_SINGULAR_VALUE:
             return "step 0 lies in a singularity"

@@ -20,9 +20,9 @@ _HALVINGS = 52
 @compiled
 def measure_half_space(a: Vector, b: Vector) -> float:
     """Return the smaller height of a segment's ends above the plane z = 0 [m]."""
-    height: float = min(a[2], b[2])
     # min() of a number and of no number may be either.
-    return height + 0.0 * (a[2] + b[2])
+    height: float = min(a[2], b[2]) + 0.0 * (a[2] + b[2])
+    return height
 
 
 @compiled
@@ -41,10 +41,12 @@ def measure_box(a: Vector, b: Vector, half: Vector) -> float:
         total += outside * outside
     if not total <= 0.0:
         return math.sqrt(total)
-    depth = math.inf
+    depth = half[0] - min(a[0], b[0])
     for i in range(3):
         depth = min(depth, half[i] - min(a[i], b[i]), half[i] + max(a[i], b[i]))
-    return -depth
+    # min() of a number and of no number may be either.
+    signed: float = -depth + 0.0 * (half[0] + half[1] + half[2])
+    return signed
 
 
 @compiled
@@ -124,8 +126,8 @@ def measure_cylinder(a: Vector, b: Vector, radius: float, half_height: float) ->
         return math.sqrt(beside * beside + above * above)
     if not abs(above) <= 0.0:
         return abs(above)
-    upward = half_height - min(a[2], b[2])
-    downward = half_height + max(a[2], b[2])
+    upward: float = half_height - min(a[2], b[2])
+    downward: float = half_height + max(a[2], b[2])
     return -min(upward, downward, radius - _measure_from_axis(a, b))
 
 
@@ -133,7 +135,7 @@ def measure_cylinder(a: Vector, b: Vector, radius: float, half_height: float) ->
 def _find_nearest_to_cylinder(
     a: Vector, b: Vector, radius: float, half_height: float
 ) -> float:
-    """Return where on the segment, 0..1, it comes nearest; by halving, for convexity."""
+    """Return where on the segment, 0..1, it comes nearest: a zero of its slope."""
     if _compute_cylinder_slope(a, b, radius, half_height, 0.0) >= 0.0:
         return 0.0
     if _compute_cylinder_slope(a, b, radius, half_height, 1.0) <= 0.0:
@@ -154,7 +156,7 @@ def _compute_cylinder_slope(
 ) -> float:
     way_x, way_y, way_z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     x, y, z = a[0] + t * way_x, a[1] + t * way_y, a[2] + t * way_z
-    slope = _excess(z, half_height) * way_z
+    slope: float = _excess(z, half_height) * way_z
     from_axis = math.sqrt(x * x + y * y)
     if from_axis > radius:
         slope += (from_axis - radius) * (x * way_x + y * way_y) / from_axis

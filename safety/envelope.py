@@ -28,6 +28,9 @@ _COMMAND_STALE = int(HoldReason.COMMAND_STALE)
 _ARM_STALE = int(HoldReason.ARM_STATE_STALE)
 _OVERRUN = int(HoldReason.CYCLE_OVERRUN)
 
+Times = tuple[int, int, int]
+"""Stamp of the command, stamp of the arm's sample, present time [ns]."""
+
 # A reader may see a stamp made just after its own; more than this is nonsense.
 _FUTURE_NS = 10_000_000
 
@@ -37,18 +40,17 @@ def vet_setpoint(
     before: NDArray[Any],
     q_request: Vector,
     wrench: Vector,
-    command_stamp_ns: int,
-    arm_stamp_ns: int,
-    now_ns: int,
+    times_ns: Times,
     limits: NDArray[Any],
     around: Surroundings,
     after: NDArray[Any],
 ) -> None:
     """Write the vetted state that follows `before` into `after`, both of shape (1,)."""
+    now_ns = times_ns[2]
     was, lim, now = before[0], limits[0], after[0]
     load = compute_load(wrench, lim)
     reason, margin, value, item, scale = judge(
-        was, q_request, load, command_stamp_ns, arm_stamp_ns, now_ns, lim, around
+        was, q_request, load, times_ns, lim, around
     )
     now["reason"], now["margin"], now["value"] = reason, margin, value
     now["item"] = item
@@ -69,9 +71,7 @@ def judge(
     was: Any,
     q: Vector,
     load: float,
-    command_stamp_ns: int,
-    arm_stamp_ns: int,
-    now_ns: int,
+    times_ns: Times,
     lim: Any,
     around: Surroundings,
 ) -> Check:
@@ -82,7 +82,7 @@ def judge(
     for i in range(6):
         if not math.isfinite(q[i]):
             return _NOT_FINITE, -1.0, q[i], i, SLOWEST
-    found = check_time(was, command_stamp_ns, arm_stamp_ns, now_ns, lim)
+    found = check_time(was, times_ns, lim)
     if found[0] != _NONE:
         return found
     nearest = found
@@ -132,16 +132,16 @@ def _take_nearer(one: Check, other: Check) -> Check:
 @compiled
 def _compute_way(was: Any, q: Vector, lim: Any) -> Vector:
     """Return the way from the last position over the request to rest, (6,) [rad]."""
-    way = q - was["q"]
+    way: Vector = q - was["q"]
     half_stop_s = 0.5 * compute_stopping_time(way / lim["period_s"], lim)
-    return way * (1.0 + half_stop_s / lim["period_s"])
+    stretch: float = 1.0 + half_stop_s / lim["period_s"]
+    return way * stretch
 
 
 @compiled
-def check_time(
-    was: Any, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int, lim: Any
-) -> Check:
+def check_time(was: Any, times_ns: Times, lim: Any) -> Check:
     """Check that command and arm sample are fresh and that no setpoints were missed."""
+    command_stamp_ns, arm_stamp_ns, now_ns = times_ns
     # A stamp of zero means never, and times are positive: no difference overflows.
     if now_ns <= 0:
         return _COMMAND_STALE, -1.0, now_ns * 1e-9, -1, SLOWEST

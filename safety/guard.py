@@ -55,7 +55,7 @@ class EnvelopeGuard:
             names: their names.
         """
         self._limits = limits.copy()
-        self._around = Surroundings(*(array.copy() for array in around))
+        self._around = around.copy()
         self._names = names
         self._state = np.zeros(1, STATE)
         self._after = np.zeros(1, STATE)
@@ -123,9 +123,11 @@ class EnvelopeGuard:
                 self._state,
                 _row_of(q_request),
                 _row_of(force_tcp_n),
-                _stamp_of(command_stamp_ns),
-                _stamp_of(arm_stamp_ns),
-                _stamp_of(now_ns),
+                (
+                    _stamp_of(command_stamp_ns),
+                    _stamp_of(arm_stamp_ns),
+                    _stamp_of(now_ns),
+                ),
                 self._limits,
                 self._around,
                 self._after,
@@ -185,7 +187,7 @@ class EnvelopeGuard:
         scratch = make_state(np.zeros(6))
         zeros = np.zeros(6)
         vet_setpoint(
-            scratch, zeros, zeros, 1, 1, 1, self._limits, self._around, self._after
+            scratch, zeros, zeros, (1, 1, 1), self._limits, self._around, self._after
         )
         hold_setpoint(scratch, 1, 1, self._limits, self._after)
 

@@ -14,7 +14,7 @@ _SAMPLES = np.linspace(0.0, 1.0, 41)[:, None]
 
 
 def find_home_conflict(q: Vector, around: Surroundings, names: Names) -> str:
-    """Return what the arm at `q`, shape (6,) [rad], is too near to; empty when clear."""
+    """Return what the arm at `q`, shape (6,) [rad], is in; empty when it is clear."""
     frames = _compute_frames(q)
     for item, (capsule, zone) in enumerate(around.against_zone.tolist()):
         if around.radius[capsule] <= 0.0:

@@ -43,6 +43,19 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
             return _SPEED, margin, qd[i], i, SLOWEST
         if margin < worst:
             worst, item = margin, i
+    found = _check_change(was, qd, lim)
+    if found[0] != _NONE:
+        return found
+    if found[1] < worst:
+        worst, item = found[1], found[3]
+    return _check_braking(was, q, qd, worst, item, lim)
+
+
+@compiled
+def _check_change(was: Any, qd: Vector, lim: Any) -> Check:
+    """Check acceleration and jerk."""
+    period_s = lim["period_s"]
+    worst, item = 1.0, -1
     for i in range(6):
         qdd = (qd[i] - was["qd"][i]) / period_s
         margin = 1.0 - abs(qdd) / lim["joint_acceleration_radps2"][i]
@@ -57,7 +70,7 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
             return _JERK, margin, jerk, i, SLOWEST
         if margin < worst:
             worst, item = margin, i
-    return _check_braking(was, q, qd, worst, item, lim)
+    return _NONE, worst, 0.0, item, 1.0
 
 
 @compiled

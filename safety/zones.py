@@ -27,7 +27,9 @@ class CapsuleGroup(IntFlag):
 
 GroupName = Literal["arm", "tool", "fingers", "part"]
 
-_Coordinate = Annotated[float, Field(ge=-ceilings.ZONE_RANGE_M, le=ceilings.ZONE_RANGE_M)]
+_Coordinate = Annotated[
+    float, Field(ge=-ceilings.ZONE_RANGE_M, le=ceilings.ZONE_RANGE_M)
+]
 _Extent = Annotated[float, Field(gt=0.0, le=ceilings.ZONE_RANGE_M)]
 _Angle = Annotated[float, Field(ge=-2 * math.pi, le=2 * math.pi)]
 _Margin = Annotated[float, Field(ge=0.0, le=0.2)]
@@ -58,7 +60,7 @@ class _Zone(Section):
 class BoxZone(_Zone):
     """A box, turned about its centre by a rotation vector in the base frame."""
 
-    kind: Literal["box"]
+    kind: Literal["box"] = "box"
     centre_m: _Place
     half_m: tuple[_Extent, _Extent, _Extent]
     rotvec_rad: tuple[_Angle, _Angle, _Angle] = (0.0, 0.0, 0.0)
@@ -71,7 +73,7 @@ class BoxZone(_Zone):
 class CylinderZone(_Zone):
     """A cylinder along its own z axis."""
 
-    kind: Literal["cylinder"]
+    kind: Literal["cylinder"] = "cylinder"
     centre_m: _Place
     radius_m: _Extent
     half_height_m: _Extent
@@ -85,7 +87,7 @@ class CylinderZone(_Zone):
 class HalfSpaceZone(_Zone):
     """Everything behind a plane; the normal points to where the arm may be."""
 
-    kind: Literal["half_space"]
+    kind: Literal["half_space"] = "half_space"
     point_m: _Place
     normal: tuple[
         Annotated[float, Field(ge=-1.0, le=1.0)],
@@ -112,9 +114,7 @@ class HalfSpaceZone(_Zone):
         return Pose.from_rotvec(list(self.point_m), turn)
 
 
-Zone = Annotated[
-    BoxZone | CylinderZone | HalfSpaceZone, Field(discriminator="kind")
-]
+Zone = Annotated[BoxZone | CylinderZone | HalfSpaceZone, Field(discriminator="kind")]
 
 
 class ToolCapsule(Section):

@@ -162,7 +162,7 @@ class CommandFollower:
         return max(round(ratio * self._scale, 3), LEAST_RATIO)
 
     def _note_scale(self, scale: float) -> None:
-        """Slow down at once when the guard asks for it; speed up again after a while."""
+        """Slow down at once when the guard asks for it, speed up after a while."""
         wanted = math.ceil(scale * _SCALE_STEPS) / _SCALE_STEPS
         self._cycles_to_faster -= 1
         if wanted <= self._scale:

@@ -158,7 +158,7 @@ def test_nothing_tunnels_through_a_thin_plate(thickness_m: Any) -> None:
     point = ToolCapsule(
         name="tip", group="fingers", from_m=TIP_M, to_m=TIP_M, radius_m=0.005
     )
-    rig = Rig(plate, tool=(point,))
+    rig = Rig(plate, tool=(point,), tcp_speed_mps=3.0)
 
     verdict = rig.go(BASE_TURN, 2.9, 400)
     rig.rest()
@@ -233,7 +233,7 @@ def test_an_approach_is_slowed_down_and_a_departure_is_not() -> None:
         scales.append(verdict.scale)
     rig.rest()
 
-    assert scales[0] == 1.0
+    assert scales[0] > 0.5
     assert min(scales) < 0.5
     assert scales == sorted(scales, reverse=True)
     assert rig.go(-SHOULDER_LIFT, 0.05, 3).scale == 1.0

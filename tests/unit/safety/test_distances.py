@@ -166,7 +166,9 @@ def test_a_physics_engine_measures_the_same() -> None:
             measure_box(a, b, HALF) - 0.02,
             measure_cylinder(a, b, 0.25, 0.15) - 0.02,
         )
-        for name, shift, mine in zip(("box", "cylinder"), (0.0, 5.0), ours, strict=True):
+        for name, shift, mine in zip(
+            ("box", "cylinder"), (0.0, 5.0), ours, strict=True
+        ):
             theirs = _measure_by_engine(model, name, a, b, shift)
             if min(mine, theirs) > 1e-3:
                 compared += 1
@@ -174,9 +176,7 @@ def test_a_physics_engine_measures_the_same() -> None:
     assert compared > 200
 
 
-def _measure_by_engine(
-    model: Any, name: str, a: Any, b: Any, shift: float
-) -> float:
+def _measure_by_engine(model: Any, name: str, a: Any, b: Any, shift: float) -> float:
     state = mujoco.MjData(model)
     state.mocap_pos[0] = (a + b) / 2 + np.array([shift, 0.0, 0.0])
     quat = np.zeros(4)

@@ -89,7 +89,10 @@ def test_a_request_inside_every_limit_is_granted_unchanged() -> None:
 def test_before_any_reset_nothing_is_granted_and_there_is_no_setpoint() -> None:
     guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
 
-    for verdict in (guard.vet(HOME_Q, 1, 1, 1, NO_FORCE), guard.hold(HoldReason.NONE, 1)):
+    for verdict in (
+        guard.vet(HOME_Q, 1, 1, 1, NO_FORCE),
+        guard.hold(HoldReason.NONE, 1),
+    ):
         assert verdict.reason is HoldReason.NOT_ARMED
         assert np.isnan(verdict.q).all()
 

@@ -76,7 +76,9 @@ def test_a_pressed_arm_may_not_move_fast() -> None:
     rig = Rig()
 
     for _ in range(10):
-        verdict = rig.ask(rig.q + (rig.qd + one_joint(5, 0.04)) * PERIOD_S, force=push(200.0))
+        verdict = rig.ask(
+            rig.q + (rig.qd + one_joint(5, 0.04)) * PERIOD_S, force=push(200.0)
+        )
         if verdict.reason is not HoldReason.NONE:
             break
 

@@ -10,6 +10,7 @@ zone, and stand in it, and nothing else.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
@@ -48,6 +49,8 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
     start = np.empty(count)
     now = np.empty(count)
     fill_clearances(q, around, horizon, start)
+    if _is_far(start, travel, zones, around):
+        return _NONE, 1.0, 0.0, -1, 1.0
     for k in range(count):
         now[k] = start[k]
     done = 0.0
@@ -68,6 +71,16 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
         done = min(1.0, done + max(step, _LEAST_STEP))
         fill_clearances(q + done * way, around, horizon, now)
     return _grant(start, now, zones, around)
+
+
+@compiled
+def _is_far(start: Vector, travel: Vector, zones: int, around: Surroundings) -> bool:
+    """Say whether nothing can come near enough to matter, wherever the way leads."""
+    for k in range(start.shape[0]):
+        slow = around.slow_m[0] if k < zones else around.slow_m[1]
+        if not start[k] - travel[k] > slow:
+            return False
+    return True
 
 
 @compiled
@@ -119,59 +132,78 @@ def fill_clearances(
 
     What is further than `horizon` is given as a lower bound that is further too.
     """
+    # Taken out of the tuple once: each look into it is counted, which takes longer
+    # than a distance.
+    radius, margin, kinds = around.radius, around.zone_margin, around.zone_kind
+    sizes, zone_from_base = around.zone_size, around.zone_from_base
+    against_zone, against_self = around.against_zone, around.against_self
     frames = np.empty((7, 3, 4))
     fill_frames(q, frames)
-    ends = np.empty((around.frame.shape[0], 2, 3))
-    for c in range(ends.shape[0]):
-        frame = frames[around.frame[c]]
-        for end in range(2):
-            _place(frame, around.ends[c, end], ends[c, end])
+    ends = np.empty((radius.shape[0], 2, 3))
+    _fill_ends(frames, around.frame, around.ends, ends)
     local = np.empty((2, 3))
-    zones = around.against_zone.shape[0]
+    zones = against_zone.shape[0]
     for k in range(zones):
-        capsule, zone = around.against_zone[k, 0], around.against_zone[k, 1]
-        radius = around.radius[capsule]
-        if radius <= 0.0:
+        capsule, zone = against_zone[k, 0], against_zone[k, 1]
+        if radius[capsule] <= 0.0:
             clearance[k] = np.inf
             continue
-        for end in range(2):
-            _place(around.zone_from_base[zone], ends[capsule, end], local[end])
-        kept = radius + around.zone_margin[zone]
-        distance = _measure_zone(local, around, zone, horizon + kept)
+        kept = radius[capsule] + margin[zone]
+        _fill_local(ends, capsule, zone_from_base, zone, local)
+        distance = _measure_zone(local, kinds[zone], sizes, zone, horizon + kept)
         clearance[k] = distance - kept
-    for k in range(around.against_self.shape[0]):
-        one, other = around.against_self[k, 0], around.against_self[k, 1]
-        if around.radius[one] <= 0.0 or around.radius[other] <= 0.0:
+    for k in range(against_self.shape[0]):
+        one, other = against_self[k, 0], against_self[k, 1]
+        if radius[one] <= 0.0 or radius[other] <= 0.0:
             clearance[zones + k] = np.inf
             continue
-        distance = measure_segments(
-            ends[one, 0], ends[one, 1], ends[other, 0], ends[other, 1]
-        )
-        clearance[zones + k] = distance - around.radius[one] - around.radius[other]
+        distance = measure_segments(ends, one, other)
+        clearance[zones + k] = distance - radius[one] - radius[other]
 
 
 @compiled
 def _measure_zone(
-    local: Vector, around: Surroundings, zone: int, horizon: float
+    local: Vector, kind: int, sizes: Vector, zone: int, horizon: float
 ) -> float:
-    kind = around.zone_kind[zone]
-    size = around.zone_size[zone]
     if kind == BOX:
-        bound = bound_box(local[0], local[1], size)
+        bound = bound_box(local, sizes, zone)
         if bound > horizon:
             return bound
-        return measure_box(local[0], local[1], size)
+        return measure_box(local, sizes, zone)
     if kind == CYLINDER:
-        return measure_cylinder(local[0], local[1], size[0], size[1])
-    return measure_half_space(local[0], local[1])
+        return measure_cylinder(local, sizes, zone)
+    return measure_half_space(local)
 
 
 @compiled
-def _place(transform: Vector, point: Vector, out: Vector) -> None:
-    for row in range(3):
-        out[row] = (
-            transform[row, 0] * point[0]
-            + transform[row, 1] * point[1]
-            + transform[row, 2] * point[2]
-            + transform[row, 3]
-        )
+def _fill_ends(
+    frames: Vector, capsule_frame: NDArray[np.int64], own: Vector, ends: Vector
+) -> None:
+    """Write the ends of all capsules in base, shape (n, 2, 3) [m]."""
+    for c in range(ends.shape[0]):
+        frame = capsule_frame[c]
+        for end in range(2):
+            x, y, z = own[c, end, 0], own[c, end, 1], own[c, end, 2]
+            for row in range(3):
+                ends[c, end, row] = (
+                    frames[frame, row, 0] * x
+                    + frames[frame, row, 1] * y
+                    + frames[frame, row, 2] * z
+                    + frames[frame, row, 3]
+                )
+
+
+@compiled
+def _fill_local(
+    ends: Vector, capsule: int, zone_from_base: Vector, zone: int, local: Vector
+) -> None:
+    """Write the ends of one capsule in the frame of a zone, shape (2, 3) [m]."""
+    for end in range(2):
+        x, y, z = ends[capsule, end, 0], ends[capsule, end, 1], ends[capsule, end, 2]
+        for row in range(3):
+            local[end, row] = (
+                zone_from_base[zone, row, 0] * x
+                + zone_from_base[zone, row, 1] * y
+                + zone_from_base[zone, row, 2] * z
+                + zone_from_base[zone, row, 3]
+            )

@@ -6,6 +6,9 @@ along one face to be out of it. That measure jumps where a segment only just ent
 falls for certain as it goes deeper, which is all that its use needs.
 
 What is no number gives no number, which breaks every limit it is compared with.
+
+Functions take whole arrays and an index where a slice would read better: slices inside
+of compiled loops cost more than the distance itself.
 """
 
 import math
@@ -18,70 +21,74 @@ _HALVINGS = 52
 
 
 @compiled
-def measure_half_space(a: Vector, b: Vector) -> float:
-    """Return the smaller height of a segment's ends above the plane z = 0 [m]."""
+def measure_half_space(ends: Vector) -> float:
+    """Return the smaller height of a segment's ends, (2, 3), above z = 0 [m]."""
     # min() of a number and of no number may be either.
-    height: float = min(a[2], b[2]) + 0.0 * (a[2] + b[2])
+    height: float = min(ends[0, 2], ends[1, 2]) + 0.0 * (ends[0, 2] + ends[1, 2])
     return height
 
 
 @compiled
-def measure_box(a: Vector, b: Vector, half: Vector) -> float:
-    """Return the distance of the segment from `a` to `b` to a box about the origin [m].
+def measure_box(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return the distance of a segment to a box about the origin [m].
 
     Args:
-        a: one end in the frame of the box, shape (3,) [m].
-        b: the other end.
-        half: half sides of the box, shape (3,) [m].
+        ends: of the segment in the frame of the box, shape (2, 3) [m].
+        sizes: half sides, shape (m, 3) [m].
+        zone: which of the sizes.
     """
-    t = _find_nearest_to_box(a, b, half)
+    t = _find_nearest_to_box(ends, sizes, zone)
     total = 0.0
     for i in range(3):
-        outside = _excess(a[i] + t * (b[i] - a[i]), half[i])
+        outside = _excess(ends[0, i] + t * (ends[1, i] - ends[0, i]), sizes[zone, i])
         total += outside * outside
     if not total <= 0.0:
         return math.sqrt(total)
-    depth = half[0] - min(a[0], b[0])
+    depth = math.inf
+    check = 0.0
     for i in range(3):
-        depth = min(depth, half[i] - min(a[i], b[i]), half[i] + max(a[i], b[i]))
+        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
+        depth = min(depth, half - min(low, high), half + max(low, high))
+        check += half
     # min() of a number and of no number may be either.
-    signed: float = -depth + 0.0 * (half[0] + half[1] + half[2])
+    signed: float = -depth + 0.0 * check
     return signed
 
 
 @compiled
-def bound_box(a: Vector, b: Vector, half: Vector) -> float:
+def bound_box(ends: Vector, sizes: Vector, zone: int) -> float:
     """Return a quick lower bound of `measure_box` for a segment outside of the box."""
     total = 0.0
     for i in range(3):
-        outside = max(min(a[i], b[i]) - half[i], -half[i] - max(a[i], b[i]), 0.0)
+        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
+        outside = max(min(low, high) - half, -half - max(low, high), 0.0)
         total += outside * outside
     return math.sqrt(total)
 
 
 @compiled
-def _find_nearest_to_box(a: Vector, b: Vector, half: Vector) -> float:
+def _find_nearest_to_box(ends: Vector, sizes: Vector, zone: int) -> float:
     """Return where on the segment, 0..1, it comes nearest to the box.
 
     The squared distance is convex along the segment, and its slope is straight between
     the places where the segment passes a face. The zero is bracketed by those.
     """
     low, high = 0.0, 1.0
-    slope_low = _compute_box_slope(a, b, half, low)
-    slope_high = _compute_box_slope(a, b, half, high)
+    slope_low = _compute_box_slope(ends, sizes, zone, low)
+    slope_high = _compute_box_slope(ends, sizes, zone, high)
     if slope_low >= 0.0:
         return low
     if slope_high <= 0.0:
         return high
     for i in range(3):
-        way = b[i] - a[i]
+        way = ends[1, i] - ends[0, i]
         if way == 0.0:
             continue
         for side in range(2):
-            face = half[i] if side else -half[i]
-            t = (face - a[i]) / way
+            face = sizes[zone, i] if side else -sizes[zone, i]
+            t = (face - ends[0, i]) / way
             if low < t < high:
-                slope = _compute_box_slope(a, b, half, t)
+                slope = _compute_box_slope(ends, sizes, zone, t)
                 if slope < 0.0:
                     low, slope_low = t, slope
                 else:
@@ -90,11 +97,11 @@ def _find_nearest_to_box(a: Vector, b: Vector, half: Vector) -> float:
 
 
 @compiled
-def _compute_box_slope(a: Vector, b: Vector, half: Vector, t: float) -> float:
+def _compute_box_slope(ends: Vector, sizes: Vector, zone: int, t: float) -> float:
     slope = 0.0
     for i in range(3):
-        way = b[i] - a[i]
-        slope += _excess(a[i] + t * way, half[i]) * way
+        way = ends[1, i] - ends[0, i]
+        slope += _excess(ends[0, i] + t * way, sizes[zone, i]) * way
     return slope
 
 
@@ -109,41 +116,40 @@ def _excess(value: float, half: float) -> float:
 
 
 @compiled
-def measure_cylinder(a: Vector, b: Vector, radius: float, half_height: float) -> float:
+def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
     """Return the distance of a segment to a solid cylinder about the z axis [m].
 
     Args:
-        a: one end in the frame of the cylinder, shape (3,) [m].
-        b: the other end.
-        radius: of the cylinder [m].
-        half_height: it reaches from minus to plus this along z [m].
+        ends: of the segment in the frame of the cylinder, shape (2, 3) [m].
+        sizes: radius and half height, shape (m, 3) [m].
+        zone: which of the sizes.
     """
-    t = _find_nearest_to_cylinder(a, b, radius, half_height)
-    x, y = a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])
+    radius, half_height = sizes[zone, 0], sizes[zone, 1]
+    t = _find_nearest_to_cylinder(ends, radius, half_height)
+    x = ends[0, 0] + t * (ends[1, 0] - ends[0, 0])
+    y = ends[0, 1] + t * (ends[1, 1] - ends[0, 1])
     beside = math.sqrt(x * x + y * y) - radius
-    above = _excess(a[2] + t * (b[2] - a[2]), half_height)
+    above = _excess(ends[0, 2] + t * (ends[1, 2] - ends[0, 2]), half_height)
     if not beside <= 0.0:
         return math.sqrt(beside * beside + above * above)
     if not abs(above) <= 0.0:
         return abs(above)
-    upward: float = half_height - min(a[2], b[2])
-    downward: float = half_height + max(a[2], b[2])
-    return -min(upward, downward, radius - _measure_from_axis(a, b))
+    upward: float = half_height - min(ends[0, 2], ends[1, 2])
+    downward: float = half_height + max(ends[0, 2], ends[1, 2])
+    return -min(upward, downward, radius - _measure_from_axis(ends))
 
 
 @compiled
-def _find_nearest_to_cylinder(
-    a: Vector, b: Vector, radius: float, half_height: float
-) -> float:
+def _find_nearest_to_cylinder(ends: Vector, radius: float, half_height: float) -> float:
     """Return where on the segment, 0..1, it comes nearest: a zero of its slope."""
-    if _compute_cylinder_slope(a, b, radius, half_height, 0.0) >= 0.0:
+    if _compute_cylinder_slope(ends, radius, half_height, 0.0) >= 0.0:
         return 0.0
-    if _compute_cylinder_slope(a, b, radius, half_height, 1.0) <= 0.0:
+    if _compute_cylinder_slope(ends, radius, half_height, 1.0) <= 0.0:
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        if _compute_cylinder_slope(a, b, radius, half_height, middle) < 0.0:
+        if _compute_cylinder_slope(ends, radius, half_height, middle) < 0.0:
             low = middle
         else:
             high = middle
@@ -152,10 +158,11 @@ def _find_nearest_to_cylinder(
 
 @compiled
 def _compute_cylinder_slope(
-    a: Vector, b: Vector, radius: float, half_height: float, t: float
+    ends: Vector, radius: float, half_height: float, t: float
 ) -> float:
-    way_x, way_y, way_z = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    x, y, z = a[0] + t * way_x, a[1] + t * way_y, a[2] + t * way_z
+    way_x, way_y = ends[1, 0] - ends[0, 0], ends[1, 1] - ends[0, 1]
+    way_z = ends[1, 2] - ends[0, 2]
+    x, y, z = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y, ends[0, 2] + t * way_z
     slope: float = _excess(z, half_height) * way_z
     from_axis = math.sqrt(x * x + y * y)
     if from_axis > radius:
@@ -164,27 +171,29 @@ def _compute_cylinder_slope(
 
 
 @compiled
-def _measure_from_axis(a: Vector, b: Vector) -> float:
+def _measure_from_axis(ends: Vector) -> float:
     """Return the least distance of a segment from the z axis [m]."""
-    way_x, way_y = b[0] - a[0], b[1] - a[1]
+    way_x, way_y = ends[1, 0] - ends[0, 0], ends[1, 1] - ends[0, 1]
     square = way_x * way_x + way_y * way_y
     t = 0.0
     if square > 0.0:
-        t = min(max(-(a[0] * way_x + a[1] * way_y) / square, 0.0), 1.0)
-    x, y = a[0] + t * way_x, a[1] + t * way_y
+        t = min(max(-(ends[0, 0] * way_x + ends[0, 1] * way_y) / square, 0.0), 1.0)
+    x, y = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y
     return math.sqrt(x * x + y * y)
 
 
 @compiled
-def measure_segments(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
-    """Return the least distance between the segments `a`-`b` and `c`-`d` [m].
+def measure_segments(ends: Vector, one: int, other: int) -> float:
+    """Return the least distance between two of the segments, shape (n, 2, 3) [m].
 
     The squared distance over both parameters is convex; its minimum is sought on the
     lines first and then clamped, as in Ericson, Real-Time Collision Detection, 5.1.9.
     """
     uu, vv, uv, uw, vw = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(3):
-        u, v, w = b[i] - a[i], d[i] - c[i], a[i] - c[i]
+        u = ends[one, 1, i] - ends[one, 0, i]
+        v = ends[other, 1, i] - ends[other, 0, i]
+        w = ends[one, 0, i] - ends[other, 0, i]
         uu += u * u
         vv += v * v
         uv += u * v
@@ -206,6 +215,8 @@ def measure_segments(a: Vector, b: Vector, c: Vector, d: Vector) -> float:
         s = min(max((uv * t - uw) / uu, 0.0), 1.0)
     total = 0.0
     for i in range(3):
-        gap = a[i] - c[i] + s * (b[i] - a[i]) - t * (d[i] - c[i])
+        u = ends[one, 1, i] - ends[one, 0, i]
+        v = ends[other, 1, i] - ends[other, 0, i]
+        gap = ends[one, 0, i] - ends[other, 0, i] + s * u - t * v
         total += gap * gap
     return math.sqrt(total)

@@ -26,9 +26,10 @@ from safety.capsules import (
 from safety.config import SafetyConfig
 from safety.envelope import hold_setpoint, vet_setpoint
 from safety.limits import make_limits
-from safety.verdicts import STATE, make_state
+from safety.verdicts import STATE, Check, make_state
 
 _NAN = np.full(6, np.nan)
+_REASONS = tuple(HoldReason)
 _OF_JOINT = frozenset(
     {
         HoldReason.COMMAND_NOT_FINITE,
@@ -38,7 +39,6 @@ _OF_JOINT = frozenset(
         HoldReason.JOINT_JERK,
     }
 )
-_OF_CLEARANCE = frozenset({HoldReason.KEEP_OUT_ZONE, HoldReason.SELF_COLLISION})
 
 
 class EnvelopeGuard:
@@ -119,7 +119,7 @@ class EnvelopeGuard:
         if not self._is_armed:
             return _refuse_unarmed()
         try:
-            vet_setpoint(
+            found = vet_setpoint(
                 self._state,
                 _row_of(q_request),
                 _row_of(force_tcp_n),
@@ -134,7 +134,7 @@ class EnvelopeGuard:
             )
         except Exception:  # noqa: BLE001  (whatever went wrong, the answer is to hold)
             return self.hold(HoldReason.GUARD_EXCEPTION, now_ns)
-        return self._advance()
+        return self._advance(found)
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
@@ -154,7 +154,8 @@ class EnvelopeGuard:
             self._after["qd"] = 0.0
             self._after["qdd"] = 0.0
             self._after["reason"] = int(HoldReason.GUARD_EXCEPTION)
-        return self._advance()
+            reason = HoldReason.GUARD_EXCEPTION
+        return self._advance((reason, -1.0, 0.0, -1, 1.0))
 
     def describe(self, verdict: Verdict) -> str:
         """Return which limit a refused request broke, in a few words."""
@@ -165,22 +166,14 @@ class EnvelopeGuard:
             return f"{name} of joint {verdict.item}: {verdict.value:.4g}"
         if verdict.reason is HoldReason.WORKSPACE:
             return f"{name} along {'xyz'[verdict.item]}: {verdict.value:.4g} m"
-        if verdict.reason in _OF_CLEARANCE:
-            pair = name_check(verdict.item, self._around, self._names)
-            return f"{name}, {pair}: {verdict.value:.4g} m"
-        return f"{name}: {verdict.value:.4g}"
+        pair = name_check(verdict.item, self._around, self._names)
+        return f"{name}, {pair}: {verdict.value:.4g} m"
 
-    def _advance(self) -> Verdict:
+    def _advance(self, found: Check) -> Verdict:
         self._state, self._after = self._after, self._state
-        state = self._state[0]
-        return Verdict(
-            q=state["q"].copy(),
-            reason=HoldReason(int(state["reason"])),
-            margin=float(state["margin"]),
-            value=float(state["value"]),
-            item=int(state["item"]),
-            scale=float(state["scale"]),
-        )
+        reason, margin, value, item, scale = found
+        q = self._state["q"][0].copy()
+        return Verdict(q, _REASONS[reason], margin, value, item, scale)
 
     def _warm(self) -> None:
         """Compile now rather than in the first cycle."""

@@ -32,7 +32,8 @@ def compute_load(wrench: Vector, lim: Any) -> float:
     # A reading that is no number in one part must not hide behind the other.
     if not math.isfinite(by_force + by_torque):
         return math.nan
-    return max(by_force, by_torque)
+    load: float = max(by_force, by_torque)
+    return load
 
 
 @compiled

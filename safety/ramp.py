@@ -37,6 +37,7 @@ def ramp(was: Any, now_ns: int, lim: Any, now: Any) -> None:
         scale = 0.0
     now["vetted_ns"] = now_ns
     now["scale"] = 1.0
+    now["sigma"] = 0.0
     for i in range(6):
         now["qd"][i] = was["qd"][i] * scale
         now["q"][i] = was["q"][i] + now["qd"][i] * lim["period_s"]

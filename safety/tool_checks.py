@@ -38,8 +38,12 @@ _SINGULAR_SLOW = 1.5
 
 
 @compiled
-def check_tool(was: Any, q: Vector, lim: Any) -> Check:
-    """Check the tool at one request, shape (6,) [rad]."""
+def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
+    """Check the tool at one request, shape (6,) [rad].
+
+    The smallest singular value there is noted in `now`, for the next cycle to compare
+    with: it takes as long as all the rest.
+    """
     frames = np.empty((7, 3, 4))
     tcp = np.empty((3, 4))
     tool = lim["flange_from_tcp"]
@@ -47,12 +51,15 @@ def check_tool(was: Any, q: Vector, lim: Any) -> Check:
     compose(frames[6], tool, tcp)
     start = tcp[:, 3].copy()
     jacobian = np.empty((6, 6))
-    fill_jacobian(frames, tcp, jacobian)
-    sigma_before = smallest_singular_value(jacobian)
+    sigma_before = was["sigma"]
+    if not sigma_before > 0.0:
+        fill_jacobian(frames, tcp, jacobian)
+        sigma_before = smallest_singular_value(jacobian)
     fill_frames(q, frames)
     compose(frames[6], tool, tcp)
     fill_jacobian(frames, tcp, jacobian)
     sigma = smallest_singular_value(jacobian)
+    now["sigma"] = sigma
     sigma_margin = 1.0 - lim["singular_value"] / max(sigma, 1e-12)
     is_approaching = not sigma >= sigma_before - ROUNDING
     # In a singular place the arm may stand, and leave.

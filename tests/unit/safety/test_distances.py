@@ -9,16 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safety.distances import (
-    bound_box,
-    measure_box,
-    measure_cylinder,
-    measure_half_space,
-    measure_segments,
-)
+from safety import distances
 
 NAN = float("nan")
 HALF = np.array([0.3, 0.2, 0.1])
+
+
+def measure_box(a: Any, b: Any) -> float:
+    return distances.measure_box(np.array([a, b]), HALF[None], 0)
+
+
+def bound_box(a: Any, b: Any) -> float:
+    return distances.bound_box(np.array([a, b]), HALF[None], 0)
+
+
+def measure_cylinder(a: Any, b: Any, radius: float, half_height: float) -> float:
+    sizes = np.array([[radius, half_height, 0.0]])
+    return distances.measure_cylinder(np.array([a, b]), sizes, 0)
+
+
+def measure_half_space(a: Any, b: Any) -> float:
+    return distances.measure_half_space(np.array([a, b]))
+
+
+def measure_segments(a: Any, b: Any, c: Any, d: Any) -> float:
+    return distances.measure_segments(np.array([[a, b], [c, d]]), 0, 1)
+
 
 coordinate = st.floats(-1.0, 1.0).map(lambda value: round(value, 3))
 point = st.tuples(coordinate, coordinate, coordinate).map(np.array)
@@ -41,7 +57,7 @@ def outside_cylinder(points: Any, radius: float, half_height: float) -> Any:
 
 @given(point, point)
 def test_a_box_is_as_far_as_the_nearest_sample_of_the_segment(a: Any, b: Any) -> None:
-    distance = measure_box(a, b, HALF)
+    distance = measure_box(a, b)
     sampled = float(outside_box(sample(a, b)).min())
 
     # Samples are at most half a step from the nearest point.
@@ -52,7 +68,7 @@ def test_a_box_is_as_far_as_the_nearest_sample_of_the_segment(a: Any, b: Any) ->
 
 @given(point, point)
 def test_the_quick_bound_is_never_more_than_the_distance(a: Any, b: Any) -> None:
-    assert bound_box(a, b, HALF) <= max(measure_box(a, b, HALF), 0.0) + 1e-12
+    assert bound_box(a, b) <= max(measure_box(a, b), 0.0) + 1e-12
 
 
 @given(point, point)
@@ -78,8 +94,8 @@ def test_segments_are_as_far_as_their_nearest_samples(
 
 
 def test_a_segment_inside_a_box_has_to_go_out_by_the_nearest_face() -> None:
-    inside = measure_box(np.array([0.0, 0.0, 0.06]), np.array([0.1, 0.0, 0.06]), HALF)
-    through = measure_box(np.array([0.0, 0.0, -1.0]), np.array([0.0, 0.0, 1.0]), HALF)
+    inside = measure_box(np.array([0.0, 0.0, 0.06]), np.array([0.1, 0.0, 0.06]))
+    through = measure_box(np.array([0.0, 0.0, -1.0]), np.array([0.0, 0.0, 1.0]))
 
     assert inside == pytest.approx(-0.04)
     assert through == pytest.approx(-0.2)
@@ -136,7 +152,7 @@ def test_what_is_no_number_gives_no_number(place: int) -> None:
     whole = np.array([1.0, 1.0, 1.0])
 
     for a, b in ((broken, whole), (whole, broken)):
-        assert math.isnan(measure_box(a, b, HALF))
+        assert math.isnan(measure_box(a, b))
         assert math.isnan(measure_segments(a, b, whole, whole))
         assert math.isnan(measure_cylinder(a, b, 0.25, 0.15))
     if place == 2:
@@ -163,7 +179,7 @@ def test_a_physics_engine_measures_the_same() -> None:
         middle = rng.uniform(-0.8, 0.8, 3)
         a, b = middle - along, middle + along
         ours = (
-            measure_box(a, b, HALF) - 0.02,
+            measure_box(a, b) - 0.02,
             measure_cylinder(a, b, 0.25, 0.15) - 0.02,
         )
         for name, shift, mine in zip(

@@ -62,6 +62,7 @@ class HoldReason(IntEnum):
     COMMAND_WITHHELD = 20
     BRAKE_ORDERED = 21
     SPEED_ZERO = 22
+    PLAN_REFUSED = 23
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})

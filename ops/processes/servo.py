@@ -3,9 +3,11 @@
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from cell.contracts.runtime import MotionGuard
 from cell.contracts.units import ns_from_s
@@ -29,6 +31,7 @@ from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import Desk, Record, Tool
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import Settings
+from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 
@@ -89,8 +92,12 @@ def _make_loop(
 
 
 def _make_guard(settings: Settings, period_s: float) -> EnvelopeGuard:
+    return EnvelopeGuard(_make_limits(settings, period_s))
+
+
+def _make_limits(settings: Settings, period_s: float) -> NDArray[Any]:
     tool = settings.arm.flange_from_tcp.pose()
-    return EnvelopeGuard(make_limits(settings.safety, tool, period_s))
+    return make_limits(settings.safety, tool, period_s)
 
 
 def _make_follower(
@@ -103,7 +110,11 @@ def _make_follower(
         period_s=period_s,
     )
     return CommandFollower(
-        guard, Interpolator(limits), ns_from_s(settings.safety.freshness_s), period_s
+        guard,
+        Interpolator(limits),
+        SafeActionCache(_make_limits(settings, period_s)),
+        ns_from_s(settings.safety.freshness_s),
+        period_s,
     )
 
 

@@ -78,6 +78,21 @@ TIMING_HOLDS = frozenset(
 )
 """Hiccups of timing, after which the same order may go on."""
 
+ROBOT_HOLDS = frozenset(
+    {
+        HoldReason.ROBOT_NOT_READY,
+        HoldReason.PROTECTIVE_STOP,
+        HoldReason.EMERGENCY_STOP,
+        HoldReason.LINK_LOST,
+    }
+)
+"""Trouble at the robot or its link, which no order led to."""
+
+INTERVENTIONS = (
+    frozenset(HoldReason) - IDLE_HOLDS - ORDERED_HOLDS - TIMING_HOLDS - ROBOT_HOLDS
+)
+"""What the arm was ordered to do broke a limit, or could not be carried out."""
+
 WITHHELD_NS = 0
 """Stamp of an order that nobody vouches for at the moment: motion ramps to rest at
 once, and goes on with the next true stamp."""

@@ -171,6 +171,15 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "the register map of the PLC is not ours",
             "compare with `cellward registers`: addresses, word order, version",
         ),
+        Cause.PLC_WRITE_LOST: CauseFacts(
+            FaultCode.PLC_WRITE_LOST,
+            Reaction.ABORT,
+            Reaction.ABORT,
+            Clears.BY_CLEAR,
+            "the line PLC does not hold what the cell wrote to it",
+            "look for a second client that writes our block; acknowledge, Clear",
+            is_live=True,
+        ),
         Cause.LINE_SPEED_ZERO: _held_row(
             FaultCode.NONE,
             "the line limited the speed to zero while the arm moved",

@@ -47,6 +47,7 @@ class Cause(StrEnum):
     PLC_LOST = "plc_lost"
     PLC_RESTARTED = "plc_restarted"
     PLC_MAP_MISMATCH = "plc_map_mismatch"
+    PLC_WRITE_LOST = "plc_write_lost"
     LINE_SPEED_ZERO = "line_speed_zero"
     NO_WAY_BACK = "no_way_back"
     GRIPPER_LOST = "gripper_lost"

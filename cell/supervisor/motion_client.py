@@ -23,6 +23,7 @@ from cell.contracts.servo import (
 )
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.interventions import InterventionLog
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -57,12 +58,14 @@ class MotionClient:
         state: newest state of the servo process as of the last `refresh`.
         speed_limit_ratio: upper bound of every order's speed, 0..1.
         payload_kg: mass in the fingers, carried by every order [kg].
+        interventions: what the guard held up, and for how long.
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
         self.state: ServoState | None = None
         self.speed_limit_ratio = 1.0
         self.payload_kg = 0.0
+        self.interventions = InterventionLog()
         self._servo = servo
         self._clock = clock
         self._wants_motion = False
@@ -219,6 +222,7 @@ class MotionClient:
     async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
         patience = _Patience(self._clock.now_ns())
         reason = HoldReason.NONE
+        self.interventions.begin_move()
         for _ in range(_REISSUES):
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
@@ -242,6 +246,7 @@ class MotionClient:
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
             state = self._servo.read_state()
             if state is not None:
+                self.interventions.follow(state, wanted_id)
                 if state.reached_id >= wanted_id:
                     return HoldReason.NONE
                 self._raise_when_latched(state)

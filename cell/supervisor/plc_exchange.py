@@ -88,6 +88,7 @@ class PlcExchange:
         rng: random.Random,
         make_outputs: Callable[[], PlcOutputs],
         is_moving: Callable[[], bool],
+        note_confirmed: Callable[[PlcOutputs], None] = lambda _held: None,
     ) -> None:
         self.detail = "not connected yet"
         self.boots = 0
@@ -101,12 +102,14 @@ class PlcExchange:
         self._rng = rng
         self._make_outputs = make_outputs
         self._is_moving = is_moving
+        self._note_confirmed = note_confirmed
         self._inputs: PlcInputs | None = None
         self._good_ns: int | None = None
         self._expected_ns = 0
         self._boot_id: int | None = None
         self._edges = _Edges()
         self._acknowledged = 0
+        self._lost_write = ""
 
     async def run(self) -> None:
         """Exchange until cancelled."""
@@ -168,6 +171,11 @@ class PlcExchange:
         taken, self._edges.was_acknowledged = self._edges.was_acknowledged, False
         return taken
 
+    def take_lost_write(self) -> str:
+        """Return what the line was found not to hold since the last call."""
+        taken, self._lost_write = self._lost_write, ""
+        return taken
+
     def acknowledge(self, command: Command) -> None:
         """Show the line that its command was accepted, until its strobe falls."""
         self._acknowledged = int(command)
@@ -184,7 +192,10 @@ class PlcExchange:
 
     async def _exchange_once(self, link: PlcLink) -> None:
         started_ns = self._clock.now_ns()
-        inputs = await link.exchange(self._make_outputs())
+        outputs = self._make_outputs()
+        inputs = await link.exchange(outputs)
+        # The link has read our block back, and it was this one.
+        self._note_confirmed(outputs)
         self._note_inputs(inputs)
         timing = self._timing
         period_s = timing.moving_period_s if self._is_moving() else timing.period_s
@@ -214,6 +225,8 @@ class PlcExchange:
         self._acknowledged = 0
         if error.code is FaultCode.PLC_MAP_MISMATCH:
             self.is_map_mismatched = True
+        if error.code is FaultCode.PLC_WRITE_LOST:
+            self._lost_write = error.detail
         if error.code in _DEAD_CODES:
             # The program behind the link is not alive: no patience for that.
             self._good_ns = None

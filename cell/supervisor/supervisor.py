@@ -84,6 +84,7 @@ class Supervisor:
             rng,
             self._make_outputs,
             self._is_moving,
+            lambda held: self._publisher.note_confirmed(held),
         )
         self._station = self._make_station()
         self._watch = Watch(

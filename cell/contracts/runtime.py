@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Vector
-from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.servo import HoldReason
 
 
@@ -129,6 +129,29 @@ class SafeActionSource(Protocol):
 
     def take(self, q_measured: Vector, now_ns: int) -> FallbackPlan | PlanRefusal:
         """Return the plan for one more cycle, or why there is none any more."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Compensated:
+    """An observation in which a lost modality was made up for.
+
+    Attributes:
+        observation: with what was made up marked as valid.
+        confidence: probability that acting on it is as good as on the real thing, 0..1.
+    """
+
+    observation: Observation
+    confidence: float
+
+
+class ModalityCompensation(Protocol):
+    """Makes up for modalities that may not be used, from those that may."""
+
+    def compensate(
+        self, observation: Observation, missing: frozenset[Modality]
+    ) -> Compensated | None:
+        """Return what it makes of the rest, None where it knows no way."""
         ...
 
 

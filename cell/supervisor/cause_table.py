@@ -224,6 +224,12 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "check its cable and power, and cameras.overhead in the configuration",
             clears=Clears.BY_ITSELF,
         ),
+        Cause.CAMERA_BLIND: _held_row(
+            FaultCode.CAMERA_BLIND,
+            "the picture of the bin cannot be used",
+            "look whether the camera is covered, dirty or in the dark",
+            clears=Clears.BY_ITSELF,
+        ),
         Cause.MODEL_MISSING: _alarm_row(
             FaultCode.MODEL_MISSING,
             "the live model is missing; the fallback policy picks",

@@ -55,6 +55,7 @@ class Cause(StrEnum):
     PROCESS_LOST = "process_lost"
     CAMERA_STALE = "camera_stale"
     CAMERA_UNREACHABLE = "camera_unreachable"
+    CAMERA_BLIND = "camera_blind"
     MODEL_MISSING = "model_missing"
     MODEL_INVALID = "model_invalid"
     POLICY_UNAVAILABLE = "policy_unavailable"

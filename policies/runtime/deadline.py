@@ -13,11 +13,11 @@ from contextlib import contextmanager
 def kernel_deadline(limit_s: float) -> Iterator[None]:
     """End this process when the block takes longer than `limit_s`.
 
-    Only one at a time, and only in the main thread of a process that leaves SIGALRM
-    as it is.
+    A slower alarm that the process lives under goes on afterwards. For a process that
+    leaves SIGALRM as it is.
     """
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_REAL, left_s)

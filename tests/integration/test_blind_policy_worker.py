@@ -168,3 +168,19 @@ def test_the_kernel_ends_a_process_whose_answer_is_overdue(
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60.0)
 
     assert ended.returncode == code
+
+
+def test_a_slower_alarm_goes_on_after_an_answer_in_time() -> None:
+    script = (
+        "import signal\n"
+        "from policies.runtime.deadline import kernel_deadline\n"
+        "signal.setitimer(signal.ITIMER_REAL, 50.0)\n"
+        "with kernel_deadline(5.0):\n"
+        "    inside_s, _ = signal.getitimer(signal.ITIMER_REAL)\n"
+        "after_s, _ = signal.getitimer(signal.ITIMER_REAL)\n"
+        "raise SystemExit(not (0 < inside_s <= 5.0 and 40.0 < after_s <= 50.0))\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60.0)
+
+    assert ended.returncode == 0

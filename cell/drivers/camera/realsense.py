@@ -158,6 +158,8 @@ class RealsenseCamera:
                 repeated += 1
             elif fault is StreamFault.NONE:
                 return self._make_frame(frames, stamp_ns)
+            elif fault is StreamFault.STILL:
+                continue
             elif fault is StreamFault.FROZEN:
                 raise DriverStaleError(self._name, fault.value)
             else:

@@ -29,6 +29,7 @@ class StreamFault(Enum):
 
     NONE = "none"
     REPEATED = "its frame number does not advance"
+    STILL = "its image has not changed yet"
     FROZEN = "its image does not change any more"
     CLOCK = "its device clock jumped"
     STANDING = "its device clock stands still"
@@ -64,6 +65,8 @@ class StreamCheck:
     def check(self, pair: PairFacts) -> StreamFault:
         """Return what is wrong with `pair`; the first fault in the order of severity.
 
+        A pair whose image is that of the one before is not fresh, whatever its stamp;
+        nor is the first, for a frozen camera that is opened anew has a first as well.
         A device clock that is not finite or negative is refused from the first pair.
         """
         last = self._last
@@ -71,7 +74,7 @@ class StreamCheck:
             return StreamFault.CLOCK
         if last is None:
             self._last = pair
-            return StreamFault.NONE
+            return StreamFault.STILL
         if pair.number <= last.number:
             return StreamFault.REPEATED
         self._last = pair
@@ -86,8 +89,9 @@ class StreamCheck:
         has_noise = pair.changed_ratio >= _NOISE_FLOOR_RATIO
         is_still = pair.digest == last.digest or not has_noise
         self._identical = self._identical + 1 if is_still else 0
-        is_frozen = self._identical >= _MAX_REPEATS
-        return StreamFault.FROZEN if is_frozen else StreamFault.NONE
+        if self._identical >= _MAX_REPEATS:
+            return StreamFault.FROZEN
+        return StreamFault.STILL if is_still else StreamFault.NONE
 
 
 def compute_changed_ratio(before: NDArray[Any] | None, after: NDArray[Any]) -> float:

@@ -1,5 +1,7 @@
 """A hold is carried out only as the plan that was approved before, from where it was."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -28,11 +30,23 @@ class StrayGuard:
         """Return the same wrong place."""
         return Verdict(self._q_hold, reason, -1.0, 0.0)
 
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of nothing."""
+
     def vet(
-        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        *_more: Any,
     ) -> Verdict:
         """Hold."""
         return self.hold(HoldReason.WORKSPACE, now_ns)
+
+    def describe(self, verdict: Verdict) -> str:
+        """Say nothing."""
+        return ""
 
 
 def swinging_rig() -> ServoRig:

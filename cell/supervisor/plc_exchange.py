@@ -78,6 +78,7 @@ class PlcExchange:
         is_map_mismatched: the last connection failed on the register map.
         bin_present_since_ns: when the line last said that the bin came into place.
         handshake: about the part that was placed last.
+        note_confirmed: hears of every block of ours that the line was read to hold.
     """
 
     def __init__(
@@ -88,7 +89,6 @@ class PlcExchange:
         rng: random.Random,
         make_outputs: Callable[[], PlcOutputs],
         is_moving: Callable[[], bool],
-        note_confirmed: Callable[[PlcOutputs], None] = lambda _held: None,
     ) -> None:
         self.detail = "not connected yet"
         self.boots = 0
@@ -96,13 +96,13 @@ class PlcExchange:
         self.is_map_mismatched = False
         self.bin_present_since_ns = 0
         self.handshake = PartHandshake()
+        self.note_confirmed: Callable[[PlcOutputs], None] = lambda _held: None
         self._open = open_plc
         self._timing = timing
         self._clock = clock
         self._rng = rng
         self._make_outputs = make_outputs
         self._is_moving = is_moving
-        self._note_confirmed = note_confirmed
         self._inputs: PlcInputs | None = None
         self._good_ns: int | None = None
         self._expected_ns = 0
@@ -195,7 +195,7 @@ class PlcExchange:
         outputs = self._make_outputs()
         inputs = await link.exchange(outputs)
         # The link has read our block back, and it was this one.
-        self._note_confirmed(outputs)
+        self.note_confirmed(outputs)
         self._note_inputs(inputs)
         timing = self._timing
         period_s = timing.moving_period_s if self._is_moving() else timing.period_s

@@ -84,7 +84,6 @@ class Supervisor:
             rng,
             self._make_outputs,
             self._is_moving,
-            lambda held: self._publisher.note_confirmed(held),
         )
         self._station = self._make_station()
         self._watch = Watch(
@@ -105,6 +104,7 @@ class Supervisor:
             status=peers.status,
             model_id=layout.model_id,
         )
+        self._exchange.note_confirmed = self._publisher.note_confirmed
         picture = self._watch.read()
         self._findings = find_causes(picture)
         self._unmet = self._compute_unmet(picture)

@@ -98,7 +98,7 @@ class LoadedPolicies:
     fallback: ExcludingPolicy
     readiness: Readiness
     complaint: Complaint | None = None
-    gate: ModalityGate = ModalityGate()
+    gate: ModalityGate = field(default_factory=ModalityGate)
 
 
 @dataclass

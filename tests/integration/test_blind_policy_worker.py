@@ -88,9 +88,7 @@ async def ask(
     with serving(worker):
         async with connected(folder) as client:
             return [
-                (
-                    await client.propose(fallback=fallback, min_frame_stamp_ns=0)
-                ).answer
+                (await client.propose(fallback=fallback, min_frame_stamp_ns=0)).answer
                 for fallback in turns
             ]
 

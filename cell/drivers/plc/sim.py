@@ -113,7 +113,9 @@ class SimPlc:
         self._sequence += 1
         if self.line.loses_writes:
             held = encode_outputs(self.line.outputs, self._sequence - 1, _ORDER)
-            check_read_back(encode_outputs(outputs, self._sequence, _ORDER), held, _ORDER)
+            check_read_back(
+                encode_outputs(outputs, self._sequence, _ORDER), held, _ORDER
+            )
         stamp_ns = self._clock.now_ns()
         words = encode_outputs(outputs, self._sequence, _ORDER)
         self.line.scan(decode_outputs(words, _ORDER))

@@ -1,12 +1,14 @@
 """A camera that shows nothing is no empty bin."""
 
+from collections.abc import Callable
+
 import pytest
 
 from cell.contracts.errors import FaultCode
 from cell.contracts.observation import Abstain
 from cell.supervisor.causes import Cause
 from cell.supervisor.states import State
-from tests.fakes.policy import make_chunk, see_nothing_good
+from tests.fakes.policy import Answer, make_chunk, see_nothing_good
 from tests.fakes.supervised_cell import SupervisedCell
 
 
@@ -71,9 +73,12 @@ async def test_a_camera_that_stays_blind_needs_a_person_in_the_end() -> None:
 async def test_one_policy_that_sees_nothing_good_decides_nothing_for_the_other(
     blind_first: bool,
 ) -> None:
-    answers = [see_nothing_at_all, see_nothing_good]
+    answers: list[Callable[[int], Answer]] = [see_nothing_at_all, see_nothing_good]
     cell = SupervisedCell()
-    cell.policy.script = answers if blind_first else [*reversed(answers), make_chunk]
+    script: list[Callable[[int], Answer]] = (
+        answers if blind_first else [*reversed(answers), make_chunk]
+    )
+    cell.policy.script = script
     async with cell.running():
         await cell.start()
         if blind_first:

@@ -36,9 +36,7 @@ def test_a_good_picture_has_no_flaw_however_often() -> None:
 
 
 def test_colour_and_depth_are_judged_apart() -> None:
-    dark = dataclasses.replace(
-        make_picture(1), rgb=np.zeros((240, 320, 3), np.uint8)
-    )
+    dark = dataclasses.replace(make_picture(1), rgb=np.zeros((240, 320, 3), np.uint8))
     covered = dataclasses.replace(
         make_picture(2), depth_m=np.zeros((240, 320), np.float32)
     )

@@ -142,7 +142,8 @@ def test_an_arm_in_motion_may_lag_by_as_much_as_its_speed_explains() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_ns", "is_good"), [(-1, False), (0, True), (LIFE_NS, True), (LIFE_NS + 1, False)]
+    ("age_ns", "is_good"),
+    [(-1, False), (0, True), (LIFE_NS, True), (LIFE_NS + 1, False)],
 )
 def test_a_plan_lives_for_its_time_and_not_before_it(
     age_ns: int, is_good: bool

@@ -1,4 +1,4 @@
-"""A hold is carried out only as the plan that was approved before, from where it was."""
+"""A hold is carried out only as the plan that was approved, from where it was."""
 
 from typing import Any
 

@@ -71,8 +71,8 @@ class Conversation:
             random.Random(1),
             PlcOutputs,
             lambda: self.is_moving,
-            self.confirmed.append,
         )
+        self.exchange.note_confirmed = self.confirmed.append
 
     async def pass_s(self, duration_s: float) -> None:
         end_ns = self.clock.now_ns() + round(duration_s * 1e9)

@@ -29,7 +29,7 @@ MISSING_RATIO: Final = 0.1
 LEAST_CONTRAST: Final = 12.0
 """Between the darkest and the brightest fiftieth."""
 
-SHARPNESS: Final = 0.15
+SHARPNESS: Final = 0.2
 """Steepest step between neighbours as a share of the contrast."""
 
 SEEN_RATIO: Final = 0.5

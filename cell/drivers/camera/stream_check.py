@@ -19,8 +19,8 @@ _MAX_CLOCK_STEP_S: Final = 2.0
 # Sensor noise makes two equal depth images next to impossible: the third in a row is
 # one too many. So is the third of one moment, for a device clock that advances.
 _MAX_REPEATS: Final = 2
-# Noise changes three pixels in four at the distances of the cell; a picture with a clock
-# painted into it changes fewer than this.
+# Noise changes three pixels in four at the distances of the cell; a still picture with
+# a clock painted into it changes fewer than this.
 _NOISE_FLOOR_RATIO: Final = 0.02
 
 

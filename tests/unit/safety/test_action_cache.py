@@ -46,6 +46,10 @@ def take_plan(cache: SafeActionCache, q: Vector, now_ns: int) -> FallbackPlan:
     return plan
 
 
+def test_life_and_tolerances_are_those_of_the_decision() -> None:
+    assert (PLAN_LIFE_S, REST_TOLERANCE_RAD, LAG_S, SWING_RAD) == (0.2, 0.1, 0.06, 0.05)
+
+
 def test_before_any_reset_there_is_no_plan_whatever_was_granted() -> None:
     cache = SafeActionCache(make_limits(SAFETY, TOOL, PERIOD_S))
     cache.approve(HOME_Q, REST, NOW_NS)

@@ -66,6 +66,7 @@ class HoldReason(IntEnum):
     KEEP_OUT_ZONE = 24
     SELF_COLLISION = 25
     TCP_FORCE = 26
+    PLAN_REFUSED = 27
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
@@ -81,22 +82,20 @@ TIMING_HOLDS = frozenset(
 )
 """Hiccups of timing, after which the same order may go on."""
 
-LIMIT_HOLDS = frozenset(
+ROBOT_HOLDS = frozenset(
     {
-        HoldReason.COMMAND_NOT_FINITE,
-        HoldReason.JOINT_POSITION,
-        HoldReason.JOINT_SPEED,
-        HoldReason.JOINT_ACCELERATION,
-        HoldReason.JOINT_JERK,
-        HoldReason.TCP_SPEED,
-        HoldReason.WORKSPACE,
-        HoldReason.SINGULAR,
-        HoldReason.KEEP_OUT_ZONE,
-        HoldReason.SELF_COLLISION,
-        HoldReason.TCP_FORCE,
+        HoldReason.ROBOT_NOT_READY,
+        HoldReason.PROTECTIVE_STOP,
+        HoldReason.EMERGENCY_STOP,
+        HoldReason.LINK_LOST,
     }
 )
-"""A request that the guard refused for where it would have led."""
+"""Trouble at the robot or its link, which no order led to."""
+
+INTERVENTIONS = (
+    frozenset(HoldReason) - IDLE_HOLDS - ORDERED_HOLDS - TIMING_HOLDS - ROBOT_HOLDS
+)
+"""What the arm was ordered to do broke a limit, or could not be carried out."""
 
 WITHHELD_NS = 0
 """Stamp of an order that nobody vouches for at the moment: motion ramps to rest at

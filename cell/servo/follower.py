@@ -12,7 +12,12 @@ import numpy as np
 from cell.contracts.errors import TargetUnreachableError
 from cell.contracts.geometry import Vector
 from cell.contracts.robot import ArmState
-from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.runtime import (
+    MotionGuard,
+    PlanRefusal,
+    SafeActionSource,
+    Verdict,
+)
 from cell.contracts.servo import (
     ORDERED_HOLDS,
     TIMING_HOLDS,
@@ -53,12 +58,14 @@ class CommandFollower:
         reached_id: newest order completed.
         q_command: last vetted setpoint, shape (6,) [rad].
         is_at_rest: whether the setpoints stand still.
+        plan_refusal: why a hold may not be carried out any more, None while it may.
     """
 
     def __init__(
         self,
         guard: MotionGuard,
         interpolator: Interpolator,
+        fallback: SafeActionSource,
         freshness_ns: int,
         period_s: float,
     ) -> None:
@@ -66,8 +73,10 @@ class CommandFollower:
         self.reached_id = 0
         self.q_command = np.zeros(6)
         self.is_at_rest = True
+        self.plan_refusal: PlanRefusal | None = None
         self._guard = guard
         self._interpolator = interpolator
+        self._fallback = fallback
         self._freshness_ns = freshness_ns
         self._period_s = period_s
         self._order: ServoCommand | None = None
@@ -81,6 +90,8 @@ class CommandFollower:
         """Rest at the measured position; orders up to `command` are void."""
         self._guard.reset(q_measured)
         self._interpolator.reset(q_measured)
+        self._fallback.reset(q_measured)
+        self.plan_refusal = None
         self.q_command = q_measured.copy()
         self.is_at_rest = True
         self.command_id = max(self.command_id, command.command_id)
@@ -99,22 +110,25 @@ class CommandFollower:
     def follow(
         self, command: ServoCommand | None, sample: ArmState, now_ns: int
     ) -> Verdict:
-        """Return the guard's verdict for this cycle; its setpoint is to be sent."""
+        """Return the guard's verdict for this cycle.
+
+        Its setpoint is to be sent, unless `plan_refusal` says that it may not.
+        """
         if command is None:
-            return self._accept(self._guard.hold(HoldReason.NO_COMMAND, now_ns))
+            return self.brake(HoldReason.NO_COMMAND, sample, now_ns)
         if command.command_id < self.command_id:
             # Its stamp says nothing of the order under way.
-            return self._accept(self._guard.hold(HoldReason.COMMAND_STALE, now_ns))
+            return self.brake(HoldReason.COMMAND_STALE, sample, now_ns)
         if command.command_id > self.command_id:
             self._take(command)
-        verdict = self._accept(self._ask(command, sample, now_ns))
+        verdict = self._accept(self._ask(command, sample, now_ns), sample, now_ns)
         if verdict.reason is HoldReason.NONE:
             self._note_arrival(sample)
         return verdict
 
-    def brake(self, reason: HoldReason, now_ns: int) -> Verdict:
-        """Ramp to rest for a cause outside of any order."""
-        return self._accept(self._guard.hold(reason, now_ns))
+    def brake(self, reason: HoldReason, sample: ArmState, now_ns: int) -> Verdict:
+        """Ramp to rest for a cause outside of any order; see `follow`."""
+        return self._accept(self._guard.hold(reason, now_ns), sample, now_ns)
 
     def _take(self, command: ServoCommand) -> None:
         self.command_id = command.command_id
@@ -174,9 +188,10 @@ class CommandFollower:
         """Say whether the guard's ramp is under way; it runs to its end."""
         return self._ramp_id is not None and not self.is_at_rest
 
-    def _accept(self, verdict: Verdict) -> Verdict:
+    def _accept(self, verdict: Verdict, sample: ArmState, now_ns: int) -> Verdict:
         """Take over what was granted; start anew once a ramp has come to rest."""
         self._note_scale(verdict.scale)
+        self.plan_refusal = self._consult(verdict, sample, now_ns)
         if verdict.reason is HoldReason.NONE:
             self._ramp_id = None
         elif not self._is_ramping():
@@ -192,6 +207,21 @@ class CommandFollower:
         if verdict.reason not in _PASSING and is_judged:
             self._refusal = verdict.reason
         return verdict
+
+    def _consult(
+        self, verdict: Verdict, sample: ArmState, now_ns: int
+    ) -> PlanRefusal | None:
+        """Have a granted request remembered; say what is wrong with a hold."""
+        if verdict.reason is HoldReason.NONE:
+            qd = (verdict.q - self.q_command) / self._period_s
+            self._fallback.approve(verdict.q, qd, now_ns)
+            return None
+        plan = self._fallback.take(sample.q, now_ns)
+        if isinstance(plan, PlanRefusal):
+            return plan
+        # A hold that is no number is none either.
+        is_on_plan = (verdict.q >= plan.q_low) & (verdict.q <= plan.q_high)
+        return None if bool(is_on_plan.all()) else PlanRefusal.OTHER_WAY
 
     def _note_arrival(self, sample: ArmState) -> None:
         order = self._order

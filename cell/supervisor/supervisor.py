@@ -104,6 +104,7 @@ class Supervisor:
             status=peers.status,
             model_id=layout.model_id,
         )
+        self._exchange.note_confirmed = self._publisher.note_confirmed
         picture = self._watch.read()
         self._findings = find_causes(picture)
         self._unmet = self._compute_unmet(picture)

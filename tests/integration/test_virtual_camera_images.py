@@ -128,7 +128,8 @@ def test_a_box_is_measured_where_it_stands(box_scene: Scene, kind: str) -> None:
     top = seen & (np.abs(in_bin[..., 2] - BOX_SIZE_M[2]) < 0.008)
     near = np.abs(in_bin[..., :2] - BOX_CENTRE_M).max(axis=-1) < 0.05
     box = in_bin[top & near]
-    assert np.median(box[:, 2]) == pytest.approx(BOX_SIZE_M[2], abs=0.0008)
+    # Depth comes in steps of a millimetre here; a median would jump between two.
+    assert np.mean(box[:, 2]) == pytest.approx(BOX_SIZE_M[2], abs=0.0008)
     assert np.std(box[:, 2]) < 0.0025
     assert box[:, :2].mean(axis=0) == pytest.approx(BOX_CENTRE_M, abs=0.0025)
     extent = np.quantile(box[:, :2], 0.99, axis=0) - np.quantile(

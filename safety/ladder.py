@@ -107,7 +107,7 @@ class Ladder:
         )
         if rung is Rung.HOLD and is_worn:
             rung = Rung.STOP
-        return Trace(old.cause, rung, True, now_ns, onsets_ns)
+        return Trace(old.cause, rung, is_seen=True, seen_ns=now_ns, onsets_ns=onsets_ns)
 
     def _miss(self, old: Trace, now_ns: int) -> Trace:
         """Note that a cause is away; below a hold it is over, and its onsets fade."""

@@ -100,6 +100,7 @@ async def test_a_person_acknowledges_by_name_and_nobody_does_not() -> None:
         await cell.until_state(State.STOPPED)
         cell.supervisor.submit(Command.RESET, "anna")
         await cell.until_state(State.IDLE)
+        await cell.pass_s(0.2)
         cell.supervisor.submit(Command.START, "anna")
         await cell.until_state(State.EXECUTE)
 

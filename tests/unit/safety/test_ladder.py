@@ -209,11 +209,11 @@ def test_two_holds_end_together_when_both_are_quiet() -> None:
     rig.look("wait", "blink")
     rig.look("blink")
     rig.look(after_ns=QUIET_NS)
-    assert rig.resume() is True
+    assert rig.resume()
 
     rig.look("wait", "blink")
     rig.look(after_ns=QUIET_NS)
-    rig.look("blink")
+    rig.look("wait")
     rig.look()
 
     assert not rig.resume()
@@ -226,7 +226,9 @@ def test_work_with_less_does_not_keep_a_hold_and_survives_its_end() -> None:
 
     assert rig.resume()
     assert rig.state.rung is Rung.DEGRADE
-    assert rig.state.traces == (Trace("slow", Rung.DEGRADE, True, rig.now_ns),)
+    assert rig.state.traces == (
+        Trace("slow", Rung.DEGRADE, is_seen=True, seen_ns=rig.now_ns),
+    )
 
 
 @pytest.mark.parametrize("cause", ["stop", "latch", "end"])
@@ -651,10 +653,10 @@ def test_termination_is_final() -> None:
 def test_a_cause_may_end_the_process_and_is_named() -> None:
     rig = Rig()
 
-    rig.look("end", "latch")
+    ended = rig.look("end", "latch")
 
-    assert rig.state.end_reason == "end"
-    assert rig.look() is rig.state
+    assert ended.end_reason == "end"
+    assert rig.look() is ended
 
 
 @pytest.mark.parametrize(("count", "window_ns"), [(0, 1), (-1, 1), (1, 0), (1, -1)])

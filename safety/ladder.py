@@ -1,13 +1,13 @@
 """The reaction ladder: what every cause does, and who may end it. Pure and total.
 
 Of all causes the highest rung wins. Three ways lead down, one for each rung that keeps
-the arm at rest: a hold ends by itself once its causes have been gone for a while, a stop
-by a release with a name, a latch by a release after a named person has acknowledged. A
-hold whose cause comes too often, or follows too many returns, becomes a stop. From the
-last rung nothing leads down.
+the arm at rest: a hold ends by itself once its causes have been gone for a while, a
+stop by a release with a name, a latch by a release after a named person has
+acknowledged. A hold whose cause comes too often, or follows too many returns, becomes a
+stop. From the last rung nothing leads down.
 
-Default deny: a cause without a rule latches, a name that is blank is nobody, and a clock
-that runs backwards lets no time pass.
+Default deny: a cause without a rule latches, a blank name is nobody, and a clock that
+runs backwards lets no time pass.
 """
 
 from collections.abc import Set as AbstractSet

@@ -1,8 +1,8 @@
 """The reaction ladder as both sides see it: rungs, rules, and what it remembers.
 
-The ladder itself is in `safety`; the supervisor reaches it through `ReactionLadder`. All
-values are frozen and every instant is an argument, so a step can be repeated, compared
-and searched.
+The ladder itself is in `safety`; the supervisor reaches it through `ReactionLadder`.
+All values are frozen and every instant is an argument, so a step can be repeated,
+compared and searched.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Rung(IntEnum):
 
     LOG: nothing but a record.
     DEGRADE: warn; work goes on slower, with less, or waits for the line at a gate.
-    HOLD: come to rest and wait; ends by itself once the cause has been gone for a while.
+    HOLD: come to rest and wait; ends by itself once the cause is gone for a while.
     STOP: come to rest; ends by a release that somebody gives by name.
     LATCH: stop; no release counts before a named person has acknowledged.
     TERMINATE: the process ends; nothing leads out.

@@ -1,8 +1,8 @@
 """Between the state machine and the reaction ladder.
 
-Each turn the ladder is told what acts and what is there; each transition into a state in
-which the arm moves for production passes it. The decisions propose, the ladder has the
-last word: it can keep the cell at rest, and never starts anything.
+Each turn the ladder is told what acts and what is there; each transition into a state
+in which the arm moves for production passes it. The decisions propose, the ladder has
+the last word: it can keep the cell at rest, and never starts anything.
 """
 
 from collections.abc import Iterable
@@ -164,7 +164,9 @@ class ReactionDesk:
 
     def describe(self) -> dict[str, Any]:
         """Return the rung and what stands on it, for the status."""
-        causes = [Cause(t.cause) for t in self.state.traces if t.is_seen or t.is_standing]
+        causes = [
+            Cause(t.cause) for t in self.state.traces if t.is_seen or t.is_standing
+        ]
         return {
             "rung": int(self.state.rung),
             "rung_name": self.state.rung.name,
@@ -226,7 +228,9 @@ def find_struck(
     )
 
 
-def find_degrading(alarms: Iterable[Finding], obstacle: Cause | None) -> frozenset[Cause]:
+def find_degrading(
+    alarms: Iterable[Finding], obstacle: Cause | None
+) -> frozenset[Cause]:
     """Return what the cell works on with: alarms, and what it waits for at a gate."""
     causes = {alarm.cause for alarm in alarms}
     causes |= set() if obstacle is None else {obstacle}

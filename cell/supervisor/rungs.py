@@ -67,8 +67,8 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.PROCESS_LOST: 7050,
     }
 )
-"""One number for each cause, stable once released: its fault word times ten, and a digit
-that tells apart causes which share a fault word."""
+"""One number for each cause, stable once released: its fault word times ten, and a
+digit that tells apart causes which share a fault word."""
 
 
 def compute_rung(cause: Cause, reaction: Reaction) -> Rung:

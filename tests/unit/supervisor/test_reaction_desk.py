@@ -44,7 +44,7 @@ class Rig:
         self.desk = ReactionDesk(
             Ladder(rules or make_rules()),
             self.machine,
-            EventTail(FakeClock(), lambda name, fields: self.note(name, fields)),
+            EventTail(FakeClock(), self.note),
             self.statistics,
         )
 

@@ -17,11 +17,10 @@ from cell.supervisor.rungs import (
     ALARM_IDS,
     FLAPPING,
     RETURNS,
-    compute_rung,
     make_rule,
     make_rules,
 )
-from cell.supervisor.states import Command, Mode, State
+from cell.supervisor.states import Command, Mode
 from safety.ladder import Ladder
 from tests.unit.supervisor.test_decision import PRODUCING
 
@@ -155,9 +154,7 @@ def test_of_all_pairs_the_higher_rung_wins_whatever_came_first(
         both = frozenset({first.value, second.value})
         two = LADDER.observe(one, both, NOBODY, S, is_moving=is_moving)
 
-        highest = max(
-            rung_of(cause, is_moving=is_moving) for cause in (first, second)
-        )
+        highest = max(rung_of(cause, is_moving=is_moving) for cause in (first, second))
         assert two.rung is highest, (first, second)
         assert two.rung is strike(first, second, is_moving=is_moving).rung
 

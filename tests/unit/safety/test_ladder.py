@@ -136,8 +136,9 @@ def test_of_two_causes_the_higher_rung_wins_in_either_order(
     assert one_by_one.state.rung is highest
 
 
-def test_a_cause_without_a_rule_latches() -> None:
-    assert Rig().look("never heard of").rung is Rung.LATCH
+@pytest.mark.parametrize("is_moving", [True, False])
+def test_a_cause_without_a_rule_latches(is_moving: bool) -> None:
+    assert Rig().look("never heard of", is_moving=is_moving).rung is Rung.LATCH
 
 
 @pytest.mark.parametrize(
@@ -305,6 +306,27 @@ def test_a_cause_that_lingers_without_a_hold_does_not_count() -> None:
         rig.look()
 
     assert rig.look("blink").rung is Rung.HOLD
+
+
+def test_a_cause_that_lingers_after_its_hold_does_not_count() -> None:
+    rig = Rig()
+    rig.look("blink")
+    rig.look(after_ns=QUIET_NS)
+    assert rig.resume()
+
+    for _ in range(10):
+        rig.look(present=("blink",))
+        rig.look()
+
+    assert rig.look("blink").rung is Rung.HOLD
+
+
+def test_no_more_onsets_are_kept_than_count() -> None:
+    rig = Rig()
+
+    rig.blink(100, S // 10)
+
+    assert len(rig.state.traces[0].onsets_ns) == FLAPPING.count
 
 
 def test_a_cause_that_stays_counts_once() -> None:
@@ -498,13 +520,14 @@ def test_a_latch_takes_no_release_before_its_acknowledgement() -> None:
     rig = Rig()
     rig.look("latch")
     rig.look()
-    assert rig.state.needs_acknowledgement
+    asked = [rig.state.needs_acknowledgement]
     assert not rig.release()
 
     assert rig.acknowledge("anna")
 
+    asked.append(rig.state.needs_acknowledgement)
+    assert asked == [True, False]
     assert not rig.state.permits_motion
-    assert not rig.state.needs_acknowledgement
     assert rig.release()
     assert rig.state == LadderState()
 

@@ -222,6 +222,33 @@ def test_what_was_left_of_an_earlier_stop_ends_with_the_commands_that_lead_on(
     assert rig.desk.state.permits_motion
 
 
+def test_complete_is_no_way_out_of_a_stop_whose_cause_is_there() -> None:
+    rig = Rig()
+    lost = Finding(Cause.PLC_LOST)
+    rig.turn(lost)
+    rig.turn(lost, ended=True)
+    assert rig.machine.state is State.HELD
+
+    decision = rig.turn(lost, command=Command.COMPLETE)
+
+    assert "the line PLC is silent" in decision.refusal
+    assert rig.machine.state is State.HELD
+    assert rig.turn(command=Command.COMPLETE).accepted is Command.COMPLETE
+
+
+def test_a_cause_that_joins_a_stop_is_recorded_once_with_its_detail() -> None:
+    rig = Rig()
+    rig.hold(LATCHING_CAUSE)
+    rig.desk.acknowledge("anna")
+
+    rig.turn(Finding(Cause.PLC_LOST, "no answer"))
+    rig.turn(Finding(Cause.PLC_LOST, "no answer"))
+
+    joined = {"cause": "plc_lost", "detail": "no answer"}
+    assert rig.events.count(("also", joined)) == 1
+    assert rig.desk.needs_acknowledgement()
+
+
 @pytest.mark.parametrize("state", sorted(MOTION_STATES))
 def test_motion_against_the_ladder_ends_the_process_for_good(state: State) -> None:
     rig = Rig(state)

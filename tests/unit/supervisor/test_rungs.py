@@ -205,7 +205,7 @@ SCENE = 1_000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_million_random_steps_end_no_latch_without_a_name() -> None:
     rng = random.Random(20261126)
     names = [cause.value for cause in Cause]

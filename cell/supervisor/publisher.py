@@ -14,6 +14,7 @@ from cell.supervisor.machine import Machine
 from cell.supervisor.permissives import Unmet, describe_finding
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, StatusPort
+from cell.supervisor.reaction_desk import ReactionDesk
 from cell.supervisor.station import Station
 from cell.supervisor.status import (
     describe_machine,
@@ -34,6 +35,7 @@ class Publisher:
         station: arm, fingers, gate and counts.
         exchange: the line.
         watch: data ages and the zone.
+        desk: what stands on the reaction ladder.
         policy: name of the live model.
         events: the last events.
         status: where the status goes.
@@ -46,6 +48,7 @@ class Publisher:
     station: Station
     exchange: PlcExchange
     watch: Watch
+    desk: ReactionDesk
     policy: PolicyClient
     events: EventTail
     status: StatusPort
@@ -103,6 +106,7 @@ class Publisher:
         return {
             "stamp_ns": self._published_ns,
             **describe_machine(self.machine, is_starved=is_starved),
+            "ladder": self.desk.describe(),
             "permissives": [f"{entry.what}: {entry.remedy}" for entry in unmet],
             "alarms": [describe_finding(alarm) for alarm in self.watch.alarms],
             "phase": phase,

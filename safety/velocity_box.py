@@ -20,6 +20,10 @@ from cell.kinematics.compiled import compiled
 ROUNDING: Final = 1e-9
 """Differences of positions near 2 pi lose digits; as in the guard."""
 
+BRAKING_SHARE: Final = 0.999
+"""Of the permitted rate is planned with; a step that needs all of it may not round to
+more."""
+
 BoxCheck = tuple[int, int, float, float, int]
 """Reason of refusal, what narrowed the wish, margin, value, joint."""
 
@@ -118,6 +122,7 @@ def compute_braking_speed(
         reaction_s: at least one period.
         lead_s: time that passes before the rate is there.
     """
+    rate *= BRAKING_SHARE
     tangent = rate * (reaction_s - 0.5 * period_s)
     if not room > (reaction_s + lead_s) * tangent:
         return room / (reaction_s + lead_s)

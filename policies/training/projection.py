@@ -34,6 +34,7 @@ REACHED_RAD = 1e-3
 ROTATION_TOLERANCE = 1e-5
 LARGEST_NUMBER = 1e6
 ROUNDING = 1e-9
+BRAKING_SHARE = 0.999
 
 LEVER_M = 0.5
 """A radian counts in losses like this many metres, half of the arm's reach."""
@@ -216,6 +217,7 @@ class IncrementProjection(_Limited):
     ) -> Tensor:
         """Return the speed from which `room` is enough to come to rest."""
         period_s = self._period_s
+        rate = rate * BRAKING_SHARE
         tangent = rate * (reaction_s - 0.5 * period_s)
         slope = rate * (0.5 * period_s + lead)
         square = slope * slope + 2.0 * rate * room - tangent * tangent

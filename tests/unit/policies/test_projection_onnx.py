@@ -69,9 +69,7 @@ def test_exported_increments_answer_as_in_torch(dtype: torch.dtype) -> None:
     with np.errstate(over="ignore"):
         inputs = [x.astype(TYPES[dtype]) for x in vars(cases).values()]
 
-    expected, got = compare(
-        layer, INCREMENT_INPUTS, inputs, export_increments(layer)
-    )
+    expected, got = compare(layer, INCREMENT_INPUTS, inputs, export_increments(layer))
 
     assert tuple(got) == INCREMENT_OUTPUTS
     differs = got["is_granted"] != expected.is_granted.numpy()

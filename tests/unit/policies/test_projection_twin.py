@@ -162,6 +162,7 @@ def test_both_sides_hold_the_same_constants() -> None:
         assert getattr(twin, name) == getattr(runtime, name)
     assert twin.LARGEST_NUMBER == projection_limits.LARGEST_NUMBER
     assert twin.ROUNDING == velocity_box.ROUNDING
+    assert twin.BRAKING_SHARE == velocity_box.BRAKING_SHARE
 
 
 def test_the_limits_of_a_guard_are_read_as_they_are() -> None:

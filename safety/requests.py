@@ -36,7 +36,7 @@ class ProjectedRequests:
         self._limits = limits.copy()
         self._period_s = float(limits["period_s"][0])
         self._answer = np.zeros(1, PROJECTION)
-        self._rest_at(np.full(6, np.nan))
+        self._q, self._qd, self._qdd = _rest_at(np.full(6, np.nan))
         zeros = np.zeros(6)
         project_increment(zeros, zeros, zeros, zeros, self._limits, self._answer)
         project_towards(zeros, zeros, zeros, zeros, self._limits, self._answer)
@@ -50,7 +50,7 @@ class ProjectedRequests:
     def reset(self, q_measured: Vector) -> None:
         """Start over at rest from a measured position, shape (6,) [rad]."""
         self._guard.reset(q_measured)
-        self._rest_at(_vector_of(q_measured))
+        self._q, self._qd, self._qdd = _rest_at(_vector_of(q_measured))
 
     def vet_action(
         self, action: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
@@ -128,8 +128,9 @@ class ProjectedRequests:
         self._qd, self._q = qd, verdict.q.copy()
         return verdict
 
-    def _rest_at(self, q: Vector) -> None:
-        self._q, self._qd, self._qdd = q, np.zeros(6), np.zeros(6)
+
+def _rest_at(q: Vector) -> tuple[Vector, Vector, Vector]:
+    return q, np.zeros(6), np.zeros(6)
 
 
 def _vector_of(numbers: Any) -> Vector:

@@ -20,6 +20,28 @@ _AXES = 6
 _SQUARINGS = 20
 # Far below any distance that matters, above what underflows when squared.
 _TINY = 1e-12
+# Leaves a tangent below 0.1, of which so many terms give all digits.
+_HALVINGS, _SERIES = 4, 8
+
+
+def _row(*numbers: float) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def _make_links() -> Tensor:
+    """Return what is constant in the links, and what cosine and sine multiply."""
+    parts = torch.zeros(3, _AXES, 4, 4, dtype=torch.float64)
+    for i in range(_AXES):
+        parts[0, i, 2, 1:] = _row(_SA[i], _CA[i], _D[i])
+        parts[0, i, 3, 3] = 1.0
+        parts[1, i, 0, ::3] = _row(1.0, _A[i])
+        parts[1, i, 1, 1:3] = _row(_CA[i], -_SA[i])
+        parts[2, i, 0, 1:3] = _row(-_CA[i], _SA[i])
+        parts[2, i, 1, ::3] = _row(1.0, _A[i])
+    return parts
+
+
+_LINKS = _make_links()
 
 
 def compute_tool(q: Tensor, flange_from_tcp: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,27 +55,24 @@ def compute_tool(q: Tensor, flange_from_tcp: Tensor) -> tuple[Tensor, Tensor]:
         base_from_tcp, shape (..., 3, 4), and the Jacobian in base axes, linear rows
         first, shape (..., 6, 6).
     """
-    ones = torch.ones_like(q[..., :1])
-    x, y, z = (ones * row for row in torch.eye(3, dtype=q.dtype, device=q.device))
-    place = torch.zeros_like(x)
-    axes, origins = [], []
-    for i in range(_AXES):
-        axes.append(z)
-        origins.append(place)
-        c, s = torch.cos(q[..., i : i + 1]), torch.sin(q[..., i : i + 1])
-        turned = c * y - s * x
-        x = c * x + s * y
-        place = place + _A[i] * x + _D[i] * z
-        y, z = _CA[i] * turned + _SA[i] * z, _CA[i] * z - _SA[i] * turned
-    flange = torch.stack([x, y, z], -1)
-    rotation = flange @ flange_from_tcp[:, :3]
-    tcp = place + (flange @ flange_from_tcp[:, 3:])[..., 0]
-    linear = [
-        torch.linalg.cross(axis, tcp - origin)
-        for axis, origin in zip(axes, origins, strict=True)
-    ]
-    jacobian = torch.cat([torch.stack(linear, -1), torch.stack(axes, -1)], -2)
-    return torch.cat([rotation, tcp[..., None]], -1), jacobian
+    constant, of_cosine, of_sine = _LINKS.to(q)
+    links = (
+        constant
+        + torch.cos(q)[..., None, None] * of_cosine
+        + torch.sin(q)[..., None, None] * of_sine
+    )
+    frame = links[..., 0, :, :]
+    frames = [torch.eye(4, dtype=q.dtype, device=q.device).expand(frame.shape), frame]
+    for i in range(1, _AXES):
+        frame = frame @ links[..., i, :, :]
+        frames.append(frame)
+    tool = frame[..., :3, :3] @ flange_from_tcp + torch.nn.functional.pad(
+        frame[..., :3, 3:], (3, 0)
+    )
+    joints = torch.stack(frames[:_AXES], -1)[..., :3, 2:, :]
+    axes = joints[..., 0, :]
+    linear = torch.linalg.cross(axes, tool[..., 3:] - joints[..., 1, :], dim=-2)
+    return tool, torch.cat([linear, axes], -2)
 
 
 def compute_pose_error(current: Tensor, target: Tensor) -> Tensor:
@@ -78,14 +97,34 @@ def compute_pose_error(current: Tensor, target: Tensor) -> Tensor:
     # Below this the angle is its sine, and the root loses its derivative.
     is_small = square < torch.finfo(current.dtype).eps
     sine = torch.sqrt(torch.where(is_small, torch.ones_like(square), square))
-    ratio = torch.where(
-        is_small, torch.ones_like(square), torch.atan2(sine, cosine) / sine
-    )
+    angle = _compute_angle(sine, cosine)
+    ratio = torch.where(is_small, torch.ones_like(square), angle / sine)
     # Half a turn: then any axis will do, as long as it is not "none".
     half = math.pi * torch.eye(3, dtype=axis.dtype, device=axis.device)[0]
     is_half = (is_small & (cosine < 0.0))[..., None]
     rotation = torch.where(is_half, half, ratio[..., None] * axis)
     return torch.cat([target[..., 3] - current[..., 3], rotation], -1)
+
+
+def _compute_angle(sine: Tensor, cosine: Tensor) -> Tensor:
+    """Return the angle of 0..pi with a positive sine; as atan2, for any precision.
+
+    ONNX runtimes know the arc tangent in single precision only.
+    """
+    length = torch.sqrt(sine * sine + cosine * cosine)
+    # The tangent of the half angle, in the form that loses no digits.
+    tangent = torch.where(
+        cosine > 0.0,
+        sine / (length + cosine.clamp(min=0.0)),
+        (length - cosine) / sine,
+    )
+    for _ in range(_HALVINGS):
+        tangent = tangent / (1.0 + torch.sqrt(1.0 + tangent * tangent))
+    square = tangent * tangent
+    series = torch.zeros_like(square)
+    for power in range(_SERIES, -1, -1):
+        series = (-1.0) ** power / (2 * power + 1) + square * series
+    return 2.0 ** (_HALVINGS + 1) * tangent * series
 
 
 def solve_positive(matrix: Tensor, right: Tensor) -> Tensor:

@@ -22,9 +22,10 @@ from policies.training.projection import (
 )
 
 INCREMENT_INPUTS = ("q", "qd", "qdd", "action")
-INCREMENT_OUTPUTS = IncrementAnswer._fields
+# An output may not have the name of an input.
+INCREMENT_OUTPUTS = ("q_request", *IncrementAnswer._fields[1:])
 POSE_INPUTS = ("q", "base_from_tcp")
-POSE_OUTPUTS = PoseAnswer._fields
+POSE_OUTPUTS = ("q_request", *PoseAnswer._fields[1:])
 
 
 def export_increments(layer: IncrementProjection) -> bytes:
@@ -49,7 +50,8 @@ def export_module(
     """Return a module, which may hold a projection, as an ONNX model.
 
     Args:
-        module: takes and gives tensors whose first axis is the batch.
+        module: takes and gives tensors whose first axis is the batch; put into
+            evaluation mode.
         inputs: an example, with a batch of at least two.
         input_names: one for each input.
         output_names: one for each output.
@@ -64,8 +66,10 @@ def export_module(
         # torch's exporter calls functions of its own that it has deprecated.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        # All inputs share one batch, which is what is wanted.
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)
         program = torch.onnx.export(
-            module,
+            module.eval(),
             inputs,
             dynamo=True,
             opset_version=OPSET,

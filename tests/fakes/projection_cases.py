@@ -165,7 +165,7 @@ def _draw_goal(rng: np.random.Generator, kind: int, packed: NDArray[Any]) -> Vec
     home = (HOME_Q, OVER_BIN_Q)[int(rng.integers(2))]
     goal = home + rng.normal(size=6) * 10.0 ** rng.uniform(-3.0, -0.3)
     if kind == 1:
-        return rng.uniform(lim["joint_min_rad"], lim["joint_max_rad"])
+        return np.asarray(rng.uniform(lim["joint_min_rad"], lim["joint_max_rad"]))
     if kind == 2:
         # Wrist, elbow or both nearly straight.
         goal[4] = rng.choice([0.0, 1.0]) * 10.0 ** rng.uniform(-8.0, -0.3)
@@ -177,7 +177,7 @@ def _draw_goal(rng: np.random.Generator, kind: int, packed: NDArray[Any]) -> Vec
         limit = lim[("joint_min_rad", "joint_max_rad")[int(rng.integers(2))]][joint]
         shift = _draw_hair(rng, (1,))[0] * rng.choice([-1.0, 1.0])
         goal[joint] = limit + shift
-    return goal
+    return np.asarray(goal)
 
 
 def _turn_wrist_to_the_edge(

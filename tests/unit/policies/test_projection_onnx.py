@@ -33,6 +33,7 @@ from tests.fakes.projection_cases import (
 )
 
 COUNT = 2000
+pytestmark = pytest.mark.timeout(400)
 TYPES = {torch.float64: np.float64, torch.float32: np.float32}
 
 
@@ -74,9 +75,9 @@ def test_exported_increments_answer_as_in_torch(dtype: torch.dtype) -> None:
     assert tuple(got) == INCREMENT_OUTPUTS
     differs = got["is_granted"] != expected.is_granted.numpy()
     assert differs.sum() <= (0 if dtype is torch.float64 else COUNT // 500)
-    assert got["q"].dtype == TYPES[dtype]
-    for name in ("q", "loss"):
-        wanted = getattr(expected, name).numpy()
+    assert got["q_request"].dtype == TYPES[dtype]
+    for name, answer in (("q_request", expected.q), ("loss", expected.loss)):
+        wanted = answer.numpy()
         assert np.allclose(
             got[name][~differs], wanted[~differs], rtol=0, atol=1e-6, equal_nan=True
         )
@@ -98,8 +99,8 @@ def test_exported_poses_answer_as_in_torch(dtype: torch.dtype) -> None:
     differs = got["is_granted"] != granted
     assert differs.sum() <= (0 if dtype is torch.float64 else COUNT // 500)
     tolerance = 1e-6 if dtype is torch.float64 else 1e-4
-    for name in POSE_OUTPUTS:
-        wanted = getattr(expected, name).numpy()
+    for name, answer in zip(POSE_OUTPUTS, expected, strict=True):
+        wanted = answer.numpy()
         # In single precision a step far from its goal may go another way.
         kept = ~differs & (granted | (dtype is torch.float64))
         assert np.allclose(
@@ -143,4 +144,4 @@ def test_a_policy_that_embeds_the_layer_exports_with_it() -> None:
 
     expected, got = compare(policy, names, inputs, content)
     assert (got["is_granted"] == expected.is_granted.numpy()).all()
-    assert np.abs(got["q"] - expected.q.numpy()).max() < 1e-6
+    assert np.abs(got["q_request"] - expected.q.numpy()).max() < 1e-6

@@ -53,7 +53,12 @@ class ProjectedRequests:
         self._q, self._qd, self._qdd = _rest_at(_vector_of(q_measured))
 
     def vet_action(
-        self, action: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        action: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
         """Vet six normalised joint increments for this cycle; refused, ramp to rest."""
 
@@ -67,7 +72,8 @@ class ProjectedRequests:
                 self._answer,
             )
 
-        return self._vet(project, command_stamp_ns, arm_stamp_ns, now_ns)
+        times_ns = (command_stamp_ns, arm_stamp_ns, now_ns)
+        return self._vet(project, times_ns, force_tcp_n)
 
     def vet_pose(
         self,
@@ -75,6 +81,7 @@ class ProjectedRequests:
         command_stamp_ns: int,
         arm_stamp_ns: int,
         now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
         """Vet one cycle of the way to a tool pose, at which the arm comes to rest."""
 
@@ -91,7 +98,8 @@ class ProjectedRequests:
                     self._answer,
                 )
 
-        return self._vet(project, command_stamp_ns, arm_stamp_ns, now_ns)
+        times_ns = (command_stamp_ns, arm_stamp_ns, now_ns)
+        return self._vet(project, times_ns, force_tcp_n)
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
@@ -100,10 +108,10 @@ class ProjectedRequests:
     def _vet(
         self,
         project: Callable[[], None],
-        command_stamp_ns: int,
-        arm_stamp_ns: int,
-        now_ns: int,
+        times_ns: tuple[int, int, int],
+        force_tcp_n: Vector,
     ) -> Verdict:
+        now_ns = times_ns[2]
         try:
             project()
         except Exception:  # noqa: BLE001  (whatever went wrong, the answer is to hold)
@@ -118,7 +126,7 @@ class ProjectedRequests:
                 verdict = replace(verdict, margin=margin, value=value)
             return verdict
         return self._follow(
-            self._guard.vet(answer["q"].copy(), command_stamp_ns, arm_stamp_ns, now_ns)
+            self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n)
         )
 
     def _follow(self, verdict: Verdict) -> Verdict:

@@ -26,7 +26,8 @@ class Rig:
     def __init__(self, q: Any = HOME_Q) -> None:
         limits = make_limits(SAFETY, TOOL, PERIOD_S)
         self.requests = ProjectedRequests(
-            EnvelopeGuard(limits), make_projection_limits(limits)
+            EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S),
+            make_projection_limits(limits),
         )
         self.requests.reset(q)
         self.now_ns = 10**9
@@ -35,12 +36,12 @@ class Rig:
     def act(self, action: Any) -> Verdict:
         self.now_ns += PERIOD_NS
         now_ns = self.now_ns
-        return self.keep(self.requests.vet_action(action, now_ns, now_ns, now_ns))
+        return self.keep(self.requests.vet_action(action, now_ns, now_ns, now_ns, REST))
 
     def go(self, pose: Any) -> Verdict:
         self.now_ns += PERIOD_NS
         now_ns = self.now_ns
-        return self.keep(self.requests.vet_pose(pose, now_ns, now_ns, now_ns))
+        return self.keep(self.requests.vet_pose(pose, now_ns, now_ns, now_ns, REST))
 
     def keep(self, verdict: Verdict) -> Verdict:
         self.path.append(verdict.q)

@@ -171,13 +171,14 @@ def test_the_guard_grants_the_joint_motion_of_what_was_projected() -> None:
         }
     )
     limits = make_limits(config, TOOL, PERIOD_S)
-    packed, guard = make_projection_limits(limits), EnvelopeGuard(limits)
+    packed = make_projection_limits(limits)
+    guard = EnvelopeGuard.from_config(config, TOOL, PERIOD_S)
     guard.reset(HOME_Q)
     pushes = draw_pushes(np.random.default_rng(1), int(20_000 * SCALE))
 
     path, _ = drive(packed, pushes, HOME_Q)
     reasons = {
-        guard.vet(q, now_ns, now_ns, now_ns).reason
+        guard.vet(q, now_ns, now_ns, now_ns, np.zeros(6)).reason
         for now_ns, q in zip(range(10**9, 10**12, 2_000_000), path[1:], strict=False)
     }
 

@@ -244,7 +244,7 @@ def test_a_cause_that_joins_a_stop_is_recorded_once_with_its_detail() -> None:
     rig.turn(Finding(Cause.PLC_LOST, "no answer"))
     rig.turn(Finding(Cause.PLC_LOST, "no answer"))
 
-    joined = {"cause": "plc_lost", "detail": "no answer"}
+    joined: dict[str, object] = {"cause": "plc_lost", "detail": "no answer"}
     assert rig.events.count(("also", joined)) == 1
     assert rig.desk.needs_acknowledgement()
 

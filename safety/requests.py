@@ -125,9 +125,7 @@ class ProjectedRequests:
             if verdict.reason is reason:
                 verdict = replace(verdict, margin=margin, value=value)
             return verdict
-        return self._follow(
-            self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n)
-        )
+        return self._follow(self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n))
 
     def _follow(self, verdict: Verdict) -> Verdict:
         qd = (verdict.q - self._q) / self._period_s

@@ -171,9 +171,7 @@ def test_stale_commands_are_the_guards_business() -> None:
     rig = Rig()
     stale_ns = rig.now_ns - 200_000_000
 
-    verdict = rig.requests.vet_action(
-        REST, stale_ns, rig.now_ns, rig.now_ns, REST
-    )
+    verdict = rig.requests.vet_action(REST, stale_ns, rig.now_ns, rig.now_ns, REST)
 
     assert verdict.reason is HoldReason.COMMAND_STALE
 

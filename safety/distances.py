@@ -134,9 +134,10 @@ def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
         return math.sqrt(beside * beside + above * above)
     if not abs(above) <= 0.0:
         return abs(above)
-    upward: float = half_height - min(ends[0, 2], ends[1, 2])
-    downward: float = half_height + max(ends[0, 2], ends[1, 2])
-    return -min(upward, downward, radius - _measure_from_axis(ends))
+    upward = half_height - min(ends[0, 2], ends[1, 2])
+    downward = half_height + max(ends[0, 2], ends[1, 2])
+    depth: float = min(upward, downward, radius - _measure_from_axis(ends))
+    return -depth
 
 
 @compiled

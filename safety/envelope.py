@@ -17,7 +17,12 @@ from cell.kinematics.compiled import compiled
 from safety.capsules import Surroundings
 from safety.clearance import check_clearance
 from safety.joint_checks import check_joints
-from safety.load_check import check_load, compute_load, compute_load_cap
+from safety.load_check import (
+    check_load,
+    compute_load,
+    compute_load_cap,
+    smooth_load,
+)
 from safety.ramp import compute_stopping_time, is_at_rest, ramp
 from safety.tool_checks import check_tool
 from safety.verdicts import SLOWEST, Check
@@ -52,13 +57,18 @@ def vet_setpoint(
     """
     now_ns = times_ns[2]
     was, lim, now = before[0], limits[0], after[0]
-    load = compute_load(wrench, lim)
+    load = smooth_load(was["load"], compute_load(wrench, lim), lim)
     reason, margin, value, item, scale = judge(
         was, q_request, load, times_ns, lim, around, now
     )
     now["reason"], now["margin"], now["value"] = reason, margin, value
     now["item"] = item
-    now["load_cap"] = compute_load_cap(was["load_cap"], load)
+    now["load"], now["load_cap"] = was["load"], was["load_cap"]
+    # One reading that is no number is refused, and not remembered.
+    if math.isfinite(load):
+        travel = _compute_travel(q_request, was["q"]) if reason == _NONE else 0.0
+        now["load"] = load
+        now["load_cap"] = compute_load_cap(was["load_cap"], load, travel)
     if reason != _NONE:
         ramp(was, now_ns, lim, now)
         return reason, margin, value, item, 1.0
@@ -122,8 +132,17 @@ def hold_setpoint(
     was, now = before[0], after[0]
     now["reason"], now["margin"], now["value"] = reason, -1.0, 0.0
     now["item"] = -1
-    now["load_cap"] = was["load_cap"]
+    now["load"], now["load_cap"] = was["load"], was["load_cap"]
     ramp(was, now_ns, limits[0], now)
+
+
+@compiled
+def _compute_travel(q: Vector, other: Vector) -> float:
+    """Return the sum of all joints' ways between two positions [rad]."""
+    total = 0.0
+    for i in range(6):
+        total += abs(q[i] - other[i])
+    return total
 
 
 @compiled

@@ -1,6 +1,8 @@
 """Limit of the force at the tool: hold, and then only slow motion that relieves it.
 
-The load ratio is the larger of force and torque over their limits. Over 1 the ramp to
+The load ratio is the larger of force and torque over their limits, smoothed over some
+cycles: a fingertip that meets a part gives a blow of a few milliseconds, which no stop
+could take back. A push lasts. Over 1 the ramp to
 rest begins. From rest the arm may move slowly as long as the load does not rise above
 what it has already fallen to. That needs no belief in the sign of the reading.
 """
@@ -18,6 +20,9 @@ _FORCE = int(HoldReason.TCP_FORCE)
 
 RELIEF_RADPS = 0.1
 """Sum of all joint speeds while the tool is under too much load [rad/s]."""
+
+SMOOTHING_S = 0.01
+"""Time constant of the smoothing, that of the force filter in robots of this class."""
 
 # Noise and the swing of the arm; a load that rises by less is not rising.
 _SLACK = 0.05
@@ -37,10 +42,23 @@ def compute_load(wrench: Vector, lim: Any) -> float:
 
 
 @compiled
-def compute_load_cap(cap: float, load: float) -> float:
-    """Return the cap after a reading: 0 below the limit, else the least load so far."""
+def smooth_load(before: float, load: float, lim: Any) -> float:
+    """Return the smoothed load ratio; what is no number is passed on at once."""
+    gain = lim["period_s"] / (lim["period_s"] + SMOOTHING_S)
+    smoothed: float = before + gain * (load - before)
+    return smoothed
+
+
+@compiled
+def compute_load_cap(cap: float, load: float, travel: float) -> float:
+    """Return the cap after a cycle: 0 until the arm creeps under too much load.
+
+    From then on it only falls with the load, until the load is back below 1.
+    """
     if load <= 1.0:
         return 0.0
+    if travel == 0.0:
+        return cap
     if cap == 0.0 or load + _SLACK < cap:
         return load + _SLACK
     return cap
@@ -48,7 +66,7 @@ def compute_load_cap(cap: float, load: float) -> float:
 
 @compiled
 def check_load(was: Any, q: Vector, load: float, lim: Any) -> Check:
-    """Check a request, shape (6,) [rad], under a load ratio."""
+    """Check a request, shape (6,) [rad], under a smoothed load ratio."""
     margin = 1.0 - load
     if margin >= 0.0:
         return _NONE, margin, 0.0, -1, 1.0
@@ -58,7 +76,8 @@ def check_load(was: Any, q: Vector, load: float, lim: Any) -> Check:
         speed += abs(q[i] - was["q"][i]) / lim["period_s"]
         before += abs(was["qd"][i])
     is_slow = max(speed, before) <= RELIEF_RADPS
+    cap = was["load_cap"] if was["load_cap"] > 0.0 else math.inf
     # Written so that a load that is no number is refused.
-    if not load <= compute_load_cap(was["load_cap"], load) or not is_slow:
+    if not load <= cap or not is_slow:
         return _FORCE, margin, load, -1, SLOWEST
     return _NONE, 0.0, 0.0, -1, SLOWEST

@@ -19,6 +19,7 @@ STATE = np.dtype(
         ("value", "<f8"),
         ("item", "<i8"),
         ("scale", "<f8"),
+        ("load", "<f8"),
         ("load_cap", "<f8"),
         ("sigma", "<f8"),
     ]
@@ -26,9 +27,10 @@ STATE = np.dtype(
 """Vetted motion after one cycle, and why it is what it is.
 
 `item` is the joint, axis or clearance check that was nearest to its limit, -1 if it is
-none; `scale` how fast, as a ratio, the next cycles may go towards it; `load_cap` the
-load ratio that the tool may not exceed until it is back below 1, 0 while it is;
-`sigma` the smallest singular value at `q`, 0 while it is not known.
+none; `scale` how fast, as a ratio, the next cycles may go towards it; `load` the
+smoothed load ratio of the tool; `load_cap` what it may not exceed while the arm creeps
+under too much load, else 0; `sigma` the smallest singular value at `q`, 0 while it is
+not known.
 """
 
 Check = tuple[int, float, float, int, float]

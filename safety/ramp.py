@@ -35,7 +35,8 @@ def ramp(was: Any, now_ns: int, lim: Any, now: Any) -> None:
     # velocity would start it again.
     if was["vetted_ns"] > 0 and now_ns - was["vetted_ns"] > lim["standstill_ns"]:
         scale = 0.0
-    now["vetted_ns"] = now_ns
+    # A time before all time says nothing of when the next one comes.
+    now["vetted_ns"] = now_ns if now_ns > 0 else was["vetted_ns"]
     now["scale"] = 1.0
     now["sigma"] = 0.0
     for i in range(6):

@@ -92,9 +92,12 @@ def compute_place_margin(
         low = min(lim["workspace_min_m"][i], start[i])
         high = max(lim["workspace_max_m"][i], start[i])
         span = lim["workspace_max_m"][i] - lim["workspace_min_m"][i]
-        room = min(tcp[i, 3] - low, high - tcp[i, 3]) - bulge_m
-        if not room / span >= worst:
-            worst, axis = room / span, i
+        margin = (min(tcp[i, 3] - low, high - tcp[i, 3]) - bulge_m) / span
+        # The next axis must not hide one that is no number.
+        if math.isnan(margin):
+            return margin, i
+        if margin < worst:
+            worst, axis = margin, i
     return worst, axis
 
 

@@ -191,5 +191,8 @@ def smallest_singular_value(jacobian: Vector) -> float:
         total = 0.0
         for k in range(6):
             total += u[k, p] * u[k, p]
+        # min() of a number and of no number may be either.
+        if not total >= 0.0:
+            return math.nan
         smallest = min(smallest, total)
     return math.sqrt(smallest)

@@ -22,6 +22,7 @@ from cell.kinematics import (
     solve_ik_branches,
     track_ik,
 )
+from cell.kinematics import kernels
 from cell.kinematics.compiled import compute_source_digest
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, TOOL_Z_M, compute_tcp
 
@@ -207,3 +208,11 @@ def test_machine_code_is_kept_apart_for_every_state_of_the_sources(
         source.write("\n")
 
     assert compute_source_digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("column", range(6))
+def test_a_jacobian_that_is_no_number_has_no_singular_value(column: int) -> None:
+    jacobian = np.eye(6)
+    jacobian[2, column] = np.nan
+
+    assert np.isnan(kernels.smallest_singular_value(jacobian))

@@ -119,7 +119,12 @@ def test_without_a_key_the_file_is_refused_or_means_the_same(
 
 @pytest.mark.parametrize("path", [path for path, _ in LEAVES], ids=dotted)
 def test_a_value_of_another_type_is_refused(path: KeyPath, tmp_path: Path) -> None:
-    for wrong in wrong_values(dict(LEAVES)[path]):
+    value = dict(LEAVES)[path]
+    # Of these there may be fewer.
+    is_open = path in _LISTS or path[-1] == "keeps_out"
+    for wrong in wrong_values(value):
+        if is_open and wrong in ([], value[:-1]):
+            continue
         message = refusal(put(path, wrong), tmp_path)
 
         assert dotted(path) in message or f"{dotted(path[:-1])}:" in message

@@ -9,7 +9,8 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from safety.guard import EnvelopeGuard
-from safety.limits import LIMITS
+from safety.limits import LIMITS, make_limits
+from safety.tool_checks import compute_place_margin
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
 
 MS = 1_000_000
@@ -516,3 +517,29 @@ def test_a_joint_is_slowed_down_towards_its_limit_and_not_away_from_it(
 
     assert towards.scale < 0.7
     assert away.scale == 1.0
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_place_that_is_no_number_has_no_margin_on_any_axis(axis: int) -> None:
+    limits = make_limits(SAFETY, TOOL, PERIOD_S)
+    tcp = np.eye(3, 4)
+    tcp[:, 3] = compute_tcp(HOME_Q)
+    start = tcp[:, 3].copy()
+    tcp[axis, 3] = np.nan
+
+    margin, found = compute_place_margin(tcp, start, 0.0, limits[0])
+
+    assert np.isnan(margin)
+    assert found == axis
+
+
+def test_a_time_before_all_time_is_not_remembered_as_the_last_cycle() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 20)
+    rig.guard.vet(rig.q, START_NS, START_NS, -5, NO_FORCE)
+
+    # Long after that, the robot has come to rest at the last setpoint.
+    verdict = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 500 * MS)
+    settled = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 502 * MS)
+
+    assert (settled.q == verdict.q).all()

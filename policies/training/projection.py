@@ -121,49 +121,86 @@ class PoseAnswer(NamedTuple):
     loss: Tensor
 
 
-class _Limited(nn.Module):
-    """Holds limits as constants that move and convert with the module."""
+class _Constants(nn.Module):
+    """Holds numbers as tensors, which convert and are exported in full precision.
 
-    joint_min_rad: Tensor
-    joint_max_rad: Tensor
-
-    def __init__(self, limits: ProjectionLimits) -> None:
-        super().__init__()
-        self._keep("joint_min_rad", limits.joint_min_rad)
-        self._keep("joint_max_rad", limits.joint_max_rad)
+    The exporter rounds plain numbers of Python to single precision.
+    """
 
     def _keep(self, name: str, value: Any) -> None:
         tensor = torch.as_tensor(np.array(value, dtype=np.float64))
         self.register_buffer(name, tensor, persistent=False)
 
 
-class IncrementProjection(_Limited):
+class BrakingSpeed(_Constants):
+    """The speed from which some room is enough to come to rest, joint by joint."""
+
+    line: Tensor
+    edge: Tensor
+    slope: Tensor
+    twice: Tensor
+    tangent: Tensor
+    corner: Tensor
+
+    def __init__(
+        self, rate: Numbers, period_s: float, reaction_s: float, lead_s: Numbers
+    ) -> None:
+        """Take numbers as `safety.velocity_box.compute_braking_speed` does."""
+        super().__init__()
+        rate = rate * BRAKING_SHARE
+        tangent = rate * (reaction_s - 0.5 * period_s)
+        slope = rate * (0.5 * period_s + lead_s)
+        self._keep("line", reaction_s + lead_s)
+        self._keep("edge", (reaction_s + lead_s) * tangent)
+        self._keep("slope", slope)
+        self._keep("twice", 2.0 * rate)
+        self._keep("tangent", tangent * tangent)
+        self._keep("corner", (slope + tangent) ** 2)
+
+    def forward(self, room: Tensor) -> Tensor:
+        """Return speeds for the room that is left, both of shape (..., 6)."""
+        square = self.slope * self.slope + self.twice * room - self.tangent
+        # Nearer, where the line counts, there may be no root.
+        root = torch.sqrt(torch.maximum(square, self.corner))
+        return torch.where(room > self.edge, root - self.slope, room / self.line)
+
+
+class IncrementProjection(_Constants):
     """Normalised joint increments, -1..1, onto what one cycle permits."""
 
+    low: Tensor
+    high: Tensor
     increment: Tensor
     speed: Tensor
-    rate: Tensor
     jerk: Tensor
-    lead: Tensor
+    period: Tensor
+    change: Tensor
+    turn: Tensor
 
     def __init__(self, limits: ProjectionLimits, *, straight: bool = False) -> None:
-        super().__init__(limits)
+        super().__init__()
         self._straight = straight
-        self._period_s = float(limits.period_s)
+        period_s = float(limits.period_s)
         speed = np.asarray(limits.joint_speed_radps, np.float64)
         rate = np.asarray(limits.joint_acceleration_radps2, np.float64)
-        jerk = 2.0 * rate / self._period_s
+        jerk = 2.0 * rate / period_s
         if limits.joint_jerk_radps3 is not None:
             jerk = np.minimum(jerk, limits.joint_jerk_radps3)
         increment = limits.increment_rad
         if increment is None:
-            increment = np.diag(speed * self._period_s)
-        self._reaction_s = self._period_s + 0.5 * float(np.max(speed / rate))
+            increment = np.diag(speed * period_s)
+        lead_s = np.maximum(2.0 * rate / jerk - period_s, 0.0)
+        reaction_s = period_s + 0.5 * float(np.max(speed / rate))
+        self._keep("low", np.asarray(limits.joint_min_rad) + ROUNDING)
+        self._keep("high", np.asarray(limits.joint_max_rad) - ROUNDING)
         self._keep("increment", increment)
         self._keep("speed", speed)
-        self._keep("rate", rate)
         self._keep("jerk", jerk)
-        self._keep("lead", np.maximum(2.0 * rate / jerk - self._period_s, 0.0))
+        self._keep("period", period_s)
+        self._keep("change", rate * period_s)
+        self._keep("turn", jerk * period_s)
+        self.brake_speed = BrakingSpeed(jerk, period_s, period_s, np.zeros(6))
+        self.brake_position = BrakingSpeed(rate, period_s, reaction_s, lead_s)
 
     def forward(
         self, q: Tensor, qd: Tensor, qdd: Tensor, action: Tensor
@@ -176,12 +213,12 @@ class IncrementProjection(_Limited):
         ones = torch.ones_like(action)
         clipped = _clamp(action, -ones, ones)
         asked = self._carry(clipped, action)
-        wish = (asked[..., None, :] * self.increment).sum(-1) / self._period_s
+        wish = (asked[..., None, :] * self.increment).sum(-1) / self.period
         low, high = self.compute_box(q, qd, qdd)
         is_granted = usable & (low <= high).all(-1)
         velocity = _clamp(wish, low, high)
         cut = (wish - velocity).abs() / self.speed + (action - clipped).abs()
-        step = self._carry(velocity, wish) * self._period_s
+        step = self._carry(velocity, wish) * self.period
         granted = is_granted[..., None]
         return IncrementAnswer(
             torch.where(granted, q + step, hold),
@@ -191,40 +228,22 @@ class IncrementProjection(_Limited):
 
     def compute_box(self, q: Tensor, qd: Tensor, qdd: Tensor) -> tuple[Tensor, Tensor]:
         """Return the lowest and highest velocities permitted, (..., 6) [rad/s]."""
-        period_s = self._period_s
-        change = self.jerk * period_s
-        down = self._brake(self.speed + qd, self.jerk, period_s, 0.0)
-        up = self._brake(self.speed - qd, self.jerk, period_s, 0.0)
-        below = torch.relu(q - self.joint_min_rad - ROUNDING)
-        above = torch.relu(self.joint_max_rad - q - ROUNDING)
-        reaction_s = self._reaction_s
+        period = self.period
+        down = self.brake_speed(self.speed + qd)
+        up = self.brake_speed(self.speed - qd)
         lows = (
-            qd - self.rate * period_s,
-            qd + (qdd - change) * period_s,
-            torch.maximum(qd - period_s * down, -self.speed),
-            -self._brake(below, self.rate, reaction_s, self.lead),
+            qd - self.change,
+            qd + (qdd - self.turn) * period,
+            torch.maximum(qd - period * down, -self.speed),
+            -self.brake_position(torch.relu(q - self.low)),
         )
         highs = (
-            qd + self.rate * period_s,
-            qd + (qdd + change) * period_s,
-            torch.minimum(qd + period_s * up, self.speed),
-            self._brake(above, self.rate, reaction_s, self.lead),
+            qd + self.change,
+            qd + (qdd + self.turn) * period,
+            torch.minimum(qd + period * up, self.speed),
+            self.brake_position(torch.relu(self.high - q)),
         )
         return torch.stack(lows).amax(0), torch.stack(highs).amin(0)
-
-    def _brake(
-        self, room: Tensor, rate: Tensor, reaction_s: float, lead: Tensor | float
-    ) -> Tensor:
-        """Return the speed from which `room` is enough to come to rest."""
-        period_s = self._period_s
-        rate = rate * BRAKING_SHARE
-        tangent = rate * (reaction_s - 0.5 * period_s)
-        slope = rate * (0.5 * period_s + lead)
-        square = slope * slope + 2.0 * rate * room - tangent * tangent
-        # Nearer, where the line counts, there may be no root.
-        root = torch.sqrt(torch.maximum(square, (slope + tangent) ** 2))
-        is_far = room > (reaction_s + lead) * tangent
-        return torch.where(is_far, root - slope, room / (reaction_s + lead))
 
     def _carry(self, clamped: Tensor, wish: Tensor) -> Tensor:
         if not self._straight:
@@ -233,19 +252,28 @@ class IncrementProjection(_Limited):
         return clamped.detach() + (wish - wish.detach())
 
 
-class PoseProjection(_Limited):
+class PoseProjection(_Constants):
     """Tool poses onto joint positions near the present ones."""
 
+    joint_min_rad: Tensor
+    joint_max_rad: Tensor
     workspace_min_m: Tensor
     workspace_max_m: Tensor
+    lowest_sigma: Tensor
     flange_from_tcp: Tensor
+    reached_m: Tensor
+    reached_rad: Tensor
 
     def __init__(self, limits: ProjectionLimits) -> None:
-        super().__init__(limits)
-        self._singular_value = float(limits.singular_value)
+        super().__init__()
+        self._keep("joint_min_rad", limits.joint_min_rad)
+        self._keep("joint_max_rad", limits.joint_max_rad)
         self._keep("workspace_min_m", limits.workspace_min_m)
         self._keep("workspace_max_m", limits.workspace_max_m)
+        self._keep("lowest_sigma", limits.singular_value)
         self._keep("flange_from_tcp", limits.flange_from_tcp)
+        self._keep("reached_m", REACHED_M)
+        self._keep("reached_rad", REACHED_RAD)
 
     def forward(self, q: Tensor, base_from_tcp: Tensor) -> PoseAnswer:
         """Project a batch.
@@ -274,21 +302,20 @@ class PoseProjection(_Limited):
         residual_m = compute_length(error[..., :3])
         residual_rad = compute_length(error[..., 3:])
         sigma = compute_smallest_singular_value(jacobian)
-        reach = _beyond(residual_m, REACHED_M) + LEVER_M * _beyond(
-            residual_rad, REACHED_RAD
-        )
+        reach = torch.relu(residual_m - self.reached_m)
+        reach = reach + LEVER_M * torch.relu(residual_rad - self.reached_rad)
         place = _outside(tcp[..., 3], self.workspace_min_m, self.workspace_max_m)
         turn = _outside(goal, self.joint_min_rad, self.joint_max_rad)
         loss = reach + place + LEVER_M * turn
-        loss = loss + torch.relu(self._singular_value - sigma)
+        loss = loss + torch.relu(self.lowest_sigma - sigma)
         is_granted = (
             usable
             & (_compute_rotation_error(target) <= ROTATION_TOLERANCE)
-            & (residual_m <= REACHED_M)
-            & (residual_rad <= REACHED_RAD)
+            & (residual_m <= self.reached_m)
+            & (residual_rad <= self.reached_rad)
             & _is_inside(goal, self.joint_min_rad, self.joint_max_rad)
             & _is_inside(tcp[..., 3], self.workspace_min_m, self.workspace_max_m)
-            & (sigma > self._singular_value)
+            & (sigma > self.lowest_sigma)
         )
         return PoseAnswer(
             torch.where(is_granted[..., None], goal, hold),
@@ -309,10 +336,6 @@ def _is_usable(*tensors: Tensor) -> Tensor:
 def _where_usable(usable: Tensor, numbers: Tensor) -> Tensor:
     # Zeros in place of what is none, for its gradient would spoil those of others.
     return torch.where(usable[..., None], numbers, torch.zeros_like(numbers))
-
-
-def _beyond(value: Tensor, limit: float) -> Tensor:
-    return torch.relu(value - limit)
 
 
 def _outside(value: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -30,8 +30,9 @@ POSE_OUTPUTS = ("q_request", *PoseAnswer._fields[1:])
 
 def export_increments(layer: IncrementProjection) -> bytes:
     """Return the layer as an ONNX model for any batch size, in its own precision."""
-    joints = torch.zeros(2, 6, dtype=layer.joint_min_rad.dtype)
-    return export_module(layer, (joints,) * 4, INCREMENT_INPUTS, INCREMENT_OUTPUTS)
+    # Four tensors: one that is given four times would be taken for one input.
+    example = tuple(torch.zeros(2, 6, dtype=layer.speed.dtype) for _ in range(4))
+    return export_module(layer, example, INCREMENT_INPUTS, INCREMENT_OUTPUTS)
 
 
 def export_poses(layer: PoseProjection) -> bytes:
@@ -52,7 +53,7 @@ def export_module(
     Args:
         module: takes and gives tensors whose first axis is the batch; put into
             evaluation mode.
-        inputs: an example, with a batch of at least two.
+        inputs: an example, with a batch of at least two, no tensor of it twice.
         input_names: one for each input.
         output_names: one for each output.
 

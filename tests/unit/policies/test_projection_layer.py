@@ -79,7 +79,7 @@ def test_gradients_of_increments_are_the_true_ones(jerk: float | None) -> None:
     ratio = (speed + rng.uniform(-0.01, 0.01, (4, 6))) / 3.0
     ratio[2] = np.linspace(-0.9, 0.9, 6)
     with torch.no_grad():
-        q[3] = layer.joint_max_rad - 0.02
+        q[3] = layer.high - 0.02
     speed[3] = 0.3
     ratio[3] = 0.7
     qd = tensor_of(speed, requires_grad=True)

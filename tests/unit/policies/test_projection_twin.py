@@ -178,7 +178,6 @@ def test_the_limits_of_a_guard_are_read_as_they_are() -> None:
     for name, field in (
         ("increment", "increment_rad"),
         ("jerk", "joint_jerk_radps3"),
-        ("lead", "jerk_lead_s"),
         ("speed", "joint_speed_radps"),
     ):
         assert np.array_equal(getattr(layer, name).numpy(), packed[field])

@@ -186,11 +186,17 @@ def smallest_singular_value(jacobian: Vector) -> float:
                     u[k, r] = s * low + c * high
         if off == 0.0:
             break
+    return _smallest_column(u)
+
+
+@compiled
+def _smallest_column(matrix: Vector) -> float:
+    """Return the length of the shortest column of a (6, 6) matrix."""
     smallest = np.inf
     for p in range(6):
         total = 0.0
         for k in range(6):
-            total += u[k, p] * u[k, p]
+            total += matrix[k, p] * matrix[k, p]
         # min() of a number and of no number may be either.
         if not total >= 0.0:
             return math.nan

@@ -18,11 +18,11 @@ from cell.kinematics import (
     compute_base_from_tcp,
     compute_jacobian,
     compute_smallest_singular_value,
+    kernels,
     solve_ik,
     solve_ik_branches,
     track_ik,
 )
-from cell.kinematics import kernels
 from cell.kinematics.compiled import compute_source_digest
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, TOOL_Z_M, compute_tcp
 

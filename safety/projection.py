@@ -138,7 +138,7 @@ def project_towards(
             refuse(now, _NOT_FINITE, -1.0, goal[i], i)
             return
         way = goal[i] - q[i]
-        rate = lim["joint_acceleration_radps2"][i]
+        rate = lim["braking_radps2"][i]
         lead_s = lim["jerk_lead_s"][i]
         speed = compute_braking_speed(abs(way), rate, period_s, period_s, lead_s)
         wish[i] = math.copysign(speed, way)

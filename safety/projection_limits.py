@@ -16,6 +16,9 @@ from cell.kinematics.compiled import compiled
 LARGEST_NUMBER: Final = 1e6
 """No angle, speed, acceleration or place of an arm is larger."""
 
+LEAST_BRAKING: Final = 0.25
+"""Share of the permitted acceleration with which braking is planned at least."""
+
 PROJECTION_LIMITS = np.dtype(
     [
         ("period_s", "<f8"),
@@ -25,6 +28,7 @@ PROJECTION_LIMITS = np.dtype(
         ("joint_speed_radps", "<f8", (6,)),
         ("joint_acceleration_radps2", "<f8", (6,)),
         ("joint_jerk_radps3", "<f8", (6,)),
+        ("braking_radps2", "<f8", (6,)),
         ("reaction_s", "<f8"),
         ("jerk_lead_s", "<f8", (6,)),
         ("workspace_min_m", "<f8", (3,)),
@@ -36,9 +40,12 @@ PROJECTION_LIMITS = np.dtype(
 """Layout of one set of limits; the kernels take an array of length 1.
 
 `increment_rad` is the joint-limit matrix: joint increments [rad] of one cycle for each
-of six normalised actions. `reaction_s` is a period and half the longest braking time:
-the guard brakes all joints together, so a slow joint may be kept moving by a fast one.
-`jerk_lead_s` is the time in which acceleration turns from one limit to the other.
+of six normalised actions. `braking_radps2` is the rate that braking before a position
+limit is planned with: what the limit of jerk lets one cycle turn full acceleration
+into. Where that is too little, `jerk_lead_s` is the time in which acceleration turns
+from one limit to the other, and braking begins so much earlier. `reaction_s` is a
+period and half the longest braking time: the guard brakes all joints together, so a
+slow joint may be kept moving by a fast one.
 """
 
 _COPIED: Final = (
@@ -78,7 +85,10 @@ def make_projection_limits(
     if "joint_jerk_radps3" in (limits.dtype.names or ()):
         jerk = np.minimum(jerk, limits["joint_jerk_radps3"][0])
     packed["joint_jerk_radps3"] = jerk
-    packed["jerk_lead_s"] = np.maximum(2.0 * rate / jerk - period_s, 0.0)
+    braking = jerk * period_s - rate
+    is_quick = braking >= LEAST_BRAKING * rate
+    packed["braking_radps2"] = np.where(is_quick, braking, LEAST_BRAKING * rate)
+    packed["jerk_lead_s"] = np.where(is_quick, 0.0, 2.0 * rate / jerk)
     packed["reaction_s"] = period_s + 0.5 * np.max(speed / rate)
     matrix = np.diag(speed * period_s) if increment_rad is None else increment_rad
     if np.shape(matrix) != (6, 6):
@@ -117,6 +127,7 @@ def has_usable_limits(lim: Any) -> bool:
         usable = usable and is_positive(lim["joint_speed_radps"][i])
         usable = usable and is_positive(lim["joint_acceleration_radps2"][i])
         usable = usable and is_positive(lim["joint_jerk_radps3"][i])
+        usable = usable and is_positive(lim["braking_radps2"][i])
         usable = usable and 0.0 <= lim["jerk_lead_s"][i] < LARGEST_NUMBER
         span = lim["joint_max_rad"][i] - lim["joint_min_rad"][i]
         usable = usable and is_usable(lim["joint_min_rad"][i]) and is_positive(span)

@@ -2,8 +2,10 @@
 
 Each joint has four pairs of faces: change of velocity, change of acceleration (jerk),
 speed and position. Speed and position are limited early enough to come to them with
-the acceleration and the jerk that are permitted; without a limit of jerk the box of the
-next cycle is therefore never empty, whatever is chosen from this one.
+the acceleration and the jerk that are permitted. So the box of the next cycle is never
+empty, whatever is chosen from this one, as long as jerk lets one cycle turn full
+acceleration into a quarter of full braking. Below that it may be, near a position
+limit.
 
 Comparisons are written so that what is no number breaks its limit.
 """
@@ -89,6 +91,7 @@ def fill_faces(q: Vector, qd: Vector, qdd: Vector, lim: Any, faces: Vector) -> N
         rate = lim["joint_acceleration_radps2"][i]
         jerk = lim["joint_jerk_radps3"][i]
         top = lim["joint_speed_radps"][i]
+        braking = lim["braking_radps2"][i]
         reaction_s, lead_s = lim["reaction_s"], lim["jerk_lead_s"][i]
         faces[i, 0, 0] = qd[i] - rate * period_s
         faces[i, 0, 1] = qd[i] + rate * period_s
@@ -100,8 +103,8 @@ def fill_faces(q: Vector, qd: Vector, qdd: Vector, lim: Any, faces: Vector) -> N
         faces[i, 2, 1] = min(qd[i] + period_s * up, top)
         below = max(q[i] - lim["joint_min_rad"][i] - ROUNDING, 0.0)
         above = max(lim["joint_max_rad"][i] - q[i] - ROUNDING, 0.0)
-        down = compute_braking_speed(below, rate, period_s, reaction_s, lead_s)
-        up = compute_braking_speed(above, rate, period_s, reaction_s, lead_s)
+        down = compute_braking_speed(below, braking, period_s, reaction_s, lead_s)
+        up = compute_braking_speed(above, braking, period_s, reaction_s, lead_s)
         faces[i, 3, 0], faces[i, 3, 1] = -down, up
 
 

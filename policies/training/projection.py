@@ -35,6 +35,7 @@ ROTATION_TOLERANCE = 1e-5
 LARGEST_NUMBER = 1e6
 ROUNDING = 1e-9
 BRAKING_SHARE = 0.999
+LEAST_BRAKING = 0.25
 
 LEVER_M = 0.5
 """A radian counts in losses like this many metres, half of the arm's reach."""
@@ -189,7 +190,10 @@ class IncrementProjection(_Constants):
         increment = limits.increment_rad
         if increment is None:
             increment = np.diag(speed * period_s)
-        lead_s = np.maximum(2.0 * rate / jerk - period_s, 0.0)
+        braking = jerk * period_s - rate
+        is_quick = braking >= LEAST_BRAKING * rate
+        braking = np.where(is_quick, braking, LEAST_BRAKING * rate)
+        lead_s = np.where(is_quick, 0.0, 2.0 * rate / jerk)
         reaction_s = period_s + 0.5 * float(np.max(speed / rate))
         self._keep("low", np.asarray(limits.joint_min_rad) + ROUNDING)
         self._keep("high", np.asarray(limits.joint_max_rad) - ROUNDING)
@@ -200,7 +204,7 @@ class IncrementProjection(_Constants):
         self._keep("change", rate * period_s)
         self._keep("turn", jerk * period_s)
         self.brake_speed = BrakingSpeed(jerk, period_s, period_s, np.zeros(6))
-        self.brake_position = BrakingSpeed(rate, period_s, reaction_s, lead_s)
+        self.brake_position = BrakingSpeed(braking, period_s, reaction_s, lead_s)
 
     def forward(
         self, q: Tensor, qd: Tensor, qdd: Tensor, action: Tensor

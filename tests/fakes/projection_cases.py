@@ -22,6 +22,8 @@ Vector = NDArray[np.float64]
 
 TOOL = Pose(np.array([0.0, 0.0, TOOL_Z_M]), np.array([1.0, 0.0, 0.0, 0.0]))
 JERK_RADPS3 = 5000.0
+QUICK_JERK_RADPS3 = 20_000.0
+"""Turns full acceleration into more than a quarter of full braking within a cycle."""
 
 
 def make_packed(

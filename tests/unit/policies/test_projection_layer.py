@@ -21,7 +21,12 @@ from policies.training.projection import (
     ProjectionLimits,
 )
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, PERIOD_S
-from tests.fakes.projection_cases import JERK_RADPS3, TOOL, make_packed
+from tests.fakes.projection_cases import (
+    JERK_RADPS3,
+    QUICK_JERK_RADPS3,
+    TOOL,
+    make_packed,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +74,7 @@ def turned(rotvec: Tensor, place: Tensor, base: Tensor) -> Tensor:
 # --- gradients of increments ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("jerk", [None, JERK_RADPS3])
+@pytest.mark.parametrize("jerk", [None, QUICK_JERK_RADPS3])
 def test_gradients_of_increments_are_the_true_ones(jerk: float | None) -> None:
     layer = make_increments(jerk)
     rng = np.random.default_rng(4)

@@ -1,7 +1,7 @@
 """The torch layers answer as the projection of the running cell does.
 
-A sample that lies within 1e-9 of the edge between granted and refused is a tie, which
-rounding may decide either way: ties are left out, and counted.
+A sample that lies within 1e-10 of a range of the edge between granted and refused is a
+tie, which rounding may decide either way: ties are left out, and counted.
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ from safety.projection import PROJECTION, project_increment, project_pose
 from tests.fakes.motion_oracle import PERIOD_S, SAFETY, TOOL_Z_M
 from tests.fakes.projection_cases import (
     JERK_RADPS3,
+    QUICK_JERK_RADPS3,
     TOOL,
     draw_increments,
     draw_poses,
@@ -35,7 +36,7 @@ from tests.fakes.projection_cases import (
 )
 
 AGREEMENT = 1e-6
-TIE = 1e-9
+TIE = 1e-10
 # Together 10^5 states of each kind; in pieces that fit into a cache.
 SEEDS, EACH, PIECE = 5, 20_000, 2_000
 
@@ -56,10 +57,12 @@ def make_full_matrix() -> NDArray[np.float64]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize("kind", ["plain", "jerk and full matrix"])
+@pytest.mark.parametrize("kind", ["plain", "quick jerk", "jerk and full matrix"])
 def test_increments_are_projected_as_on_the_running_cell(seed: int, kind: str) -> None:
     packed = make_packed()
-    if kind != "plain":
+    if kind == "quick jerk":
+        packed = make_packed(QUICK_JERK_RADPS3)
+    elif kind != "plain":
         packed = make_packed(JERK_RADPS3, make_full_matrix())
     layer = IncrementProjection(make_twin_limits(packed))
     cases = draw_increments(np.random.default_rng(seed), EACH, packed)
@@ -85,7 +88,7 @@ def test_increments_are_projected_as_on_the_running_cell(seed: int, kind: str) -
     granted = expected["reason"] == HoldReason.NONE
     # A box of no width is a tie, too.
     is_tie = ~granted & (expected["margin"] > -TIE)
-    assert is_tie.sum() <= EACH // 1000
+    assert is_tie.sum() <= EACH // 2000
     assert (answer.is_granted.numpy() == granted)[~is_tie].all()
     assert np.allclose(
         answer.q.numpy()[~is_tie],
@@ -126,7 +129,7 @@ def test_poses_are_projected_as_on_the_running_cell(seed: int) -> None:
 
     granted = expected["reason"] == HoldReason.NONE
     is_tie = np.abs(expected["margin"]) < TIE
-    assert is_tie.sum() <= EACH // 1000
+    assert is_tie.sum() <= EACH // 2000
     assert (is_granted == granted)[~is_tie].all()
     assert np.allclose(
         q[~is_tie], expected["q"][~is_tie], rtol=0.0, atol=AGREEMENT, equal_nan=True
@@ -160,6 +163,7 @@ def test_both_sides_hold_the_same_constants() -> None:
         "ROTATION_TOLERANCE",
     ):
         assert getattr(twin, name) == getattr(runtime, name)
+    assert twin.LEAST_BRAKING == projection_limits.LEAST_BRAKING
     assert twin.LARGEST_NUMBER == projection_limits.LARGEST_NUMBER
     assert twin.ROUNDING == velocity_box.ROUNDING
     assert twin.BRAKING_SHARE == velocity_box.BRAKING_SHARE

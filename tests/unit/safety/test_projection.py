@@ -30,6 +30,7 @@ from safety.projection_limits import PROJECTION_LIMITS, make_projection_limits
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, PERIOD_S, SAFETY
 from tests.fakes.projection_cases import (
     JERK_RADPS3,
+    QUICK_JERK_RADPS3,
     TOOL,
     Increments,
     Poses,
@@ -146,9 +147,10 @@ def test_whatever_is_granted_is_inside_every_limit(seed: int, jerk: Any) -> None
     assert granted > 0.1 * len(cases.q)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_whoever_follows_the_projection_is_never_refused(seed: int) -> None:
-    packed = make_packed()
+@pytest.mark.parametrize("jerk", [None, QUICK_JERK_RADPS3])
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_follows_the_projection_is_never_refused(seed: int, jerk: Any) -> None:
+    packed = make_packed(jerk)
     rng = np.random.default_rng(seed)
 
     path, reasons = drive(packed, draw_pushes(rng, int(30_000 * SCALE)), HOME_Q)
@@ -615,6 +617,7 @@ def test_limits_of_a_guard_without_jerk_limit_none() -> None:
     packed = make_projection_limits(limits[names])
 
     assert (packed["joint_jerk_radps3"] == 2.0 * 25.0 / PERIOD_S).all()
+    assert np.allclose(packed["braking_radps2"], 25.0)
     assert (packed["jerk_lead_s"] == 0.0).all()
     assert packed["reaction_s"][0] == pytest.approx(PERIOD_S + 0.5 * 3.0 / 25.0)
 
@@ -625,7 +628,15 @@ def test_a_jerk_that_the_guard_limits_is_taken_over() -> None:
     packed = make_projection_limits(limits)
 
     assert (packed["joint_jerk_radps3"] == 5000.0).all()
-    assert packed["jerk_lead_s"][0] == pytest.approx(np.full(6, 0.008))
+    assert (packed["braking_radps2"] == 0.25 * 25.0).all()
+    assert packed["jerk_lead_s"][0] == pytest.approx(np.full(6, 0.01))
+
+
+def test_jerk_that_turns_quickly_only_makes_braking_gentler() -> None:
+    packed = make_packed(QUICK_JERK_RADPS3)
+
+    assert np.allclose(packed["braking_radps2"], 20_000.0 * PERIOD_S - 25.0)
+    assert (packed["jerk_lead_s"] == 0.0).all()
 
 
 @pytest.mark.parametrize("shape", [(6,), (5, 6), (1, 6, 6)])

@@ -39,10 +39,10 @@ TOOL_RANGE_M: Final = 0.6
 """Nothing on the flange reaches further."""
 
 ZONE_COUNT: Final = 24
-"""Number of zones for which the time of the guard was measured."""
+"""A bound on the time that the guard takes in one cycle."""
 
 TOOL_CAPSULE_COUNT: Final = 8
-"""The same for the tool."""
+"""The same, for the tool."""
 
 FRESHNESS_S: Final = 0.1
 """A command older than this moves nothing, whatever the configuration says."""

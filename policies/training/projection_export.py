@@ -8,12 +8,10 @@ constants; a policy is exported anew for other limits.
 import logging
 import warnings
 
-import onnx
 import torch
 from torch import Tensor, nn
 
-from cell.contracts.errors import ModelError
-from policies.training.export import OPSET
+from policies.training.export import OPSET, read_program
 from policies.training.projection import (
     IncrementAnswer,
     IncrementProjection,
@@ -79,9 +77,4 @@ def export_module(
             dynamic_shapes=tuple({0: batch} for _ in inputs),
             verbose=False,
         )
-    if program is None:
-        raise ModelError("torch exported nothing")
-    model: onnx.ModelProto = program.model_proto
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return read_program(program)

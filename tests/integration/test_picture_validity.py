@@ -1,6 +1,5 @@
 """Healthy pictures of the virtual cell are never taken for useless ones."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,11 @@ from sim2real.grasping.setup import load_setup
 from sim2real.scene.build import build_scene
 from sim2real.scene.clutter import drop_parts, settle
 from sim2real.scene.parts import sample_parts
-from sim2real.virtual_cell.ray_renderer import RayRenderer
-from sim2real.virtual_cell.renderer import RendererUnavailableError, open_gl_renderer
 from sim2real.virtual_cell.vcamera_optics import (
     make_virtual_camera,
     read_world_from_camera,
 )
+from tests.fakes.scene_renderer import open_renderer_of
 
 MARGIN = 3.0
 FRAMES = 4
@@ -47,19 +45,11 @@ def pictures(request: pytest.FixtureRequest, repository: Path) -> list[RgbdFrame
             "overhead", scene.cameras["overhead"], scene.geometry.overhead
         )
         place = read_world_from_camera(scene.data, camera.camera_id)
-        try:
-            opened = (
-                open_gl_renderer(scene.model, 320, 240)
-                if request.param == "gl"
-                else nullcontext(RayRenderer(scene.model))
-            )
-            with opened as renderer:
-                pairs = [
-                    camera.take(renderer, scene.data, number, 0, rng)
-                    for number in range(FRAMES)
-                ]
-        except RendererUnavailableError as error:
-            pytest.skip(f"no OpenGL library: {error}")
+        with open_renderer_of(request.param, scene) as renderer:
+            pairs = [
+                camera.take(renderer, scene.data, number, 0, rng)
+                for number in range(FRAMES)
+            ]
         found += [align_pair(pair, camera, place) for pair in pairs]
     return found
 

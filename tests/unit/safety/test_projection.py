@@ -670,6 +670,8 @@ def trace(increments: Increments, poses: Poses) -> NDArray[np.float64]:
     return np.array([[*answer["q"], *answer.tolist()[1:]] for answer in answers])
 
 
+# The coverage run interprets all of these tests; there both sides of the comparison
+# would be the same lines. The ordinary run, where this one says something, never skips.
 @pytest.mark.skipif(IS_INTERPRETED, reason="compares with the compiled projection")
 def test_the_projection_is_the_same_without_its_compiler(
     tmp_path: Path, repository: Path

@@ -156,6 +156,10 @@ class TargetUnreachableError(CellError):
     code = FaultCode.TARGET_UNREACHABLE
 
 
+class ChunkSeamError(TargetUnreachableError):
+    """A chunk does not join the path that the arm is on."""
+
+
 class PolicyError(CellError):
     """A policy answered with something that may not be used."""
 

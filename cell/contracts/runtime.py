@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from cell.contracts.geometry import Vector
+from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.servo import HoldReason
 
@@ -95,6 +95,39 @@ class MotionGuard(Protocol):
 
     def describe(self, verdict: Verdict) -> str:
         """Return which limit a refused request broke, in a few words."""
+        ...
+
+
+class RequestGuard(MotionGuard, Protocol):
+    """A guard that also takes what a policy may ask for cycle by cycle.
+
+    Whatever is asked for is projected onto what the arm may do, and vetted.
+    """
+
+    def slow_down(self, ratio: float) -> None:
+        """Scale the speeds of actions and poses from the next one on, 0..1."""
+        ...
+
+    def vet_action(
+        self,
+        action: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet six normalised joint increments for this cycle, each -1..1."""
+        ...
+
+    def vet_pose(
+        self,
+        base_from_tcp: Pose,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet one cycle of the way to a tool pose, at which the arm comes to rest."""
         ...
 
 

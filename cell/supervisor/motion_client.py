@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from cell.contracts.chunk import TimedChunk
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
-    TIMING_HOLDS,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -23,7 +23,14 @@ from cell.contracts.servo import (
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.interventions import InterventionLog
-from cell.supervisor.motion_watch import LEAST_SPEED_RATIO, Losses, Patience
+from cell.supervisor.motion_watch import (
+    LATCHING_HOLDS,
+    LEAST_SPEED_RATIO,
+    PASSING_HOLDS,
+    Losses,
+    Patience,
+    is_refusal,
+)
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -36,17 +43,6 @@ _REISSUES = 3
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
-
-LATCHING_HOLDS = {
-    HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
-    HoldReason.PROTECTIVE_STOP: Cause.PROTECTIVE_STOP,
-    HoldReason.EMERGENCY_STOP: Cause.EMERGENCY_STOP,
-    HoldReason.ROBOT_NOT_READY: Cause.ROBOT_NOT_RUNNING,
-}
-"""Holds after which the servo process waits for a newer `arm_id`."""
-
-_PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
-"""Hiccups of timing after which the servo process goes on with the same order."""
 
 # Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
 _PART_RADIUS_M = 0.04
@@ -116,7 +112,7 @@ class MotionClient:
             self._wants_motion
             and state is not None
             and state.command_id >= self._command.command_id
-            and _is_refusal(state.hold_reason)
+            and is_refusal(state.hold_reason)
         )
 
     def is_fresh(self) -> bool:
@@ -224,6 +220,39 @@ class MotionClient:
         )
         await self._move(wanted, speed_ratio)
 
+    def next_id(self) -> int:
+        """Return the number that the next order will have."""
+        return self._command.command_id + 1
+
+    def follow_chunk(self, chunk: TimedChunk) -> None:
+        """Order a chunk that was checked whole; it is numbered as its order."""
+        self._ordered_ratio = 1.0
+        self._wants_motion = True
+        blank = self._blank(MotionMode.FOLLOW)
+        self._order(
+            replace(
+                blank,
+                chunk=chunk,
+                chunk_id=chunk.chunk_id,
+                speed_ratio=self._limit(1.0),
+            )
+        )
+
+    async def wait_followed(self) -> None:
+        """Wait until the newest chunk has come to its end.
+
+        Raises:
+            CauseError: the guard refused, the servo process gave up, or time ran out.
+        """
+        self.interventions.begin_move()
+        try:
+            reason = await self._wait_reached(Patience(self._clock.now_ns()))
+        finally:
+            self._wants_motion = False
+        if reason is not HoldReason.NONE:
+            self.hold()
+            raise CauseError(Cause.COMMAND_VETOED, reason.name)
+
     async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
         patience = Patience(self._clock.now_ns())
         reason = HoldReason.NONE
@@ -255,7 +284,7 @@ class MotionClient:
                 if state.reached_id >= wanted_id:
                     return HoldReason.NONE
                 self._raise_when_latched(state)
-                if state.command_id < wanted_id or not _is_refusal(state.hold_reason):
+                if state.command_id < wanted_id or not is_refusal(state.hold_reason):
                     following_ns = self._clock.now_ns()
                 elif self._is_given_up(state.hold_reason, following_ns):
                     return state.hold_reason
@@ -279,7 +308,7 @@ class MotionClient:
             if (
                 state is not None
                 and state.command_id >= self._command.command_id
-                and not _is_refusal(state.hold_reason)
+                and not is_refusal(state.hold_reason)
             ):
                 return
 
@@ -314,6 +343,8 @@ class MotionClient:
                 self._command.base_from_tcp if state is None else state.base_from_tcp
             ),
             arrival_rad=0.0,
+            chunk_id=0,
+            chunk=None,
         )
 
     def _limit(self, speed_ratio: float) -> float:
@@ -347,7 +378,7 @@ class MotionClient:
     def _is_given_up(self, reason: HoldReason, following_ns: int) -> bool:
         """Say whether a hold will not pass by itself while the same order stands."""
         held_ns = self._clock.now_ns() - following_ns
-        return reason not in _PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
+        return reason not in PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
 
     def _is_release_pending(self) -> bool:
         return self.state is None or self.state.arm_id < self._command.arm_id
@@ -363,7 +394,3 @@ class MotionClient:
 def is_at_rest(state: ServoState) -> bool:
     """Say whether no joint moves."""
     return all(abs(speed) < AT_REST_RADPS for speed in state.qd.tolist())
-
-
-def _is_refusal(reason: HoldReason) -> bool:
-    return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)

@@ -48,11 +48,13 @@ class _Zone(Section):
 
     Attributes:
         name: appears in records and messages.
+        frame: that it is given in.
         keeps_out: groups of capsules that must stay out.
         margin_m: distance kept to the solid [m].
     """
 
     name: _Name
+    frame: Literal["base"] = "base"
     keeps_out: _Groups
     margin_m: _Margin = 0.0
 
@@ -122,6 +124,7 @@ class ToolCapsule(Section):
 
     Attributes:
         name: appears in records and messages.
+        frame: that it is given in.
         group: `tool` for the body, `fingers` for what goes into the bin.
         from_m: one end of the segment in the flange frame [m].
         to_m: its other end.
@@ -129,6 +132,7 @@ class ToolCapsule(Section):
     """
 
     name: _Name
+    frame: Literal["flange"] = "flange"
     group: Literal["tool", "fingers"]
     from_m: _ToolPlace
     to_m: _ToolPlace

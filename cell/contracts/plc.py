@@ -20,6 +20,7 @@ class PlcInputs:
         outfeed_clear: the next part may be placed.
         zone_permit: the arm may enter the shared zone.
         fault_ack: a person acknowledged the present fault.
+        person_id: who is logged in at the line, 0 for nobody.
         part_taken: four-phase handshake, answer to `PlcOutputs.part_done`.
         speed_limit_ratio: 0..1; the cell never runs faster.
     """
@@ -36,6 +37,7 @@ class PlcInputs:
     outfeed_clear: bool
     zone_permit: bool
     fault_ack: bool
+    person_id: int
     part_taken: bool
     speed_limit_ratio: float
 

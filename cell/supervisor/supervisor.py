@@ -48,7 +48,6 @@ _LATE_TURNS = 1.5
 # The line reads our block within two periods; then it knows how we ended.
 _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
-_LINE = "plc"
 _HOST = "host"
 # Where nothing moves before somebody commands it, the cell looks less often: less work
 # for a computer that waits, and orders still do not lapse.
@@ -240,8 +239,9 @@ class Supervisor:
         self._station.motion.speed_limit_ratio = ratio * (
             _MAINTENANCE_RATIO if is_slow else 1.0
         )
-        if self._exchange.take_acknowledgement():
-            self._desk.acknowledge(_LINE)
+        person = self._exchange.take_acknowledgement()
+        if person is not None:
+            self._desk.acknowledge(person)
         mode = self._exchange.take_mode()
         if mode is not None and mode is not self._machine.mode:
             is_done = self._machine.change_mode(mode)
@@ -284,7 +284,7 @@ class Supervisor:
         if self._inbox:
             command, self._asked_by = self._inbox.popleft()
             return command
-        self._asked_by = _LINE
+        self._asked_by = self._exchange.name_source()
         asked = self._exchange.take_command()
         # Whoever is about to leave begins nothing new.
         is_leaving = self._end_requested_ns is not None

@@ -197,9 +197,9 @@ class SupervisedCell:
         self.set_line(command_request=False)
         await self.pass_s(0.12)
 
-    async def acknowledge(self) -> None:
-        """Press and release the acknowledge button."""
-        self.set_line(fault_ack=True)
+    async def acknowledge(self, person_id: int = 7) -> None:
+        """Press and release the acknowledge button as a person."""
+        self.set_line(fault_ack=True, person_id=person_id)
         await self.pass_s(0.12)
         self.set_line(fault_ack=False)
         await self.pass_s(0.12)

@@ -207,6 +207,14 @@ _PLC_TO_CELL = (
         unit="ratio",
         maximum=1.0,
     ),
+    _word(
+        "person_id",
+        _IN,
+        11,
+        RegisterType.U16,
+        "Number of the person logged in at the line; stands in the record beside"
+        " fault_ack and commands. 0 is nobody: then fault_ack counts for nothing.",
+    ),
     *_flags(
         _IN,
         (

@@ -25,7 +25,7 @@ import numpy as np
 from ops.exit_codes import ExitCode
 from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
 from tests.running_cell import RunningCell, start_cell
-from tests.stress.arm_trace import (
+from sim2real.faults.arm_trace import (
     SETTLED_RADPS,
     ArmRecorder,
     find_first_motion,

@@ -9,7 +9,7 @@ import pytest
 
 from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
-from tests.stress.arm_trace import (
+from sim2real.faults.arm_trace import (
     ArmRecorder,
     Sample,
     find_first_motion,

@@ -26,6 +26,8 @@ from sim2real.faults.framing import Framer, RawFramer
 Address = tuple[str, int]
 
 _IDLE_S = 0.5
+# A sink that is full is looked at again so soon rather than watched as well.
+_CONGESTED_S = 0.001
 _CONNECT_TIMEOUT_S = 1.0
 _ORDER_TIMEOUT_S = 5.0
 # Closing with it sends RST in place of FIN.
@@ -176,6 +178,8 @@ class ChaosProxy:
             for flow, pipe in link.pipes.items()
             if (due_ns := pipe.find_due_ns(self._rules[flow])) is not None
         ]
+        if self._is_congested():
+            return _CONGESTED_S
         if not due:
             return _IDLE_S
         left_s = (min(due) - time.monotonic_ns()) / 1e9
@@ -252,12 +256,13 @@ class ChaosProxy:
             except OSError:
                 self._drop(link)
                 continue
-            if any(pipe.has_bytes for pipe in link.pipes.values()):
-                # The sink is full; look again soon rather than watch it as well.
-                self._wake()
-                continue
-            if link.ended and not self._hides_ends():
+            is_empty = not any(pipe.has_bytes for pipe in link.pipes.values())
+            if link.ended and is_empty and not self._hides_ends():
                 self._drop(link)
+
+    def _is_congested(self) -> bool:
+        pipes = (p for link in self._links.values() for p in link.pipes.values())
+        return any(pipe.has_bytes for pipe in pipes)
 
     def _hides_ends(self) -> bool:
         """Say whether a pulled cable keeps the ends from hearing of each other."""

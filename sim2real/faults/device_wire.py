@@ -1,0 +1,70 @@
+"""What can be wrong with the messages of gripper and camera."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sim2real.faults.chaos_rule import Passage
+from sim2real.faults.framing import PAIR
+
+_PAIR_MAGIC: Final = 0x52494150
+
+
+@dataclass
+class StuckVariables:
+    """Answers of the gripper always hold these values."""
+
+    values: Mapping[str, str]
+
+    def __call__(self, line: bytes, _link: int) -> Passage:
+        """Change an answer such as `OBJ 3`."""
+        name, _, text = line.decode("ascii", "replace").strip().partition(" ")
+        if name in self.values and text:
+            return Passage(f"{name} {self.values[name]}\n".encode())
+        return Passage(line)
+
+
+@dataclass
+class RepeatedPicture:
+    """Sends the first picture again and again, with the stamps of the true ones."""
+
+    _images: dict[int, bytes] = field(default_factory=dict)
+
+    def __call__(self, message: bytes, link: int) -> Passage:
+        """Change a pair; a greeting passes."""
+        if not is_pair(message):
+            return Passage(message)
+        kept = self._images.setdefault(link, message[PAIR.size :])
+        return Passage(message[: PAIR.size] + kept)
+
+
+@dataclass
+class StandingClock:
+    """Stamps every picture with the device time of the first."""
+
+    _time_us: int | None = None
+
+    def __call__(self, message: bytes, _link: int) -> Passage:
+        """Change a pair; a greeting passes."""
+        if not is_pair(message):
+            return Passage(message)
+        magic, number, time_us, rgb_bytes, depth_bytes = PAIR.unpack_from(message)
+        if self._time_us is None:
+            self._time_us = time_us
+        header = PAIR.pack(magic, number, self._time_us, rgb_bytes, depth_bytes)
+        return Passage(header + message[PAIR.size :])
+
+
+def blind_depth(message: bytes, _link: int) -> Passage:
+    """Empty the depth image of a pair, as a covered or saturated sensor does."""
+    if not is_pair(message):
+        return Passage(message)
+    *_, depth_bytes = PAIR.unpack_from(message)
+    return Passage(message[: len(message) - depth_bytes] + bytes(depth_bytes))
+
+
+def is_pair(message: bytes) -> bool:
+    """Say whether a message of the feed is a pair of images."""
+    return len(message) > PAIR.size and (
+        int.from_bytes(message[:4], "little") == _PAIR_MAGIC
+    )

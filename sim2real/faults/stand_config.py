@@ -146,7 +146,8 @@ def _point_at(tree: dict[str, Any], host: str, wires: Any) -> dict[str, Any]:
         section = _find_section(pointed, wire)
         section["host"] = host
     if wires is Wire:
-        for camera in pointed["cameras"].values():
+        for name, camera in pointed["cameras"].items():
+            _check_kind(f"cameras.{name}", camera, "software")
             camera["host"] = host
     return pointed
 
@@ -157,13 +158,17 @@ def _find_section(tree: dict[str, Any], wire: Wire) -> dict[str, Any]:
         key = f"cameras.{wire.value}"
     else:
         section, kind, key = tree[wire.value], _KINDS[wire.value], wire.value
+    _check_kind(key, section, kind)
+    found: dict[str, Any] = section
+    return found
+
+
+def _check_kind(key: str, section: dict[str, Any], kind: str) -> None:
     if section.get("kind") != kind:
         raise ConfigError(
             f"{key}.kind is {section.get('kind')}: faults are tried on the virtual "
-            f"cell, whose {key} is of kind {kind}; name its configuration with --config"
+            f"cell, where it is {kind}; name its configuration with --config"
         )
-    found: dict[str, Any] = section
-    return found
 
 
 def _is_free(host: str) -> bool:

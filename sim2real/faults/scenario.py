@@ -1,0 +1,157 @@
+"""How a row is tried on a whole cell: what to do, and by which sign to judge it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cell.contracts.servo import HoldReason
+from sim2real.faults.evidence import Evidence
+from sim2real.faults.stand import Stand
+from sim2real.faults.stand_config import Wire
+
+_QUIET_NS: Final = 400_000_000
+STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
+"""States that a stop begins with."""
+
+Act = Callable[[Stand], None]
+Sign = Callable[[Evidence, int], int | None]
+"""Takes what was seen and the present time; returns when the reaction came, or None."""
+Look = Callable[[Evidence], str]
+"""Returns what is missing in the evidence, empty when nothing is."""
+
+
+def do_nothing(_stand: Stand) -> None:
+    """Leave the stand as it is."""
+
+
+def wait_until_moving(stand: Stand) -> None:
+    """Wait until the arm is under way."""
+    stand.wait_until_moving()
+
+
+def find_nothing(_evidence: Evidence) -> str:
+    """Miss nothing."""
+    return ""
+
+
+@dataclass(frozen=True)
+class CellScenario:
+    """How to try one row.
+
+    Attributes:
+        inject: lets the fault begin.
+        repair: takes it away; what a person has to do at the device is part of it.
+        sign: by which the reaction is timed.
+        moment: waits for the state in which the fault strikes.
+        wires: that have to be open to disturbance.
+        lasts_s: how long the fault stands at least [s].
+        patience_s: how long the sign is waited for [s].
+        looks: further checks, each a sentence about what is missing.
+        effect: whether the fault took effect at all; counts for rows without a stop.
+        onset: when the fault began, where that is later than its injection.
+        event: source and name of the log event that must be recorded; by default that
+            of the stop.
+        is_latched: nothing may move by itself once the fault is gone.
+        stops_arm: the arm has to be ordered to rest soon after the bound.
+        fresh: it needs a cell of its own, and leaves none behind.
+    """
+
+    inject: Act
+    repair: Act
+    sign: Sign
+    moment: Act = wait_until_moving
+    wires: frozenset[Wire] = frozenset()
+    lasts_s: float = 1.0
+    patience_s: float = 3.0
+    looks: tuple[Look, ...] = ()
+    effect: Look = find_nothing
+    onset: Sign | None = None
+    event: tuple[str, str] = ("supervisor", "state")
+    is_latched: bool = True
+    stops_arm: bool = True
+
+
+# --- signs -----------------------------------------------------------------------------
+
+
+def stop_begins(evidence: Evidence, _now_ns: int) -> int | None:
+    """Return when the supervisor began to stop."""
+    for line in evidence.events():
+        if line.event == "state" and line.fields.get("to") in STOPPING:
+            return line.seen_ns
+    return None
+
+
+def supervisor_returns(evidence: Evidence, _now_ns: int) -> int | None:
+    """Return when a new supervisor showed its state."""
+    status = evidence.stand.status()
+    stamp_ns = int(status.get("stamp_ns", 0))
+    is_new = stamp_ns > evidence.onset_ns and status.get("state") == "ABORTED"
+    return stamp_ns if is_new else None
+
+
+def arm_rests(evidence: Evidence, now_ns: int) -> int | None:
+    """Return when the arm was last ordered to move, once it has been quiet."""
+    last_ns = evidence.find_last_motion_ns(now_ns)
+    if last_ns is None:
+        is_old = now_ns - evidence.onset_ns > _QUIET_NS
+        return evidence.onset_ns if is_old else None
+    return last_ns if now_ns - last_ns > _QUIET_NS else None
+
+
+def make_hold_sign(*reasons: HoldReason) -> Sign:
+    """Return a sign: the servo process holds for one of these reasons."""
+
+    def find(evidence: Evidence, _now_ns: int) -> int | None:
+        for sample in evidence.samples():
+            if sample.hold_reason in reasons:
+                return sample.seen_ns
+        return None
+
+    return find
+
+
+def make_event_sign(source: str, event: str, **fields: object) -> Sign:
+    """Return a sign: an event with these fields is recorded."""
+
+    def find(evidence: Evidence, _now_ns: int) -> int | None:
+        for line in evidence.events():
+            is_meant = line.source == source and line.event == event
+            if is_meant and all(line.fields.get(k) == v for k, v in fields.items()):
+                return line.seen_ns
+        return None
+
+    return find
+
+
+def last_setpoint(evidence: Evidence, now_ns: int) -> int | None:
+    """Return when the last setpoint went to the robot, once there was none for long."""
+    tap = evidence.stand.tap
+    if tap is None or now_ns - max(tap.setpoint_ns, evidence.onset_ns) < _QUIET_NS:
+        return None
+    return max(tap.setpoint_ns, evidence.onset_ns)
+
+
+def goes_on(evidence: Evidence, now_ns: int) -> int | None:
+    """Return the onset once production went on for long enough without a stop."""
+    is_over = now_ns - evidence.onset_ns > 8_000_000_000
+    return evidence.onset_ns if is_over else None
+
+
+# --- looks -----------------------------------------------------------------------------
+
+
+def find_stop(evidence: Evidence) -> str:
+    """Miss an undisturbed production."""
+    for line in evidence.events():
+        if line.event == "state" and line.fields.get("to") in ("HOLDING", "ABORTING"):
+            return f"production was stopped: {line.fields.get('reason')}"
+    return ""
+
+
+def find_placed_part(evidence: Evidence) -> str:
+    """Miss a part that was placed since the onset."""
+    placed = evidence.stand.status().get("placed", 0)
+    if placed > evidence.notes.get("placed", 0.0):
+        return ""
+    return "no part was placed meanwhile"

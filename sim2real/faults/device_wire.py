@@ -1,7 +1,7 @@
 """What can be wrong with the messages of gripper and camera."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from sim2real.faults.chaos_rule import Passage
@@ -28,14 +28,15 @@ class StuckVariables:
 class RepeatedPicture:
     """Sends the first picture again and again, with the stamps of the true ones."""
 
-    _images: dict[int, bytes] = field(default_factory=dict)
+    _images: bytes | None = None
 
-    def __call__(self, message: bytes, link: int) -> Passage:
+    def __call__(self, message: bytes, _link: int) -> Passage:
         """Change a pair; a greeting passes."""
         if not is_pair(message):
             return Passage(message)
-        kept = self._images.setdefault(link, message[PAIR.size :])
-        return Passage(message[: PAIR.size] + kept)
+        if self._images is None:
+            self._images = message[PAIR.size :]
+        return Passage(message[: PAIR.size] + self._images)
 
 
 @dataclass

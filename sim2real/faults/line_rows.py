@@ -77,7 +77,7 @@ LINE_ROWS: Final = (
         "32-bit values arrive in the other word order before the arm is released",
         "the arm is not released; the word order is named",
         (None, "before the arm is released"),
-        causes=("commanded", "plc_map_mismatch"),
+        causes=("plc_map_mismatch",),
     ),
     _row(
         8,

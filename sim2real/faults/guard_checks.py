@@ -151,7 +151,8 @@ def near_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa
     q = np.array(settings.arm.home_q_rad)
     q[4] = -0.4
     rig = GuardRig(settings, q)
-    verdict = rig.accelerate(4, 1.0 if with_fault else -1.0, 120)
+    rig.acceleration = 5.0
+    verdict = rig.accelerate(4, 1.0 if with_fault else -1.0, 300)
     if verdict.reason is not HoldReason.SINGULAR:
         return judge("", f"verdict {verdict.reason.name}, not SINGULAR")
     rested = rig.come_to_rest()

@@ -40,6 +40,7 @@ _STORM_LIMIT: Final = 30
 _STORM_S: Final = 3.0
 _LEAK_LIMIT: Final = 4
 _REBOOT_S: Final = 30.0
+_KNOCK_S: Final = 2.5
 _WITHHELD: Final = make_hold_sign(HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED)
 
 
@@ -123,6 +124,8 @@ def _wait_for_reboot(stand: Stand) -> None:
         if time.monotonic() > deadline_s:
             raise StandError("the virtual line PLC was not started again")
         pause(0.05)
+    # The cell knocks at growing intervals, up to two seconds.
+    pause(_KNOCK_S)
 
 
 def _find_new_boot(evidence: Evidence) -> str:
@@ -150,8 +153,9 @@ def _find_order_named(evidence: Evidence) -> str:
 def _freeze_own_heartbeat(stand: Stand) -> None:
     frozen = FrozenOwnHeartbeat()
     proxy = stand.wires[Wire.LINE]
-    proxy.set_rule(Flow.TO_CLIENT, Rule(change=frozen.to_cell))
+    # In this order: nothing is put back before it was written.
     proxy.set_rule(Flow.TO_SERVER, Rule(change=frozen.to_line))
+    proxy.set_rule(Flow.TO_CLIENT, Rule(change=frozen.to_cell))
 
 
 def _find_line_watch(evidence: Evidence) -> str:

@@ -11,7 +11,7 @@ from cell.supervisor.causes import Cause
 from sim2real.faults.arm_trace import ArmRecorder
 from sim2real.faults.evidence import Evidence, LogReader, ServoRecorder
 from sim2real.faults.rows import FaultRow
-from sim2real.faults.scenario import STOPPING, CellScenario
+from sim2real.faults.scenario import CellScenario
 from sim2real.faults.stand import Stand, pause
 
 _POLL_S: Final = 0.02
@@ -153,15 +153,14 @@ def _judge_cause(
     """Look for the recorded event that names an expected cause."""
     texts = [FACTS[Cause(name)].text for name in row.causes]
     named = set(row.causes)
-    others = []
+    others: list[str] = []
     for line in evidence.events():
         if line.event == "also" and line.fields.get("cause") in named:
             return []
-        if line.event != "state":
+        reason = str(line.fields.get("reason", ""))
+        if line.event != "state" or not reason:
             continue
-        to, reason = line.fields.get("to"), str(line.fields.get("reason", ""))
-        begins = to in STOPPING or to == "ABORTED" or "SUPERVISOR" in reason
-        if begins and any(reason.startswith(text) for text in texts):
+        if reason.startswith(tuple(texts)):
             return []
         others.append(reason)
     tree = evidence.stand.status()

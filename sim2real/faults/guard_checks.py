@@ -284,7 +284,6 @@ def foreign_clock(settings: Settings, with_fault: bool) -> Judgement:  # noqa: F
 
 GUARD_CHECKS: Final[dict[str, Check]] = {
     "F27": wrong_units,
-    "F41": huge_step,
     "F52": near_singularity,
     "F53": in_singularity,
     "F54": infeasible,

@@ -228,7 +228,6 @@ def restart_loop(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: F
 
 LOAD_CHECKS: Final[dict[str, Check]] = {
     "F39": depth_hole,
-    "F40": nan_answer,
     "F42": wrong_model,
     "F50": flipped_bit,
     "F60": wide_limits,

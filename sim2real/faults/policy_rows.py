@@ -60,24 +60,31 @@ def _worker(
     )
 
 
+def _spoilt(number: int, name: str, reaction: str) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=Boundary.POLICY,
+        rung=Rung.HOLD,
+        reaction=reaction,
+        way=Way.CELL,
+        states=("EXECUTE", "SUSPENDED"),
+        bound="before the first step of that answer",
+    )
+
+
 _POLICY, _GUARD = Boundary.POLICY, Boundary.GUARD
 
 POLICY_ROWS: Final = (
-    _code(
+    _spoilt(
         40,
-        "the network answers with one NaN",
-        _POLICY,
-        Rung.HOLD,
-        "the whole answer is refused, the fallback policy is asked",
-        (None, "in the same answer"),
+        "the live policy answers with one NaN",
+        "the whole answer is refused, the fallback policy picks; the guard refuses too",
     ),
-    _code(
+    _spoilt(
         41,
-        "a target lies out of range, a setpoint is a huge step away",
-        _POLICY,
-        Rung.HOLD,
+        "the live policy asks for a place far away; a setpoint is a huge step off",
         "the chunk is refused before its first step, the setpoint by the guard",
-        (8.0, _ONE_CYCLE),
     ),
     _code(
         42,

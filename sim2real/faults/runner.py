@@ -15,6 +15,7 @@ from sim2real.faults.device_scenarios import DEVICE_SCENARIOS
 from sim2real.faults.guard_checks import GUARD_CHECKS, Check
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
 from sim2real.faults.load_checks import LOAD_CHECKS
+from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
 from sim2real.faults.process_scenarios import PROCESS_SCENARIOS
 from sim2real.faults.results import Outcome, RowResult, judge_row
 from sim2real.faults.robot_scenarios import ROBOT_SCENARIOS
@@ -28,6 +29,7 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **LINE_SCENARIOS,
     **ROBOT_SCENARIOS,
     **DEVICE_SCENARIOS,
+    **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
 }
 """Of the rows that need a whole cell."""

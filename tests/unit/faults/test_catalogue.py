@@ -72,7 +72,7 @@ def test_an_unknown_id_is_named() -> None:
 
 
 def test_rows_that_need_no_wire_or_a_quiet_one_share_a_cell() -> None:
-    rows = find_rows(["F01", "F02", "F18", "F21", "F29", "F33", "F40"])
+    rows = find_rows(["F01", "F02", "F18", "F21", "F29", "F33", "F50"])
 
     groups = {wires: [r.id for r in group] for wires, group in group_by_wires(rows)}
 

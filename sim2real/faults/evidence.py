@@ -144,7 +144,9 @@ class Evidence:
         servo: states of the servo process.
         log: events.
         onset_ns: when the fault began, monotonic clock.
-        repaired_ns: when it was taken away, 0 before that.
+        repair_ns: when it began to be taken away, 0 before that.
+        violations_before: what the world counted before the onset.
+        notes: figures from before the onset, by name.
     """
 
     stand: Stand
@@ -152,7 +154,7 @@ class Evidence:
     servo: ServoRecorder
     log: LogReader
     onset_ns: int = 0
-    repaired_ns: int = 0
+    repair_ns: int = 0
     violations_before: int = 0
     notes: dict[str, float] = field(default_factory=dict)
 

@@ -18,7 +18,6 @@ from sim2real.faults.scenario import (
     Act,
     CellScenario,
     Look,
-    Sign,
     find_placed_part,
     find_stop,
     make_event_sign,
@@ -34,8 +33,7 @@ _worker = HostileWorker()
 def _prepare(stand: Stand) -> None:
     """Put the changed worker in its place; as yet it changes nothing."""
     _worker.take_over(stand)
-    stand.wait_for(lambda s: s.get("state") != "EXECUTE", 10.0, "the worker's loss")
-    stand.wait_for(lambda s: s.get("state") == "EXECUTE", 60.0, "the worker's return")
+    stand.bring_back()
     stand.wait_until_moving()
 
 
@@ -56,27 +54,28 @@ def _make_code_look(check: Check) -> Look:
     return look
 
 
-def _spoilt(spoil: Spoil, sign: Sign, check: Check) -> CellScenario:
+def _spoilt(
+    spoil: Spoil, event: str, check: Check, **fields: object
+) -> CellScenario:
     return CellScenario(
         inject=_spoil(spoil),
         repair=_worker.give_back,
-        sign=sign,
+        sign=make_event_sign("supervisor", event, **fields),
         moment=_prepare,
         patience_s=30.0,
         lasts_s=_LASTS_S,
         looks=(find_stop, find_placed_part, _make_code_look(check)),
+        event=("supervisor", event),
         is_latched=False,
         stops_arm=False,
     )
 
 
-_REFUSED_ANSWER: Final = make_event_sign(
-    "supervisor", "no_proposal", cause="policy_output_invalid"
-)
-_REFUSED_CHUNK: Final = make_event_sign("supervisor", "chunk_refused")
 
 POLICY_SCENARIOS: Final[dict[str, CellScenario]] = {
-    "F40": _spoilt(spoil_with_nan, _REFUSED_ANSWER, nan_answer),
-    "F41": _spoilt(spoil_with_distance, _REFUSED_CHUNK, huge_step),
+    "F40": _spoilt(
+        spoil_with_nan, "no_proposal", nan_answer, cause="policy_output_invalid"
+    ),
+    "F41": _spoilt(spoil_with_distance, "chunk_refused", huge_step),
 }
 """By row."""

@@ -10,6 +10,7 @@ from sim2real.faults.stand import Stand
 from sim2real.faults.stand_config import Wire
 
 _QUIET_NS: Final = 400_000_000
+_FAULT_STOPS: Final = ("HOLDING", "ABORTING")
 STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
 """States that a stop begins with."""
 
@@ -142,9 +143,10 @@ def goes_on(evidence: Evidence, now_ns: int) -> int | None:
 
 
 def find_stop(evidence: Evidence) -> str:
-    """Miss an undisturbed production."""
+    """Miss an undisturbed production, until the repair."""
     for line in evidence.events():
-        if line.event == "state" and line.fields.get("to") in ("HOLDING", "ABORTING"):
+        is_stop = line.event == "state" and line.fields.get("to") in _FAULT_STOPS
+        if is_stop and line.seen_ns < evidence.repair_ns:
             return f"production was stopped: {line.fields.get('reason')}"
     return ""
 

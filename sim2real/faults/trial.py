@@ -73,10 +73,9 @@ def try_on_cell(
             status = _await_settled(stand, row)
             missed = _judge_meanwhile(evidence, row, scenario, status)
         finally:
-            repair_ns = time.monotonic_ns()
+            evidence.repair_ns = repair_ns = time.monotonic_ns()
             if with_fault:
                 scenario.repair(stand)
-        evidence.repaired_ns = time.monotonic_ns()
         pause(_WATCH_S)
         missed += _judge_afterwards(evidence, scenario, repair_ns)
         missed += [m for look in scenario.looks if (m := look(evidence))]

@@ -100,7 +100,7 @@ LINE_ROWS: Final = (
     ),
     _row(
         11,
-        "answers carry transaction number 0",
+        "answers carry transaction number 0, or a wrong one",
         "they are thrown away: the arm rests, then the line is lost",
         (200.0, _HB2),
     ),

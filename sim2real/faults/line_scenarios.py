@@ -19,7 +19,8 @@ from sim2real.faults.line_wire import (
     BackwardHeartbeat,
     FrozenOwnHeartbeat,
     SecondMaster,
-    clear_transaction,
+    spoil_transaction,
+    swallow_writes,
 )
 from sim2real.faults.scenario import (
     Act,
@@ -86,9 +87,9 @@ def _mend_wire(stand: Stand) -> None:
     stand.wires[Wire.LINE].set_rules(PLAIN)
 
 
-def _on_wire(change: Change, sign: Sign) -> CellScenario:
+def _on_wire(flow: Flow, change: Change, sign: Sign) -> CellScenario:
     return CellScenario(
-        inject=_wire_rule(Flow.TO_CLIENT, Rule(change=change)),
+        inject=_wire_rule(flow, Rule(change=change)),
         repair=_mend_wire,
         sign=sign,
         wires=_LINE,
@@ -280,7 +281,7 @@ LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F08": _switched(shift_map=1),
     "F09": _switched(tear_block=1),
     "F10": _switched(_WITHHELD, delay_ms=350),
-    "F11": _on_wire(clear_transaction, _WITHHELD),
+    "F11": _on_wire(Flow.TO_CLIENT, spoil_transaction, _WITHHELD),
     "F12": CellScenario(
         inject=_storm.inject,
         repair=make_switch(),
@@ -288,7 +289,7 @@ LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
         lasts_s=_STORM_S,
         effect=_storm.find,
     ),
-    "F13": _switched(_WITHHELD, lose_writes=1),
+    "F13": _on_wire(Flow.TO_SERVER, swallow_writes, _WITHHELD),
     "F14": CellScenario(
         inject=_freeze_own_heartbeat,
         repair=_mend_wire,

@@ -42,6 +42,12 @@ def raise_transaction(message: bytes, _link: int) -> Passage:
     return Passage(_WORD.pack(number) + message[2:])
 
 
+def spoil_transaction(message: bytes, link: int) -> Passage:
+    """Give a message the number 0 or one that is wrong, by turns."""
+    is_even = message[1] % 2 == 0
+    return (clear_transaction if is_even else raise_transaction)(message, link)
+
+
 def swallow_writes(message: bytes, _link: int) -> Passage:
     """Acknowledge requests to write, and do not pass them on."""
     if read_function(message) != _WRITE:

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from cell.drivers.plc.registers import BLOCK_WORDS, REGISTERS, Block
@@ -75,7 +75,6 @@ class FrozenOwnHeartbeat:
 
     _frozen: bytes | None = None
     _written: bytes = b"\0\0"
-    _words: dict[int, bytes] = field(default_factory=dict)
 
     def to_line(self, message: bytes, _link: int) -> Passage:
         """Write the same counter again and again."""

@@ -24,6 +24,7 @@ from sim2real.faults.results import (
 from sim2real.faults.rows import FaultRow
 
 _DEFAULT_CONFIG: Final = Path(__file__).resolve().parent.parent.parent / "config.yaml"
+_SWITCH_S: Final = 0.0005
 
 
 def main(argv: Sequence[str] | None = None) -> ExitCode:
@@ -67,6 +68,8 @@ def run_faults(
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
+    # A proxy waits for the interpreter no longer than for the network.
+    sys.setswitchinterval(_SWITCH_S)
     # Whoever ends us gets the same order as at a terminal.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     run = FaultRun(config, note, say)

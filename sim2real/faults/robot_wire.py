@@ -8,7 +8,7 @@ import struct
 import time
 from typing import Final
 
-from sim2real.faults.chaos_rule import Flow, Passage, Rule
+from sim2real.faults.chaos_rule import PLAIN, Flow, Passage, Rule
 from sim2real.faults.framing import RTDE_HEADER
 from sim2real.virtual_cell.ur.rtde_fields import OUTPUT_TYPES, make_struct
 from sim2real.virtual_cell.ur.rtde_wire import PackageType
@@ -33,7 +33,7 @@ class RtdeTap:
         self._frozen: frozenset[str] = frozenset()
         self._kept: dict[tuple[int, str], bytes] = {}
 
-    def rule(self, flow: Flow, rule: Rule = Rule()) -> Rule:
+    def rule(self, flow: Flow, rule: Rule = PLAIN) -> Rule:
         """Return a rule with this tap in it."""
         change = self._to_robot if flow is Flow.TO_SERVER else self._to_client
         return Rule(

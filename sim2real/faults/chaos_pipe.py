@@ -60,7 +60,9 @@ class Pipe:
     ) -> bytes:
         """Apply a rule to a message; return what goes back to its sender."""
         counts["seen"] += 1
-        passage = Passage(message) if rule.change is None else rule.change(message, link)
+        passage = (
+            Passage(message) if rule.change is None else rule.change(message, link)
+        )
         if passage.forward != message:
             counts["changed"] += 1
         for forward in self._disturb(passage.forward, rule, counts):
@@ -94,9 +96,7 @@ class Pipe:
             except BlockingIOError:
                 return
 
-    def _disturb(
-        self, message: bytes, rule: Rule, counts: Counter[str]
-    ) -> list[bytes]:
+    def _disturb(self, message: bytes, rule: Rule, counts: Counter[str]) -> list[bytes]:
         if not message:
             return []
         if rule.is_black_hole or self._strikes(rule.loss_ratio):

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server of the cell, which disturbs what it carries.
+"""A TCP proxy between a client and a server of the cell; disturbs what it carries.
 
 It runs in a thread of its own, so that a scenario changes its rules while the wire is
 in use. What it does depends on its seed and on the messages alone. It stands between
@@ -61,7 +61,7 @@ class ChaosProxy:
         self._make_framer = make_framer
         self._seed = seed
         self._rules = {Flow.TO_SERVER: PLAIN, Flow.TO_CLIENT: PLAIN}
-        self._accepts = Accepts.PASS
+        self._accepts = Accepts.CARRY
         self._links: dict[int, _Link] = {}
         self._silent: list[socket.socket] = []
         self._selector = selectors.DefaultSelector()
@@ -81,6 +81,7 @@ class ChaosProxy:
         try:
             self._listener = socket.create_server(self._listen_at)
         except OSError as error:
+            self._close_own()
             host, port = self._listen_at
             raise PortTakenError(
                 f"port {port} on {host} cannot be used for fault injection"
@@ -101,11 +102,7 @@ class ChaosProxy:
         for link in list(self._links.values()):
             self._drop(link)
         self._close_silent()
-        if self._listener is not None:
-            self._listener.close()
-        self._selector.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
+        self._close_own()
 
     @property
     def port(self) -> int:
@@ -132,7 +129,7 @@ class ChaosProxy:
 
     def reset_connections(self) -> None:
         """Send RST to both ends of every connection."""
-        self._order(lambda: self._reset_all())
+        self._order(self._reset_all)
 
     def half_close(self, flow: Flow) -> None:
         """End one direction of every connection; the other goes on."""
@@ -281,6 +278,13 @@ class ChaosProxy:
                 _reset(pipe.source)
             else:
                 pipe.source.close()
+
+    def _close_own(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._selector.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def _close_silent(self) -> None:
         while self._silent:

@@ -20,7 +20,7 @@ class Flow(Enum):
 class Accepts(Enum):
     """What happens to a new connection."""
 
-    PASS = "passed on"
+    CARRY = "passed on"
     CLOSE = "accepted, then closed"
     IGNORE = "accepted, never answered"
 

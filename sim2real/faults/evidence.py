@@ -169,7 +169,10 @@ class Evidence:
     def find_last_motion_ns(self, until_ns: int) -> int | None:
         """Return when the arm was last ordered to move since the onset."""
         return find_last_motion(
-            list(self.arm.targets), self.onset_ns, until_ns, states=list(self.arm.states)
+            list(self.arm.targets),
+            self.onset_ns,
+            until_ns,
+            states=list(self.arm.states),
         )
 
     def find_motion_ns(self, from_ns: int, until_ns: int) -> int | None:

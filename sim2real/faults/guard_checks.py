@@ -84,7 +84,9 @@ class GuardRig:
         self.q = verdict.q.copy()
 
 
-def judge(reaction: str, *missed: str, reaction_ms: float | None = _PERIOD_MS) -> Judgement:
+def judge(
+    reaction: str, *missed: str, reaction_ms: float | None = _PERIOD_MS
+) -> Judgement:
     """Put a judgement together; empty sentences miss nothing."""
     return Judgement(reaction, reaction_ms, None, tuple(m for m in missed if m))
 

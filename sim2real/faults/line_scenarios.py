@@ -96,7 +96,7 @@ def _on_wire(flow: Flow, change: Change, sign: Sign) -> CellScenario:
     )
 
 
-# --- single rows -----------------------------------------------------------------------
+# --- single rows ---
 
 
 def _pull_cable(stand: Stand) -> None:
@@ -235,7 +235,7 @@ class _ClosedDoor:
 
     def open(self, stand: Stand) -> None:
         """End."""
-        stand.wires[Wire.LINE].set_accepts(Accepts.PASS)
+        stand.wires[Wire.LINE].set_accepts(Accepts.CARRY)
 
     def find(self, evidence: Evidence) -> str:
         """Miss restraint in knocking, and closed descriptors."""

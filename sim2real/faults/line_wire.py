@@ -15,13 +15,11 @@ _READ_DATA: Final = MBAP_BYTES + 2
 _WRITE_DATA: Final = MBAP_BYTES + 6
 """After function code, address, count and byte count of a request to write."""
 _HEARTBEAT: Final = next(
-    entry.offset
-    for entry in REGISTERS[Block.PLC_TO_CELL]
-    if entry.name == "heartbeat"
+    entry.offset for entry in REGISTERS[Block.PLC_TO_CELL] if entry.name == "heartbeat"
 )
 _LINE_HEARTBEAT: Final = _READ_DATA + 2 * _HEARTBEAT
 _OWN_HEARTBEAT_READ: Final = _READ_DATA + 2 * (BLOCK_WORDS + _HEARTBEAT)
-_OWN_HEARTBEAT_WRITTEN: Final = _WRITE_DATA + 2 * _HEARTBEAT
+_OWN_HEARTBEAT_SENT: Final = _WRITE_DATA + 2 * _HEARTBEAT
 _WORD: Final = struct.Struct(">H")
 _STEP_BACK: Final = 100
 
@@ -78,12 +76,12 @@ class FrozenOwnHeartbeat:
 
     def to_line(self, message: bytes, _link: int) -> Passage:
         """Write the same counter again and again."""
-        if read_function(message) != _WRITE or len(message) < _OWN_HEARTBEAT_WRITTEN + 2:
+        if read_function(message) != _WRITE or len(message) < _OWN_HEARTBEAT_SENT + 2:
             return Passage(message)
-        self._written = message[_OWN_HEARTBEAT_WRITTEN : _OWN_HEARTBEAT_WRITTEN + 2]
+        self._written = message[_OWN_HEARTBEAT_SENT : _OWN_HEARTBEAT_SENT + 2]
         if self._frozen is None:
             self._frozen = self._written
-        return Passage(_replace(message, _OWN_HEARTBEAT_WRITTEN, self._frozen))
+        return Passage(_replace(message, _OWN_HEARTBEAT_SENT, self._frozen))
 
     def to_cell(self, message: bytes, _link: int) -> Passage:
         """Put the true counter back into the answer."""

@@ -96,7 +96,7 @@ _PROCESS_ROWS: Final = (
         _AT,
         Rung.EXIT,
         "one task group owns all tasks: the process ends",
-        "no door into a running process; the unit tests of the supervisor end each task",
+        "no door into a running process; the supervisor's unit tests end each task",
     ),
     _code(
         65,

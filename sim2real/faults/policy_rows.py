@@ -43,9 +43,7 @@ def _listed(
     )
 
 
-def _worker(
-    number: int, name: str, rung: Rung, bound: tuple[float, str]
-) -> FaultRow:
+def _worker(number: int, name: str, rung: Rung, bound: tuple[float, str]) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
         name=name,

@@ -54,9 +54,7 @@ def _make_code_look(check: Check) -> Look:
     return look
 
 
-def _spoilt(
-    spoil: Spoil, event: str, check: Check, **fields: object
-) -> CellScenario:
+def _spoilt(spoil: Spoil, event: str, check: Check, **fields: object) -> CellScenario:
     return CellScenario(
         inject=_spoil(spoil),
         repair=_worker.give_back,
@@ -69,7 +67,6 @@ def _spoilt(
         is_latched=False,
         stops_arm=False,
     )
-
 
 
 POLICY_SCENARIOS: Final[dict[str, CellScenario]] = {

@@ -8,7 +8,9 @@ _STOPPED = ("ABORTED", "HELD")
 _GOING_ON = ("EXECUTE", "SUSPENDED")
 
 
-def _listed(number: int, name: str, at: Boundary, reaction: str, reason: str) -> FaultRow:
+def _listed(
+    number: int, name: str, at: Boundary, reaction: str, reason: str
+) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
         name=name,

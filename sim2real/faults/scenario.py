@@ -72,7 +72,7 @@ class CellScenario:
     stops_arm: bool = True
 
 
-# --- signs -----------------------------------------------------------------------------
+# --- signs ---
 
 
 def stop_begins(evidence: Evidence, _now_ns: int) -> int | None:
@@ -139,7 +139,7 @@ def goes_on(evidence: Evidence, now_ns: int) -> int | None:
     return evidence.onset_ns if is_over else None
 
 
-# --- looks -----------------------------------------------------------------------------
+# --- looks ---
 
 
 def find_stop(evidence: Evidence) -> str:

@@ -1,4 +1,4 @@
-"""A whole cell to try faults on: `cellward sim` on one side, `cellward run` on the other.
+"""A whole cell to try faults on: `cellward sim` here, `cellward run` there.
 
 Both are started as a user starts them. The person at the line is played here, and
 nobody else commands anything: the line of a stand starts nothing by itself.
@@ -265,9 +265,7 @@ def open_stand(base: Path, wires: frozenset[Wire]) -> Iterator[Stand]:
         yield stand
 
 
-def start_cellward(
-    arguments: Sequence[str], output: Path
-) -> "subprocess.Popen[bytes]":
+def start_cellward(arguments: Sequence[str], output: Path) -> "subprocess.Popen[bytes]":
     """Start a command of Cellward that ends in order when this process ends."""
     with output.open("ab") as file:
         return subprocess.Popen(

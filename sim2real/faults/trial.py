@@ -221,5 +221,3 @@ def _judge_times(
 def _describe(status: dict[str, object]) -> str:
     state, reason = status.get("state", "unknown"), status.get("state_reason", "")
     return f"{state}: {reason}" if reason else str(state)
-
-

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cell.mailbox.seqlock import Mailbox
-from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
 from sim2real.faults.arm_trace import (
     ArmRecorder,
     Sample,
@@ -16,6 +15,7 @@ from sim2real.faults.arm_trace import (
     find_last_motion,
     is_moving,
 )
+from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
 from tests.stress.kill_storm import KillRecord, find_misses
 
 MS = 1_000_000

@@ -204,6 +204,9 @@ class ChaosProxy:
         if self._accepts is Accepts.CLOSE:
             client.close()
             return
+        if self._accepts is Accepts.RESET:
+            _reset(client)
+            return
         if self._accepts is Accepts.IGNORE:
             self._silent.append(client)
             return

@@ -22,6 +22,7 @@ class Accepts(Enum):
 
     CARRY = "passed on"
     CLOSE = "accepted, then closed"
+    RESET = "accepted, then reset"
     IGNORE = "accepted, never answered"
 
 

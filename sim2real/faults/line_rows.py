@@ -36,7 +36,7 @@ def _row(
 LINE_ROWS: Final = (
     _row(
         1,
-        "the PLC closes the connection while the arm moves",
+        "the PLC resets its connections and takes no new ones while the arm moves",
         "stop; go on only when a person starts the cell again",
         (300.0, _HB3),
     ),

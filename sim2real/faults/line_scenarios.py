@@ -99,6 +99,16 @@ def _on_wire(flow: Flow, change: Change, sign: Sign) -> CellScenario:
 # --- single rows ---
 
 
+def _end_server(stand: Stand) -> None:
+    proxy = stand.wires[Wire.LINE]
+    proxy.set_accepts(Accepts.RESET)
+    proxy.reset_connections()
+
+
+def _start_server(stand: Stand) -> None:
+    stand.wires[Wire.LINE].set_accepts(Accepts.CARRY)
+
+
 def _pull_cable(stand: Stand) -> None:
     stand.wires[Wire.LINE].set_rules(Rule(is_black_hole=True))
 
@@ -255,7 +265,9 @@ def _count_descriptors(stand: Stand) -> int:
 _storm, _rival, _door = _Storm(), _Rival(), _ClosedDoor()
 
 LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
-    "F01": _switched(drop_connections=1),
+    "F01": CellScenario(
+        inject=_end_server, repair=_start_server, sign=stop_begins, wires=_LINE
+    ),
     "F02": CellScenario(
         inject=_pull_cable, repair=_plug_cable_in, sign=stop_begins, wires=_LINE
     ),

@@ -221,3 +221,14 @@ def test_a_taken_port_is_named() -> None:
         port = int(taken.getsockname()[1])
         with pytest.raises(PortTakenError, match=str(port)):
             ChaosProxy((HOST, port), (HOST, port)).__enter__()
+
+
+def test_new_connections_may_be_reset(server: EchoServer) -> None:
+    with ChaosProxy((HOST, 0), server.address) as proxy:
+        proxy.set_accepts(Accepts.RESET)
+        # Perhaps before the connection counts as made.
+        with (
+            pytest.raises(ConnectionResetError),
+            socket.create_connection((HOST, proxy.port), LONG_S) as client,
+        ):
+            client.recv(1)

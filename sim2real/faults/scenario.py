@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from cell.contracts.servo import HoldReason
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Cause
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.stand import Stand
 from sim2real.faults.stand_config import Wire
 
 _QUIET_NS: Final = 400_000_000
 _FAULT_STOPS: Final = ("HOLDING", "ABORTING")
+_CAMERA_TEXT: Final = FACTS[Cause.CAMERA_STALE].text
 STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
 """States that a stop begins with."""
 
@@ -143,11 +146,16 @@ def goes_on(evidence: Evidence, now_ns: int) -> int | None:
 
 
 def find_stop(evidence: Evidence) -> str:
-    """Miss an undisturbed production, until the repair."""
+    """Miss an undisturbed production, until the repair.
+
+    A camera that a busy machine starves is none of the fault's doing.
+    """
     for line in evidence.events():
         is_stop = line.event == "state" and line.fields.get("to") in _FAULT_STOPS
-        if is_stop and line.seen_ns < evidence.repair_ns:
-            return f"production was stopped: {line.fields.get('reason')}"
+        reason = str(line.fields.get("reason", ""))
+        is_starved = reason.startswith(_CAMERA_TEXT)
+        if is_stop and not is_starved and line.seen_ns < evidence.repair_ns:
+            return f"production was stopped: {reason}"
     return ""
 
 

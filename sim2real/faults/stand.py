@@ -47,8 +47,9 @@ _ROOT: Final = Path(__file__).resolve().parent.parent.parent
 _POLL_S: Final = 0.02
 _READY_S: Final = 120.0
 _BACK_S: Final = 90.0
-_MOVING_S: Final = 40.0
+_MOVING_S: Final = 90.0
 _MOVING_RADPS: Final = 0.5
+_LOOK_S: Final = 0.5
 _END_S: Final = 20.0
 _FRESH_NS: Final = 1_000_000_000
 _NEXT_COMMAND: Final = {
@@ -220,19 +221,25 @@ class Stand:
         )
 
     def wait_until_moving(self) -> None:
-        """Wait until the arm is under way.
+        """Wait until the arm is under way; bring the cell back should it stop first.
 
         Raises:
             StandError: it does not move.
         """
         box = Mailbox.open(self.files.cell_runtime / "vc_joint_target", JOINT_TARGET)
         deadline_s = time.monotonic() + _MOVING_S
+        look_s = 0.0
         try:
             while time.monotonic() < deadline_s:
                 record = box.read()
                 if record is not None and max(abs(record["qd"])) > _MOVING_RADPS:
                     return
                 pause(0.002)
+                is_due = time.monotonic() > look_s
+                look_s = time.monotonic() + _LOOK_S if is_due else look_s
+                if is_due and self.status().get("state") in _NEXT_COMMAND:
+                    # A busy machine may starve the camera meanwhile.
+                    self.bring_back()
         finally:
             box.close()
         raise StandError("the arm does not move")

@@ -20,7 +20,7 @@ _WATCH_S: Final = 1.5
 _REST_MS: Final = 300.0
 """The guard's ramp takes 100 ms, the robot's own filter 75 ms; the rest is for a
 machine that does other things as well."""
-_SETTLE_S: Final = 10.0
+_SETTLE_S: Final = 30.0
 _NS: Final = 1e9
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cell.contracts.servo import HoldReason
 from sim2real.faults.chaos_rule import PLAIN, Change, Flow, Rule
 from sim2real.faults.device_wire import (
     RepeatedPicture,
@@ -9,6 +10,7 @@ from sim2real.faults.device_wire import (
     StuckVariables,
     blind_depth,
 )
+from sim2real.faults.evidence import Evidence
 from sim2real.faults.scenario import (
     Act,
     CellScenario,
@@ -21,6 +23,8 @@ from sim2real.faults.stand_config import Wire
 _GRIPPER: Final = frozenset({Wire.GRIPPER})
 _CAMERA: Final = frozenset({Wire.CAMERA})
 _PHASE_S: Final = 60.0
+_BRAKED: Final = (HoldReason.BRAKE_ORDERED,)
+_HELD_NS: Final = 100_000_000
 
 
 def _answer(wire: Wire, make_change: type[RepeatedPicture | StandingClock]) -> Act:
@@ -53,6 +57,18 @@ def _reach(phase: str) -> Act:
     return wait
 
 
+def _find_lost_attempt(evidence: Evidence) -> str:
+    """Miss that the attempt counts as lost, and an arm that rests before it goes on."""
+    lines = evidence.events()
+    outcomes = [str(line.fields.get("outcome")) for line in lines]
+    if "lost in transfer" not in outcomes:
+        return f"the attempt was not counted as lost ({outcomes})"
+    stops_ns = [line.seen_ns for line in lines if line.event == "part_lost"]
+    held = (s.seen_ns for s in evidence.samples() if s.hold_reason in _BRAKED)
+    is_held = any(abs(seen_ns - ns) < _HELD_NS for seen_ns in held for ns in stops_ns)
+    return "" if is_held else "the arm was not brought to rest where it was"
+
+
 LOST: Final = StuckVariables({"OBJ": "3", "POS": "255"})
 """The fingers have closed on nothing."""
 HOLDING: Final = StuckVariables({"OBJ": "2", "POS": "120"})
@@ -64,11 +80,12 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F28": CellScenario(
         inject=_change(Wire.GRIPPER, LOST),
         repair=_mend(Wire.GRIPPER),
-        sign=make_event_sign("supervisor", "attempt", outcome="lost in transfer"),
+        sign=make_event_sign("supervisor", "part_lost"),
         moment=_reach("transferring"),
         patience_s=8.0,
         lasts_s=0.0,
-        event=("supervisor", "attempt"),
+        looks=(_find_lost_attempt,),
+        event=("supervisor", "part_lost"),
         wires=_GRIPPER,
         is_latched=False,
         stops_arm=False,

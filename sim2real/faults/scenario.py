@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from cell.contracts.servo import HoldReason
-from cell.supervisor.cause_table import FACTS
-from cell.supervisor.causes import Cause
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.stand import Stand
 from sim2real.faults.stand_config import Wire
 
 _QUIET_NS: Final = 400_000_000
+_DARK_NS: Final = 600_000_000
+"""Nine times the period of a camera."""
 _FAULT_STOPS: Final = ("HOLDING", "ABORTING")
-_CAMERA_TEXT: Final = FACTS[Cause.CAMERA_STALE].text
 STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
 """States that a stop begins with."""
 
@@ -136,6 +135,12 @@ def last_setpoint(evidence: Evidence, now_ns: int) -> int | None:
     return max(tap.setpoint_ns, evidence.onset_ns)
 
 
+def last_picture(evidence: Evidence, now_ns: int) -> int | None:
+    """Return when the last picture was taken, once there was none for long."""
+    seen_ns = max(evidence.stand.newest_picture_ns(), evidence.onset_ns)
+    return seen_ns if now_ns - seen_ns > _DARK_NS else None
+
+
 def goes_on(evidence: Evidence, now_ns: int) -> int | None:
     """Return the onset once production went on for long enough without a stop."""
     is_over = now_ns - evidence.onset_ns > 8_000_000_000
@@ -146,15 +151,11 @@ def goes_on(evidence: Evidence, now_ns: int) -> int | None:
 
 
 def find_stop(evidence: Evidence) -> str:
-    """Miss an undisturbed production, until the repair.
-
-    A camera that a busy machine starves is none of the fault's doing.
-    """
+    """Miss an undisturbed production, until the repair."""
     for line in evidence.events():
         is_stop = line.event == "state" and line.fields.get("to") in _FAULT_STOPS
         reason = str(line.fields.get("reason", ""))
-        is_starved = reason.startswith(_CAMERA_TEXT)
-        if is_stop and not is_starved and line.seen_ns < evidence.repair_ns:
+        if is_stop and line.seen_ns < evidence.repair_ns:
             return f"production was stopped: {reason}"
     return ""
 

@@ -211,14 +211,15 @@ class PartWatch:
         self._misses = 0
 
     def is_lost(self) -> bool:
-        """Say whether the newest two samples, or more, show no part.
+        """Say whether the newest two samples, or more, show fingers that hold nothing.
 
-        A single one may be taken while the fingers follow a part that gives way.
+        Fingers under way say nothing yet: they follow a part that gives way.
         """
         state = self._gripper.look_closely()
         if state is not None and state.stamp_ns > self._seen_ns:
             self._seen_ns = state.stamp_ns
-            self._misses = 0 if _has_part(state) else self._misses + 1
+            if state.object_status is not GripperObject.MOVING:
+                self._misses = 0 if _has_part(state) else self._misses + 1
         return self._misses >= _LOST_SAMPLES
 
 

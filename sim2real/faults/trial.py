@@ -80,7 +80,10 @@ def try_on_cell(
         missed += _judge_afterwards(evidence, scenario, repair_ns)
         missed += [m for look in scenario.looks if (m := look(evidence))]
         start_ns = _find_onset(evidence, scenario)
-        reaction_ms = None if reacted_ns is None else (reacted_ns - start_ns) / 1e6
+        reaction_ms = None
+        if reacted_ns is not None:
+            # What was in order when the fault began was so early enough.
+            reaction_ms = max(0.0, (reacted_ns - start_ns) / 1e6)
         rest_ms = None
         if scenario.stops_arm:
             rest_ms = _compute_rest_ms(evidence, start_ns, repair_ns)

@@ -24,6 +24,7 @@ from sim2real.faults.scenario import (
     make_hold_sign,
     stop_begins,
     supervisor_returns,
+    wait_for_long_motion,
 )
 from sim2real.faults.stand import Stand, pause, start_cellward
 
@@ -200,6 +201,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=do_nothing,
         sign=make_hold_sign(HoldReason.CYCLE_OVERRUN),
         onset=_throttle.find_return,
+        moment=wait_for_long_motion,
         looks=(find_stop,),
         lasts_s=2.0,
         is_latched=False,

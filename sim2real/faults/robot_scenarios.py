@@ -5,10 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
-from cell.contracts.servo import HoldReason, MotionMode
-from cell.mailbox.servo_link import ServoLink
+from cell.contracts.servo import HoldReason
 from sim2real.faults.chaos_rule import Flow, Rule
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.robot_wire import RtdeTap
@@ -22,6 +19,7 @@ from sim2real.faults.scenario import (
     last_setpoint,
     make_hold_sign,
     stop_begins,
+    wait_for_long_motion,
 )
 from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
@@ -31,9 +29,6 @@ from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
 _ROBOT: Final = frozenset({Wire.ROBOT})
 _DASHBOARD_PORT: Final = 29999
 _GAP_RAD: Final = 0.4
-_LONG_RAD: Final = 0.7
-_UNDER_WAY: Final = 0.1
-_PATIENCE_S: Final = 60.0
 _STALL_S: Final = 0.08
 
 
@@ -123,32 +118,6 @@ def _gap_opens(evidence: Evidence, _now_ns: int) -> int | None:
     return None
 
 
-def _wait_for_long_motion(stand: Stand) -> None:
-    """Wait until the arm begins a motion that is longer than the gap it may have.
-
-    Raises:
-        StandError: there is none.
-    """
-    link = ServoLink.open(stand.files.runtime)
-    try:
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < deadline_s:
-            command, state = link.read_command(), link.read_state()
-            if command and state and command.mode is MotionMode.MOVE_JOINT:
-                is_new = state.command_id == command.command_id > state.reached_id
-                way_rad = float(np.max(np.abs(command.q_target - state.q)))
-                if (
-                    is_new
-                    and way_rad > _LONG_RAD
-                    and np.abs(state.qd).max() > _UNDER_WAY
-                ):
-                    return
-            pause(0.002)
-    finally:
-        link.close()
-    raise StandError("the arm makes no long motion")
-
-
 def _wait_then(wait_s: float, act: Callable[[Stand], None]) -> Act:
     def later(stand: Stand) -> None:
         deadline_s = time.monotonic() + wait_s
@@ -230,7 +199,7 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=_freeze(),
         sign=make_hold_sign(HoldReason.TRACKING_ERROR),
         onset=_gap_opens,
-        moment=_wait_for_long_motion,
+        moment=wait_for_long_motion,
         patience_s=12.0,
         wires=_ROBOT,
     ),

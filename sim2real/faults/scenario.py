@@ -1,15 +1,22 @@
 """How a row is tried on a whole cell: what to do, and by which sign to judge it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cell.contracts.servo import HoldReason
+import numpy as np
+
+from cell.contracts.servo import HoldReason, MotionMode
+from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
-from sim2real.faults.stand import Stand
+from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
 
 _QUIET_NS: Final = 400_000_000
+_LONG_RAD: Final = 0.7
+_BEGUN_RADPS: Final = 0.1
+_PATIENCE_S: Final = 60.0
 _DARK_NS: Final = 600_000_000
 """Nine times the period of a camera."""
 _FAULT_STOPS: Final = ("HOLDING", "ABORTING")
@@ -30,6 +37,32 @@ def do_nothing(_stand: Stand) -> None:
 def wait_until_moving(stand: Stand) -> None:
     """Wait until the arm is under way."""
     stand.wait_until_moving()
+
+
+def wait_for_long_motion(stand: Stand) -> None:
+    """Wait until the arm begins a long motion, as between bin and outfeed.
+
+    Raises:
+        StandError: there is none.
+    """
+    link = ServoLink.open(stand.files.runtime)
+    try:
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline_s:
+            command, state = link.read_command(), link.read_state()
+            if command and state and command.mode is MotionMode.MOVE_JOINT:
+                is_new = state.command_id == command.command_id > state.reached_id
+                way_rad = float(np.max(np.abs(command.q_target - state.q)))
+                if (
+                    is_new
+                    and way_rad > _LONG_RAD
+                    and np.abs(state.qd).max() > _BEGUN_RADPS
+                ):
+                    return
+            pause(0.002)
+    finally:
+        link.close()
+    raise StandError("the arm makes no long motion")
 
 
 def find_nothing(_evidence: Evidence) -> str:

@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Train, export, evaluate and list grasp policies.")
 app.add_typer(policy_app, name="policy", no_args_is_help=True)
+faults_app = typer.Typer(help="Try what can break, on the virtual cell.")
+app.add_typer(faults_app, name="faults", no_args_is_help=True)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", help="Configuration file.", show_default=False)
@@ -135,6 +137,18 @@ def policy_export(context: typer.Context) -> None:
 def policy_evaluate(context: typer.Context) -> None:
     """Measure first-try success on unseen scenes: NAME --scenes N --seed N."""
     _run_learning("evaluate", context.args)
+
+
+@faults_app.command("list", context_settings=_PASS_ON, add_help_option=False)
+def faults_list(context: typer.Context) -> None:
+    """List every fault of the catalogue, and what must follow: [--json]."""
+    _run_above("sim2real.faults", ["list", *context.args])
+
+
+@faults_app.command("run", context_settings=_PASS_ON, add_help_option=False)
+def faults_run(context: typer.Context) -> None:
+    """Try faults: --id F17, or --all; [--json]."""
+    _run_above("sim2real.faults", ["run", *context.args])
 
 
 @app.command(context_settings=_PASS_ON, add_help_option=False)

@@ -5,6 +5,7 @@ so when it hangs every motion lapses within the freshness limit of the servo pro
 Nothing here runs by itself.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,7 @@ from cell.supervisor.motion_watch import (
     Patience,
     is_refusal,
 )
+from cell.supervisor.orders import make_blank, make_first_command
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -49,6 +51,14 @@ _PART_RADIUS_M = 0.04
 _PART_LENGTH_M = 0.05
 
 
+class MotionEndedError(Exception):
+    """A motion was ended by the condition that its caller gave with it."""
+
+
+def _never() -> bool:
+    return False
+
+
 class MotionClient:
     """The only writer of servo commands.
 
@@ -62,7 +72,6 @@ class MotionClient:
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
-        self.state: ServoState | None = None
         self.speed_limit_ratio = 1.0
         self.payload_kg = 0.0
         self.carries_part = False
@@ -71,7 +80,10 @@ class MotionClient:
         self._clock = clock
         self._wants_motion = False
         self._ordered_ratio = 1.0
-        self._command = self._make_first_command()
+        self.state: ServoState | None = self._servo.read_state()
+        self._command = make_first_command(
+            self._servo.read_command(), self.state, self._clock.now_ns()
+        )
 
     def refresh(self) -> ServoState | None:
         """Read what the servo process says."""
@@ -194,31 +206,43 @@ class MotionClient:
         return False
 
     async def move_joint(
-        self, q_target: Vector, *, speed_ratio: float = 1.0, arrival_rad: float = 0.0
+        self,
+        q_target: Vector,
+        *,
+        speed_ratio: float = 1.0,
+        arrival_rad: float = 0.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
         """Move all joints to `q_target`, shape (6,) [rad].
 
+        Args:
+            q_target: where to.
+            speed_ratio: of the full speed.
+            arrival_rad: how near is near enough.
+            ends_when: asked all the way; once true, the arm is brought to rest.
+
         Raises:
+            MotionEndedError: `ends_when` came true.
             CauseError: the guard refused, the servo process gave up, or time ran out.
         """
         target = np.array(q_target, dtype=np.float64)
         wanted = replace(
             self._blank(MotionMode.MOVE_JOINT), q_target=target, arrival_rad=arrival_rad
         )
-        await self._move(wanted, speed_ratio)
+        await self._move(wanted, speed_ratio, ends_when)
 
     async def move_linear(
-        self, base_from_tcp: Pose, *, speed_ratio: float = 1.0
+        self,
+        base_from_tcp: Pose,
+        *,
+        speed_ratio: float = 1.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
-        """Move the tool along a straight line to a pose.
-
-        Raises:
-            CauseError: the guard refused, the servo process gave up, or time ran out.
-        """
+        """Move the tool along a straight line to a pose; else as `move_joint`."""
         wanted = replace(
             self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
         )
-        await self._move(wanted, speed_ratio)
+        await self._move(wanted, speed_ratio, ends_when)
 
     def next_id(self) -> int:
         """Return the number that the next order will have."""
@@ -228,15 +252,9 @@ class MotionClient:
         """Order a chunk that was checked whole; it is numbered as its order."""
         self._ordered_ratio = 1.0
         self._wants_motion = True
-        blank = self._blank(MotionMode.FOLLOW)
-        self._order(
-            replace(
-                blank,
-                chunk=chunk,
-                chunk_id=chunk.chunk_id,
-                speed_ratio=self._limit(1.0),
-            )
-        )
+        wanted = replace(self._blank(MotionMode.FOLLOW), chunk=chunk)
+        ratio = self._limit(1.0)
+        self._order(replace(wanted, chunk_id=chunk.chunk_id, speed_ratio=ratio))
 
     async def wait_followed(self) -> None:
         """Wait until the newest chunk has come to its end.
@@ -246,14 +264,17 @@ class MotionClient:
         """
         self.interventions.begin_move()
         try:
-            reason = await self._wait_reached(Patience(self._clock.now_ns()))
+            patience = Patience(self._clock.now_ns())
+            reason = await self._wait_reached(patience, _never)
         finally:
             self._wants_motion = False
         if reason is not HoldReason.NONE:
             self.hold()
             raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
+    async def _move(
+        self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
+    ) -> None:
         patience = Patience(self._clock.now_ns())
         reason = HoldReason.NONE
         self.interventions.begin_move()
@@ -262,7 +283,7 @@ class MotionClient:
             self._wants_motion = True
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
-                reason = await self._wait_reached(patience)
+                reason = await self._wait_reached(patience, ends_when)
             finally:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
@@ -271,12 +292,17 @@ class MotionClient:
         self.hold()
         raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _wait_reached(self, patience: Patience) -> HoldReason:
+    async def _wait_reached(
+        self, patience: Patience, ends_when: Callable[[], bool]
+    ) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
         following_ns = self._clock.now_ns()
         while True:
             await self._sleep()
+            if ends_when():
+                self.brake()
+                raise MotionEndedError
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
             state = self._servo.read_state()
             if state is not None:
@@ -333,39 +359,11 @@ class MotionClient:
         self._servo.write_command(self._command)
 
     def _blank(self, mode: MotionMode) -> ServoCommand:
-        """Return an order whose targets are where the arm is measured to be."""
-        state = self.state
-        return replace(
-            self._command,
-            mode=mode,
-            q_target=self._command.q_target if state is None else state.q,
-            base_from_tcp=(
-                self._command.base_from_tcp if state is None else state.base_from_tcp
-            ),
-            arrival_rad=0.0,
-            chunk_id=0,
-            chunk=None,
-        )
+        return make_blank(self._command, self.state, mode)
 
     def _limit(self, speed_ratio: float) -> float:
         """Apply the line's limit; never 0, or an order could not end."""
         return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
-
-    def _make_first_command(self) -> ServoCommand:
-        # Ids go on from an earlier life, or the servo process would ignore us.
-        last = self._servo.read_command()
-        self.state = state = self._servo.read_state()
-        seen_id = 0 if state is None else state.command_id
-        left_arm_id = 0 if last is None else last.arm_id
-        return ServoCommand(
-            stamp_ns=self._clock.now_ns(),
-            command_id=max(seen_id, 0 if last is None else last.command_id) + 1,
-            # A release that an earlier life left behind must not come true now.
-            arm_id=left_arm_id if state is None else state.arm_id,
-            mode=MotionMode.HOLD,
-            q_target=np.zeros(6) if state is None else state.q,
-            base_from_tcp=Pose.identity() if state is None else state.base_from_tcp,
-        )
 
     def _describe(self) -> str:
         if self.state is None:

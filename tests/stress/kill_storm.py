@@ -23,15 +23,15 @@ from pathlib import Path
 import numpy as np
 
 from ops.exit_codes import ExitCode
-from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
-from tests.running_cell import RunningCell, start_cell
-from tests.stress.arm_trace import (
+from sim2real.faults.arm_trace import (
     SETTLED_RADPS,
     ArmRecorder,
     find_first_motion,
     find_last_motion,
     is_moving,
 )
+from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
+from tests.running_cell import RunningCell, start_cell
 
 MODULES = {
     "supervisor": "ops.processes.supervisor",

@@ -33,6 +33,8 @@ from tests.stress.injection_stand import (
     wait_until,
 )
 from tests.stress.servo_trace import (
+    compute_delay_ms,
+    describe_changes,
     find_following_ns,
     find_hold_ns,
     find_longest_gap_ms,
@@ -66,12 +68,14 @@ class Injection:
         times_ms: what has a bar, by name [ms]; infinite where it never came.
         notes: further figures.
         wrong: what must not have happened, a sentence each.
+        changes: what the servo process did, for whoever looks into a miss.
     """
 
     way: str
     times_ms: dict[str, float]
     notes: dict[str, float] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 Inject = Callable[[Stand, random.Random], Injection | None]
@@ -118,7 +122,7 @@ def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
     if found is None:
         return None
     notes = found.notes | {"resume_s": time.monotonic() - started_s}
-    return Injection(found.way, found.times_ms, notes, wrong)
+    return Injection(found.way, found.times_ms, notes, wrong, found.changes)
 
 
 def lose_line(stand: Stand, rng: random.Random) -> Injection | None:
@@ -145,7 +149,7 @@ def lose_line(stand: Stand, rng: random.Random) -> Injection | None:
     if found is None:
         return None
     notes = found.notes | {"resume_s": time.monotonic() - started_s}
-    return Injection(way, found.times_ms, notes, wrong)
+    return Injection(way, found.times_ms, notes, wrong, found.changes)
 
 
 class Pushes:
@@ -166,12 +170,16 @@ class Pushes:
         wait_for_moment(stand, rng)
         force_n = rng.uniform(400.0, 600.0) * _draw_direction(rng)
         with record(stand) as trace:
-            time.sleep(_LEAD_S)
+            time.sleep(2 * _LEAD_S)
+            was_slow = bool(read_line(runtime)["is_slow"])
             x, y, z = force_n.tolist()
             onset_ns = self._tap.push((x, y, z), rng.uniform(0.012, 0.03))
             time.sleep(_FORCE_WATCH_S)
             ended_ns = time.monotonic_ns()
             line = read_line(runtime)
+        if was_slow:
+            # Asked already, by something else: there is no begin to be timed.
+            return None
         return _judge_push(trace, onset_ns, ended_ns, int(line["slow_since_ns"]))
 
 
@@ -237,6 +245,7 @@ def _judge_silence(
             "joints_rest_ms": _since_ms(stood_ns, onset_ns, default=0.0),
             **_describe_turns(trace, onset_ns, ended_ns),
         },
+        changes=_describe(trace, onset_ns),
     )
 
 
@@ -258,6 +267,7 @@ def _judge_loss(
             "rest_ms": _since_ms(rest_ns, onset_ns, default=0.0),
             **_describe_turns(trace, onset_ns, mended_ns),
         },
+        changes=_describe(trace, onset_ns),
     )
 
 
@@ -268,9 +278,15 @@ def _judge_push(
     hold_ns = find_hold_ns(cycles, onset_ns, _FORCE)
     if hold_ns is None or not is_moving(trace.arm.targets, onset_ns):
         return None
-    moves = frozenset(o.command_id for o in trace.servo.orders if o.is_move)
+    moves = sorted({o.command_id for o in trace.servo.orders if o.is_move})
     followed = [c for c in cycles if c.command_id in moves]
     back_ns = find_following_ns(followed, hold_ns)
+    held_id = max(c.command_id for c in cycles if c.stamp_ns <= hold_ns)
+    later = [number for number in moves if number > held_id]
+    # The first of them is the same motion, given anew; the next would be another.
+    same = [c for c in cycles if len(later) < 2 or c.command_id < later[1]]
+    delay_ms = compute_delay_ms(same, hold_ns, ended_ns)
+    notes = {} if delay_ms is None else {"delay_with_ramps_ms": delay_ms}
     return Injection(
         "force",
         {
@@ -279,7 +295,8 @@ def _judge_push(
             ),
             "lost_ms": _since_ms(back_ns, hold_ns),
         },
-        _describe_turns(trace, onset_ns, ended_ns),
+        notes | _describe_turns(trace, onset_ns, ended_ns),
+        changes=_describe(trace, onset_ns),
     )
 
 
@@ -302,6 +319,10 @@ def _describe_turns(trace: Trace, from_ns: int, until_ns: int) -> dict[str, floa
     gap_ms = find_longest_gap_ms(trace.servo.cycles, from_ns, until_ns)
     unguarded = max((c.unguarded_cycles for c in trace.servo.cycles), default=0)
     return {"servo_gap_ms": gap_ms, "unguarded_cycles": unguarded}
+
+
+def _describe(trace: Trace, from_ns: int) -> tuple[str, ...]:
+    return tuple(describe_changes(trace.servo.cycles, trace.servo.orders, from_ns))
 
 
 def _is_back(stand: Stand, since_ns: int) -> bool:

@@ -1,6 +1,7 @@
 """Brings a running cell to the moment of an injection, and back to work after it."""
 
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ _FRESH_NS: Final = 1_000_000_000
 _AGAIN_S: Final = 1.0
 """A press that led nowhere is repeated after so long."""
 _MOVING_RADPS: Final = 0.1
-_DELAY_S: Final = 0.7
+_DELAY_S: Final = 0.4
 
 
 @dataclass
@@ -81,6 +82,8 @@ def wait_for_moment(stand: Stand, rng: random.Random) -> None:
             if is_moving and is_followed and status.get("state") in WORKING:
                 return
             if status.get("state") in NEXT_COMMAND:
+                reason = status.get("state_reason")
+                sys.stderr.write(f"  {status['state']}, unhelped: {reason}\n")
                 resume(stand)
     finally:
         targets.close()

@@ -267,7 +267,7 @@ def _save(storm: Storm, path: Path | None) -> None:
 def _print_summary(storm: Storm) -> None:
     tree = summarise(storm)
     for name, figures in tree["figures_ms"].items():
-        bar = BARS_MS.get(name.split(" ")[0])
+        bar = tree["bars_ms"].get(name.split(" ")[0])
         limit = "" if bar is None else f"   bar {bar:.0f}"
         said = "  ".join(f"{k} {v}" for k, v in figures.items())
         sys.stdout.write(f"{name:32} {said}{limit}\n")

@@ -5,6 +5,7 @@ stamps are those of the processes themselves: a recorder that gets its turn late
 late, and still reads the right time. The judging is pure.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -197,6 +198,58 @@ def find_rest_order_ns(orders: Sequence[OrderSample], from_ns: int) -> int | Non
         if is_new and order.mode in _RESTS:
             return order.seen_ns
     return None
+
+
+def compute_delay_ms(
+    cycles: Sequence[CycleSample], hold_ns: int, until_ns: int
+) -> float | None:
+    """Return by how much a hold set a motion back, with braking and gathering speed.
+
+    That is the way it did not go meanwhile, at the speed it had. Too much where it
+    would have slowed down anyway; None where it did not get back to its speed.
+    """
+    speeds = _compute_speeds(cycles)
+    before = [speed for stamp_ns, _, speed in speeds if stamp_ns <= hold_ns]
+    if not before or before[-1] <= 0.0:
+        return None
+    pace, lost_s = before[-1], 0.0
+    has_slowed = False
+    for stamp_ns, span_s, speed in speeds:
+        if not hold_ns < stamp_ns <= until_ns:
+            continue
+        lost_s += span_s * (1.0 - min(speed / pace, 1.0))
+        has_slowed = has_slowed or speed < 0.5 * pace
+        if has_slowed and speed >= 0.95 * pace:
+            return lost_s * 1e3
+    return None
+
+
+def _compute_speeds(cycles: Sequence[CycleSample]) -> list[tuple[int, float, float]]:
+    """Return stamp [ns], time [s] and speed of the fastest joint [rad/s] by cycle."""
+    found = []
+    for before, after in itertools.pairwise(cycles):
+        span_s = (after.stamp_ns - before.stamp_ns) / 1e9
+        way = float(np.max(np.abs(after.q_command - before.q_command)))
+        found.append((after.stamp_ns, span_s, way / span_s if span_s > 0 else 0.0))
+    return found
+
+
+def describe_changes(
+    cycles: Sequence[CycleSample], orders: Sequence[OrderSample], from_ns: int
+) -> list[str]:
+    """Return what the servo process did from a moment on, a line for each change."""
+    modes = {order.command_id: order.mode.name for order in orders}
+    said: list[str] = []
+    newest: tuple[HoldReason, int] | None = None
+    for cycle in cycles:
+        now = (cycle.hold_reason, cycle.command_id)
+        if cycle.stamp_ns < from_ns or now == newest:
+            continue
+        newest = now
+        late_ms = (cycle.stamp_ns - from_ns) / 1e6
+        mode = modes.get(cycle.command_id, "?")
+        said.append(f"{late_ms:.0f} ms {cycle.hold_reason.name} {mode} {now[1]}")
+    return said
 
 
 def find_longest_gap_ms(

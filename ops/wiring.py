@@ -30,6 +30,7 @@ from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
+from ops.chunk_check import make_chunk_check
 from ops.process_end import is_ending
 from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings, compute_model_root
@@ -37,7 +38,6 @@ from ops.telemetry import PREVIOUS_STATUS, STATUS_CAPACITY
 from policies.client import PolicyWorkerClient
 from policies.model_directory import read_model_directory
 from policies.runtime.wire import SOCKET_NAME
-from safety.chunk_check import EnvelopeChunkCheck
 from safety.ladder import Ladder
 
 _OVERHEAD = "overhead"
@@ -141,11 +141,7 @@ async def run_supervisor(context: ProcessContext) -> None:
         open_plc=lambda: open_plc(settings.plc, clock),
         open_gripper=lambda: open_gripper(settings.gripper, clock),
         policy=policy,
-        chunk_check=EnvelopeChunkCheck(
-            settings.safety,
-            settings.arm.flange_from_tcp.pose(),
-            settings.gripper.max_aperture_m,
-        ),
+        chunk_check=make_chunk_check(settings),
         ladder=Ladder(make_rules()),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),

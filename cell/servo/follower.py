@@ -236,11 +236,23 @@ class CommandFollower:
             return verdict
         if self.is_at_rest:
             self._interpolator.resync(verdict.q, np.zeros(6))
-        # An order that came while the ramp of another ran has not been judged yet.
-        is_judged = self._ramp_id == self.command_id and self._order is not None
-        if verdict.reason not in _PASSING and is_judged:
+        if verdict.reason not in _PASSING and self._is_judged():
             self._refusal = verdict.reason
         return verdict
+
+    def _is_judged(self) -> bool:
+        """Say whether a verdict is about the order, and the order about motion.
+
+        One that came while the ramp of another ran has not been judged yet. An order
+        to rest breaks no limit: the guard is asked about it until what stood against
+        motion is over. Its filter of the force hears of nothing else meanwhile.
+        """
+        order = self._order
+        return (
+            self._ramp_id == self.command_id
+            and order is not None
+            and order.mode in _MOVING
+        )
 
     def _consult(
         self, verdict: Verdict, qd: Vector, sample: ArmState, now_ns: int

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from cell.contracts.attempt import AttemptJudgement, AttemptResult
 from cell.contracts.geometry import Vector
 from cell.contracts.observation import Abstain, ActionChunk, Observation
 from cell.contracts.servo import HoldReason
@@ -85,4 +86,37 @@ class ChunkCheck(Protocol):
 
     def check(self, chunk: ActionChunk, q_start: Vector) -> str:
         """Return an empty string, or one phrase that says what is wrong with it."""
+        ...
+
+
+class Guardian(Protocol):
+    """Watches how grasps end, and withdraws the learned policy when they grow worse.
+
+    It can only restrict: nothing here moves anything, and a policy that another part
+    of the cell has turned down is not brought back. Not safety-rated.
+    """
+
+    def permits_learned(self, now_ns: int) -> bool:
+        """Say whether the learned policy may act; False means the scripted fallback."""
+        ...
+
+    def expect_judgement(self, attempt: int, now_ns: int) -> None:
+        """Say that an attempt has ended and that the network was asked about it."""
+        ...
+
+    def note_attempt(
+        self, judgement: AttemptJudgement, result: AttemptResult, now_ns: int
+    ) -> None:
+        """Take one attempt into account: executed, or agreed with while in shadow."""
+        ...
+
+    def note_network_lost(self) -> None:
+        """Say that the network is gone or failed to answer."""
+        ...
+
+    def release(self, person: str, now_ns: int) -> bool:
+        """Let a named person agree to the return; False when there is none to agree to.
+
+        It shortens no evidence.
+        """
         ...

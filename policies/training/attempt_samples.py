@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from cell.contracts.errors import ModelError
 from policies.runtime.guardian_network import FEATURES
 
+EVALUATION_FILE = "evaluation.npz"
+"""Beside a model: the attempts that it is evaluated on."""
+
 _COLUMNS = ("features", "scene", "family", "severity", "is_placed", "is_one")
 
 

@@ -14,6 +14,7 @@ from policies.model_directory import read_guardian_directory
 from policies.runtime.guardian_network import FEATURES, INPUT_NAME, OUTPUT_NAMES
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import (
+    EVALUATION_FILE,
     AttemptSamples,
     compute_attempts_digest,
     write_attempts,
@@ -22,7 +23,6 @@ from policies.training.export import MODEL_FILE, Provenance, convert_to_onnx
 from policies.training.guardian_fit import predict
 from policies.training.guardian_net import GuardianNet
 
-EVALUATION_FILE = "evaluation.npz"
 PARITY_TOLERANCE = 1e-5
 _PARITY_ATTEMPTS = 256
 

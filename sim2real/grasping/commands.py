@@ -13,6 +13,7 @@ from ops.exit_codes import ExitCode
 from ops.runtime_directory import compute_state_directory
 from ops.settings import compute_model_root, load_settings
 from policies.config import SCRIPTED
+from policies.guardian_manifest import GuardianManifest
 from policies.model_directory import list_model_directories, read_any_directory
 from sim2real.grasping import guardian_commands
 from sim2real.grasping.evaluation import Evaluation, evaluate_policy
@@ -163,7 +164,7 @@ def evaluate(
     policy = name
     if name != SCRIPTED and "/" not in name:
         policy = str(compute_model_root(settings) / name)
-    if Path(policy).name == GUARDIAN:
+    if policy != SCRIPTED and _is_guardian(Path(policy)):
         return guardian_commands.evaluate(Path(policy), runs, seed, as_json=as_json)
     seen: Evaluation | None = None
 
@@ -221,6 +222,10 @@ def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
     else:
         _print_rows(rows)
     return ExitCode.OK
+
+
+def _is_guardian(directory: Path) -> bool:
+    return isinstance(read_any_directory(directory).manifest, GuardianManifest)
 
 
 def _cores() -> int:

@@ -1,10 +1,8 @@
 """From a fitted network and attempts kept aside to the calibration in its manifest."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from policies.guardian_manifest import Calibration, EvidenceSpec, ReliabilityBin
 from policies.training.attempt_samples import AttemptSamples
@@ -12,7 +10,6 @@ from policies.training.guardian_fit import compute_targets, measure_reliability
 from policies.training.guardian_net import HEADS
 from safety.run_length import compute_mean_run_length
 from sim2real.grasping.attempt_pools import make_healthy_pool, make_worse_pools
-from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
 from sim2real.grasping.evidence import (
     Fall,
     count_healthy,
@@ -20,37 +17,16 @@ from sim2real.grasping.evidence import (
     fit_table,
     make_edges,
 )
-
-GOOD_RATIO: Final = 0.95
-BAD_RATIOS: Final = (0.80, 0.50)
-"""Falls that the charts look for, side by side."""
-
-GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
-"""Of all charts together."""
-
-TRAINED: Final = tuple(
-    family for family in FAMILIES if family not in (Family.HEALTHY, *UNSEEN)
+from sim2real.grasping.guardian_targets import (
+    BAD_RATIOS,
+    GOOD_ATTEMPTS_PER_ALARM,
+    GOOD_RATIO,
+    NOVELTY_COLUMN,
+    TRAINED,
+    Answers,
 )
+
 _USUAL_QUANTILE: Final = 0.995
-_NOVELTY_COLUMN: Final = 3
-_NEXT_COLUMN: Final = 2
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a network says of recorded attempts.
-
-    Attributes:
-        outputs: shape (attempts, 4), in the order of the network's outputs.
-    """
-
-    outputs: NDArray[np.float32]
-
-    def risk(self, novelty_max: float) -> NDArray[np.float64]:
-        """Return the risk that the tests weigh; of what is too novel, the worst."""
-        following = self.outputs[:, _NEXT_COLUMN].astype(np.float64)
-        is_usual = self.outputs[:, _NOVELTY_COLUMN] <= novelty_max
-        return np.where(is_usual, 1.0 - following, 1.0)
 
 
 def calibrate(
@@ -67,7 +43,7 @@ def calibrate(
         ValueError: there are too few attempts to say anything.
     """
     healthy = make_healthy_pool(kept_aside)
-    novelty = answers.outputs[kept_aside.family == 0, _NOVELTY_COLUMN]
+    novelty = answers.outputs[kept_aside.family == 0, NOVELTY_COLUMN]
     novelty_max = round(float(np.quantile(novelty, _USUAL_QUANTILE)), 3)
     risk = answers.risk(novelty_max)
     charts = []

@@ -23,11 +23,11 @@ from policies.runtime.guardian_network import (
 )
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import (
+    EVALUATION_FILE,
     AttemptSamples,
     compute_attempts_digest,
     read_attempts,
 )
-from policies.training.guardian_export import EVALUATION_FILE
 from safety.run_length import compute_threshold
 from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
@@ -37,12 +37,6 @@ from sim2real.grasping.attempt_pools import (
     make_worse_pools,
 )
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
-from sim2real.grasping.guardian_calibration import (
-    BAD_RATIOS,
-    GOOD_ATTEMPTS_PER_ALARM,
-    TRAINED,
-    Answers,
-)
 from sim2real.grasping.guardian_results import (
     FallResult,
     GuardianEvaluation,
@@ -57,6 +51,12 @@ from sim2real.grasping.guardian_streams import (
     count_false_alarms,
     make_detector,
     measure_delays,
+)
+from sim2real.grasping.guardian_targets import (
+    BAD_RATIOS,
+    GOOD_ATTEMPTS_PER_ALARM,
+    TRAINED,
+    Answers,
 )
 
 _DESIGNS: Final = (0.40, 0.50, 0.60, 0.70, 0.75, 0.80, 0.85)

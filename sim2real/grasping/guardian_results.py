@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from sim2real.grasping.guardian_calibration import GOOD_ATTEMPTS_PER_ALARM
+from sim2real.grasping.guardian_targets import GOOD_ATTEMPTS_PER_ALARM
 
 _MEDIAN_BARS: Final = {0.80: 45.0, 0.50: 15.0}
 _LATE_BARS: Final = {0.80: 110.0}

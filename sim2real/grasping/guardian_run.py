@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from cell.contracts.errors import ConfigError, ModelError
+from policies.manifest import MANIFEST_NAME
 from policies.training.attempt_samples import (
     AttemptSamples,
     compute_attempts_digest,
@@ -34,7 +35,8 @@ from policies.training.guardian_fit import (
 )
 from sim2real.grasping.attempts import AttemptTask, make_attempt_shard
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
-from sim2real.grasping.guardian_calibration import Answers, calibrate, measure_heads
+from sim2real.grasping.guardian_calibration import calibrate, measure_heads
+from sim2real.grasping.guardian_targets import Answers
 from sim2real.grasping.parallel import run_tasks
 from sim2real.grasping.reliability_chart import write_reliability_chart
 from sim2real.grasping.revision import compute_source_digest, read_commit
@@ -216,6 +218,7 @@ class GuardianRun:
         wanted = json.dumps(
             {
                 "plan": asdict(self._plan),
+                "heightmap": _digest_of(self._heightmap / MANIFEST_NAME),
                 "config": hashlib.sha256(self._config.read_bytes()).hexdigest(),
                 "sources": compute_source_digest(_SOURCES),
             },
@@ -227,6 +230,11 @@ class GuardianRun:
                 "or code; add --fresh to discard it, or name another --work folder"
             )
         path.write_text(wanted, encoding="utf-8")
+
+
+def _digest_of(path: Path) -> str:
+    """Return the digest of a manifest, empty where there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _describe(counts: Counter[str]) -> str:

@@ -1,0 +1,40 @@
+"""What the Guardian has to find, at what rate of false alarms, and what it listens to."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.runtime.guardian_network import OUTPUT_NAMES
+from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
+
+GOOD_RATIO: Final = 0.95
+BAD_RATIOS: Final = (0.80, 0.50)
+"""Falls that the charts look for, side by side."""
+
+GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
+"""Of all charts together."""
+
+TRAINED: Final = tuple(
+    family for family in FAMILIES if family not in (Family.HEALTHY, *UNSEEN)
+)
+NOVELTY_COLUMN: Final = OUTPUT_NAMES.index("novelty")
+_NEXT_COLUMN: Final = OUTPUT_NAMES.index("next_success")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network says of recorded attempts.
+
+    Attributes:
+        outputs: shape (attempts, 4), in the order of the network's outputs.
+    """
+
+    outputs: NDArray[np.float32]
+
+    def risk(self, novelty_max: float) -> NDArray[np.float64]:
+        """Return the risk that the tests weigh; of what is too novel, the worst."""
+        following = self.outputs[:, _NEXT_COLUMN].astype(np.float64)
+        is_usual = self.outputs[:, NOVELTY_COLUMN] <= novelty_max
+        return np.where(is_usual, 1.0 - following, 1.0)

@@ -22,9 +22,9 @@ SAME_LOOK: Final = "only failures more often"
 """Failures of the healthy cell, more of them: here features tell nothing."""
 
 _WINDOW_RATIO: Final = 0.4
-_WINDOW_MIN: Final = 24
+_WINDOW_MIN: Final = 12
 _RATIO_SLACK: Final = 0.12
-_OUTCOMES_MIN: Final = 3
+_OUTCOMES_MIN: Final = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,6 @@ from sim2real.grasping.guardian_results import (
     GuardianEvaluation,
     Interval,
     StateResult,
-    compute_rate_interval,
     find_missed,
 )
 from sim2real.grasping.guardian_streams import (
@@ -65,6 +64,7 @@ _RESAMPLINGS: Final = 40
 _RESAMPLED_RUNS: Final = 400
 _GOOD_ATTEMPTS: Final = 600
 
+
 def evaluate_guardian(
     directory: Path, runs: int, seed: int, say: Callable[[str], None]
 ) -> GuardianEvaluation:
@@ -80,14 +80,14 @@ def evaluate_guardian(
         ModelError: the model or its attempts cannot be used.
     """
     model = read_guardian_directory(directory)
-    session = OnnxSession(model)
-    network = GuardianNetwork(model.manifest, session)
     samples = read_attempts(directory / EVALUATION_FILE)
     if compute_attempts_digest(samples) != model.manifest.evaluation_sha256:
         raise ModelError(
             f"{directory / EVALUATION_FILE}: not the attempts that the manifest names; "
             "restore it or train the Guardian again"
         )
+    session = OnnxSession(model)
+    network = GuardianNetwork(model.manifest, session)
     bench = _Bench(network.calibration, samples, _ask(session, samples), seed)
     falls = []
     for bad_ratio in BAD_RATIOS:
@@ -95,13 +95,12 @@ def evaluate_guardian(
         falls.append(bench.judge_fall(bad_ratio, runs))
     say("false alarms")
     alarms, outcome_alarms, good_attempts = bench.judge_alarms(runs)
-    interval = compute_rate_interval(alarms, good_attempts, GOOD_ATTEMPTS_PER_ALARM)
     summary = GuardianEvaluation(
         guardian=network.name,
         attempts=len(samples),
         good_attempts=good_attempts,
         false_alarms=alarms,
-        false_alarm_interval=interval,
+        false_alarm_interval=bench.spread_of_alarms(),
         outcome_false_alarms=outcome_alarms,
         falls=tuple(falls),
         missed=(),
@@ -185,6 +184,22 @@ class _Bench:
             rng,
         )
         return alarms[0], alarms[1], runs * _GOOD_ATTEMPTS
+
+    def spread_of_alarms(self) -> Interval:
+        """Return the interval of false alarms per 10 000 good attempts."""
+        rng = np.random.default_rng([self._seed, 2])
+        rates = []
+        for _ in range(_RESAMPLINGS):
+            alarms = count_false_alarms(
+                self._healthy.resample(rng),
+                self._good_ratio,
+                [self._guardian],
+                _RESAMPLED_RUNS,
+                4 * _GOOD_ATTEMPTS,
+                rng,
+            )
+            rates.append(alarms[0] / (4 * _GOOD_ATTEMPTS * _RESAMPLED_RUNS))
+        return _interval(np.array(rates) * GOOD_ATTEMPTS_PER_ALARM)
 
     def _judge_states(
         self, bad_ratio: float, runs: int, best: int, rng: np.random.Generator

@@ -75,7 +75,8 @@ class GuardianEvaluation:
         attempts: recorded attempts that runs are drawn from.
         good_attempts: how many good attempts were looked at for false alarms.
         false_alarms: of the Guardian among them.
-        false_alarm_interval: 95 % of its rate per 10 000 good attempts.
+        false_alarm_interval: 95 % of its rate per 10 000 good attempts, over the
+            recorded attempts as well as over what is drawn from them.
         outcome_false_alarms: of the test of outcomes that is best at the smaller fall.
         falls: one for each fall.
         missed: bars that were missed, in words.
@@ -116,13 +117,3 @@ def find_missed(result: GuardianEvaluation) -> tuple[str, ...]:
             )
     return tuple(missed)
 
-
-def compute_rate_interval(count: int, trials: int, per: float) -> Interval:
-    """Return the 95 % interval of a rare rate, in events per `per` trials."""
-    # Byar's approximation of the exact Poisson interval, good to a percent from 1 on.
-    low = 0.0
-    if count:
-        low = count * (1.0 - 1.0 / (9.0 * count) - 1.96 / (3.0 * count**0.5)) ** 3
-    above = count + 1
-    high = above * (1.0 - 1.0 / (9.0 * above) + 1.96 / (3.0 * above**0.5)) ** 3
-    return round(low / trials * per, 3), round(high / trials * per, 3)

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -79,11 +79,11 @@ class GuardianPlan:
     scenes: int
     seed: int
     shard_scenes: int = 10
-    fit: GuardianFitPlan = GuardianFitPlan()
+    fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
 DEFAULT_SCENES = 360
-QUICK_SCENES = 40
+QUICK_SCENES = 60
 
 
 class GuardianRun:

@@ -140,9 +140,7 @@ def look(rules: GuardianRules, state: GuardianState, now_ns: int) -> GuardianSta
     return withdraw(rules, state, Doubt.NETWORK_SILENT)
 
 
-def expect(
-    rules: GuardianRules, state: GuardianState, now_ns: int
-) -> GuardianState:
+def expect(rules: GuardianRules, state: GuardianState, now_ns: int) -> GuardianState:
     """Return the state that waits for an answer; an earlier wait goes on counting."""
     looked = look(rules, state, now_ns)
     if looked.asked_ns is not None or looked.doubt is Doubt.NOT_STARTED:
@@ -186,9 +184,7 @@ def take(
     ):
         return withdraw(rules, looked, Doubt.OUT_OF_ORDER)
     answers = (*looked.answers, judgement.next_success)[-rules.constant_window :]
-    heard = replace(
-        looked, answers=answers, asked_ns=None, last_attempt=result.attempt
-    )
+    heard = replace(looked, answers=answers, asked_ns=None, last_attempt=result.attempt)
     if len(answers) == rules.constant_window and _is_constant(answers):
         return withdraw(rules, heard, Doubt.CONSTANT_OUTPUT)
     risk = compute_risk(judgement, rules.novelty_max)

@@ -8,6 +8,7 @@ the test distrust itself, which its user must read as: fall back.
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final, Self
 
 EVIDENCE_MAX_NAT: Final = 6.0
@@ -47,14 +48,14 @@ class EvidenceTable:
                 f"evidence: {len(self.edges)} edges need {bins} values of each kind"
             )
         bounds = (0.0, *self.edges, 1.0)
-        if not all(low < high for low, high in zip(bounds, bounds[1:], strict=False)):
+        if not all(low < high for low, high in pairwise(bounds)):
             raise ValueError("evidence: edges must rise from above 0 to below 1")
         for name, row in (("placed", self.placed_nat), ("failed", self.failed_nat)):
             if not all(abs(value) <= EVIDENCE_MAX_NAT for value in row):
                 raise ValueError(
                     f"evidence: {name}_nat must lie within +-{EVIDENCE_MAX_NAT}"
                 )
-            if any(low > high for low, high in zip(row, row[1:], strict=False)):
+            if any(low > high for low, high in pairwise(row)):
                 raise ValueError(f"evidence: {name}_nat must not fall with the risk")
         pairs = zip(self.placed_nat, self.failed_nat, strict=True)
         if any(placed > failed for placed, failed in pairs):

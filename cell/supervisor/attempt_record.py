@@ -1,4 +1,4 @@
-"""Turns what the supervisor sees during one attempt into numbers for the Guardian. Pure.
+"""Turns what the supervisor sees of one attempt into numbers for the Guardian. Pure.
 
 Samples come at the supervisor's own pace, 50 Hz: the tool force of the servo process's
 state and the opening that the gripper reports. Simulated attempts are measured by this
@@ -52,9 +52,7 @@ class AttemptRecord:
         self._forces: dict[AttemptPhase, list[Vector]] = {p: [] for p in AttemptPhase}
         self._apertures: dict[AttemptPhase, list[float]] = {p: [] for p in AttemptPhase}
 
-    def note(
-        self, phase: AttemptPhase, force_tcp_n: Vector, aperture_m: float
-    ) -> None:
+    def note(self, phase: AttemptPhase, force_tcp_n: Vector, aperture_m: float) -> None:
         """Take one sample.
 
         Args:

@@ -77,7 +77,9 @@ def read_attempts(path: Path) -> AttemptSamples:
     if len(lengths) != 1 or samples.features.shape != shape:
         raise ModelError(f"{path}: attempts of another shape; {remedy}")
     if not np.isfinite(samples.features).all():
-        raise ModelError(f"{path}: attempts with features that are no numbers; {remedy}")
+        raise ModelError(
+            f"{path}: attempts with features that are no numbers; {remedy}"
+        )
     return samples
 
 

@@ -1,8 +1,8 @@
-"""Fits the Guardian network: what each head learns from, and how far its word is good.
+"""Fits the Guardian network: what each head learns from, what its word is worth.
 
 The third head answers the question that the sequential test asks: how would *another*
 attempt end in the state that this one shows? Its target is how the other attempts of
-the same state ended, so a slip that the grip just survived counts for what it foretells.
+the same state ended, so a slip that the grip just survived counts as well.
 """
 
 import math
@@ -23,6 +23,8 @@ _HELD_OUT_EVERY: Final = 5
 _CALIBRATION_STEPS: Final = 400
 _CHECK_EVERY: Final = 10
 _PATIENCE_CHECKS: Final = 25
+
+_Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,7 @@ def compute_targets(
     return targets.astype(np.float32), weights.astype(np.float32)
 
 
-def predict(
-    network: GuardianNet, features: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def predict(network: GuardianNet, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return all outputs, shape (attempts, 4)."""
     with torch.no_grad():
         outputs = network(torch.from_numpy(np.ascontiguousarray(features)))
@@ -188,7 +188,7 @@ def _losses(network: GuardianNet, tensors: _Tensors) -> torch.Tensor:
 def _weighted_loss(
     logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Return the mean cross-entropy of each head over the attempts it is asked about."""
+    """Return the mean cross-entropy of each head over what it is asked about."""
     each = functional.binary_cross_entropy_with_logits(
         logits, targets, reduction="none"
     )

@@ -105,9 +105,7 @@ def find_window(samples: AttemptSamples, index: Index, ratio: float) -> Index | 
     return ordered[start : start + size]
 
 
-def _make_pool(
-    name: str, samples: AttemptSamples, index: Index
-) -> AttemptPool | None:
+def _make_pool(name: str, samples: AttemptSamples, index: Index) -> AttemptPool | None:
     is_placed = samples.is_placed[index]
     if min(is_placed.sum(), (~is_placed).sum()) < _OUTCOMES_MIN:
         return None

@@ -194,9 +194,7 @@ def _try_grasp(
     probe = AttemptProbe(scene.scene, record, rng)
     pregrasp, grasp = disturb_motion(chosen, condition, rng)
     with disturb_fingers(scene.scene, condition):
-        outcome = scene.trial.run(
-            pregrasp, grasp, chosen.steps[-1].aperture_m, probe
-        )
+        outcome = scene.trial.run(pregrasp, grasp, chosen.steps[-1].aperture_m, probe)
     if outcome is Outcome.UNREACHABLE:
         return None
     return _Row(

@@ -21,19 +21,19 @@ from cell.contracts.runtime import TensorSession
 from policies.runtime.heightmap_policy import SCORE_NAME
 from sim2real.scene.build import Scene
 
-_CAMERA_OFFSET_M: Final = 0.014
+_CAMERA_OFFSET_M: Final = 0.026
 _CAMERA_RISE_M: Final = 0.006
-_TOOL_OFFSET_M: Final = 0.016
-_MOUNT_SIGMA_M: Final = 0.010
-_MOUNT_SIGMA_RAD: Final = 0.30
-_FRICTION_LOST: Final = 0.88
-_TORQUE_LOST: Final = 0.96
+_TOOL_OFFSET_M: Final = 0.026
+_MOUNT_SIGMA_M: Final = 0.016
+_MOUNT_SIGMA_RAD: Final = 0.40
+_FRICTION_DECADES: Final = 1.8
+_TORQUE_DECADES: Final = 2.7
 _WEAR_M: Final = 0.0015
-_WORN_FRICTION_LOST: Final = 0.96
+_WORN_DECADES: Final = (2.2, 1.4)
 _BLOTCH_PX: Final = 16
-_BLUR_M: Final = 0.010
-_COVERED_RATIO: Final = 0.25
-_RANKING_SIGMA: Final = 4.0
+_BLUR_M: Final = 0.014
+_COVERED_RATIO: Final = 0.22
+_RANKING_SIGMA: Final = 7.0
 _RANKING_BLOCK_PX: Final = 4
 
 
@@ -121,11 +121,16 @@ def disturb_fingers(scene: Scene, condition: Condition) -> Iterator[None]:
     )
     both = np.concatenate([arm.left_pads, arm.right_pads])
     if condition.family is Family.SLIPPERY:
-        model.geom_friction[both, 0] *= 1.0 - severity * _FRICTION_LOST
+        model.geom_friction[both, 0] *= 10.0 ** (-severity * _FRICTION_DECADES)
     elif condition.family is Family.WEAK_GRIP:
-        model.actuator_forcerange[arm.gripper_actuator] *= 1.0 - severity * _TORQUE_LOST
+        model.actuator_forcerange[arm.gripper_actuator] *= 10.0 ** (
+            -severity * _TORQUE_DECADES
+        )
     elif condition.family is Family.WORN_FINGERS:
-        model.geom_friction[arm.left_pads, 0] *= 1.0 - severity * _WORN_FRICTION_LOST
+        for pads, decades in zip(
+            (arm.left_pads, arm.right_pads), _WORN_DECADES, strict=True
+        ):
+            model.geom_friction[pads, 0] *= 10.0 ** (-severity * decades)
         model.geom_size[both, 1] -= severity * _WEAR_M
     try:
         yield
@@ -152,7 +157,9 @@ class BadlyRankingSession:
         patches = noise.repeat(block, axis=2).repeat(block, axis=3)
         patches = patches[:, :, : score.shape[2], : score.shape[3]]
         # Centred on where chance alone would put the best of many.
-        logits = np.log(score / (1.0 - score)) + patches - self.severity * _RANKING_SIGMA
+        logits = (
+            np.log(score / (1.0 - score)) + patches - self.severity * _RANKING_SIGMA
+        )
         outputs[SCORE_NAME] = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
         return outputs
 

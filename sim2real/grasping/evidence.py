@@ -44,7 +44,9 @@ class Fall:
         return float(np.log((1.0 - self.bad_ratio) / (1.0 - self.good_ratio)))
 
 
-def make_edges(risk: Floats, healthy: AttemptPool, worse: Sequence[AttemptPool]) -> Floats:
+def make_edges(
+    risk: Floats, healthy: AttemptPool, worse: Sequence[AttemptPool]
+) -> Floats:
     """Return bounds of bins that hold about as many attempts each."""
     good = np.concatenate([healthy.placed, healthy.failed])
     bad = np.concatenate([np.concatenate([p.placed, p.failed]) for p in worse])

@@ -29,9 +29,7 @@ from sim2real.grasping.guardian_targets import (
 _USUAL_QUANTILE: Final = 0.995
 
 
-def calibrate(
-    answers: Answers, kept_aside: AttemptSamples, seed: int
-) -> Calibration:
+def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibration:
     """Make the charts and their thresholds from attempts the network never saw.
 
     Args:

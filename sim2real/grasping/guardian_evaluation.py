@@ -1,4 +1,4 @@
-"""How soon the Guardian finds a fall, side by side with the best test of outcomes alone.
+"""How soon the Guardian finds a fall, beside the best test of outcomes alone.
 
 Runs are drawn from attempts that nothing was fitted to. The other side may pick its
 design for each fall, knowing the fall, and is set to the stated false alarm rate.
@@ -247,9 +247,7 @@ class _Bench:
             )
             delays, _ = measure_delays(plan, pair, rng)
             median = _median(delays[0])
-            rows.append(
-                (median, _late(delays[0]), 1.0 - median / _median(delays[1]))
-            )
+            rows.append((median, _late(delays[0]), 1.0 - median / _median(delays[1])))
         return np.array(rows)
 
     def _plan(
@@ -289,4 +287,3 @@ def _late(delays: NDArray[np.int64]) -> float:
 def _interval(values: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(values, (0.025, 0.975))
     return round(float(low), 3), round(float(high), 3)
-

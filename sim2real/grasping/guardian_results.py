@@ -116,4 +116,3 @@ def find_missed(result: GuardianEvaluation) -> tuple[str, ...]:
                 f"{_SOONER_BAR:.0%}"
             )
     return tuple(missed)
-

@@ -82,7 +82,7 @@ class GuardianPlan:
     fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
-DEFAULT_SCENES = 360
+DEFAULT_SCENES = 300
 QUICK_SCENES = 60
 
 

@@ -138,7 +138,9 @@ class _Deck:
     """Draws attempts of several pools at once."""
 
     def __init__(self, pools: Sequence[AttemptPool]) -> None:
-        self._rows = [_pad([getattr(p, k) for p in pools]) for k in ("placed", "failed")]
+        self._rows = [
+            _pad([getattr(p, k) for p in pools]) for k in ("placed", "failed")
+        ]
 
     def draw(
         self, state: NDArray[np.intp], ratio: float, rng: np.random.Generator

@@ -1,4 +1,4 @@
-"""What the Guardian has to find, at what rate of false alarms, and what it listens to."""
+"""What the Guardian has to find, at what rate of false alarms, and what it hears."""
 
 from dataclasses import dataclass
 from typing import Final

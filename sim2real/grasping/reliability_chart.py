@@ -32,7 +32,8 @@ def write_reliability_chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'font-family="sans-serif" font-size="12" fill="{_COLOURS["text"]}">'
         f'<rect width="{width}" height="{height}" fill="white"/>'
-        f'<text x="{_MARGIN}" y="22" font-size="14">{escape(title)}</text>{body}</svg>\n'
+        f'<text x="{_MARGIN}" y="22" font-size="14">{escape(title)}</text>'
+        f"{body}</svg>\n"
     )
     path.write_text(text, encoding="utf-8")
 

@@ -291,4 +291,3 @@ def _figures(metrics: FitMetrics, samples: GraspSamples) -> dict[str, float]:
     }
     # With very few scenes none is held out, and there is nothing to say.
     return {k: round(v, 4) for k, v in figures.items() if math.isfinite(v)}
-

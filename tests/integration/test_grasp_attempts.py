@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cell.contracts.errors import ConfigError, ModelError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.supervisor.attempt_record import AttemptPhase, AttemptRecord
@@ -29,7 +30,6 @@ from sim2real.grasping.conditions import (
 from sim2real.grasping.guardian_run import GuardianPlan, GuardianRun
 from sim2real.grasping.setup import GraspingSetup, load_setup
 from sim2real.grasping.trial import Outcome
-from cell.contracts.errors import ConfigError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +171,7 @@ def test_a_shard_is_the_same_each_time_and_a_run_goes_on_from_it(
         run.run(tmp_path / "model")
     assert len(list(work.glob("attempts_*.npz"))) == 2
     with pytest.raises(ConfigError, match="another plan"):
-        GuardianRun(
-            GuardianPlan(3, 7, shard_scenes=1), config, model, work, 1, print
-        )
+        GuardianRun(GuardianPlan(3, 7, shard_scenes=1), config, model, work, 1, print)
 
 
 def test_the_shipped_guardian_is_one(repository: Path) -> None:

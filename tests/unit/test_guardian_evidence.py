@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from safety.guardian import compute_risk
 from cell.contracts.attempt import AttemptJudgement
+from policies.runtime.guardian_network import FEATURES
+from safety.guardian import compute_risk
 from safety.run_length import compute_mean_run_length
 from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
@@ -37,7 +38,6 @@ from sim2real.grasping.guardian_streams import (
     measure_delays,
 )
 from sim2real.grasping.guardian_targets import TRAINED, Answers
-from policies.runtime.guardian_network import FEATURES
 from tests.fakes.attempts import make_attempts
 
 FALL = Fall(0.95, 0.80)
@@ -108,7 +108,8 @@ def test_the_more_a_risk_tells_the_more_an_attempt_weighs_on_average() -> None:
         table = fit_table(risk, make_edges(risk, HEALTHY, WORSE), HEALTHY, WORSE, FALL)
         rows = [
             0.8 * np.mean([table.weigh(risk[i], is_placed=True) for i in pool.placed])
-            + 0.2 * np.mean([table.weigh(risk[i], is_placed=False) for i in pool.failed])
+            + 0.2
+            * np.mean([table.weigh(risk[i], is_placed=False) for i in pool.failed])
             for pool in WORSE
         ]
         return float(np.mean(rows))
@@ -216,10 +217,23 @@ def test_the_evaluation_weighs_the_risk_that_the_cell_weighs() -> None:
 # --- results -------------------------------------------------------------------------
 
 
-def make_fall(bad_ratio: float, median: float, late: float, sooner: float) -> FallResult:
+def make_fall(
+    bad_ratio: float, median: float, late: float, sooner: float
+) -> FallResult:
     return FallResult(
-        bad_ratio, 10_000, median, (0, 0), late, (0, 0), 0.8, 65, 150, sooner, (0, 0), ()
-    )  # fmt: skip
+        bad_ratio=bad_ratio,
+        runs=10_000,
+        median=median,
+        median_interval=(0, 0),
+        late=late,
+        late_interval=(0, 0),
+        outcome_design=0.8,
+        outcome_median=65,
+        outcome_late=150,
+        sooner=sooner,
+        sooner_interval=(0, 0),
+        states=(),
+    )
 
 
 GOOD = GuardianEvaluation(

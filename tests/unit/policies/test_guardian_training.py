@@ -175,8 +175,15 @@ def test_attempts_that_cannot_be_used_are_named_with_a_remedy(tmp_path: Path) ->
     with pytest.raises(ModelError, match="delete it"):
         read_attempts(path)
     samples = make_attempts(2)
-    np.savez(path, **{name: getattr(samples, name)[:1] if name == "scene" else
-                      getattr(samples, name) for name in samples.__dataclass_fields__})
+    np.savez(
+        path,
+        **{
+            name: getattr(samples, name)[:1]
+            if name == "scene"
+            else getattr(samples, name)
+            for name in samples.__dataclass_fields__
+        },
+    )
     with pytest.raises(ModelError, match="another shape"):
         read_attempts(path)
     samples.features[0, 0] = np.nan
@@ -204,7 +211,9 @@ def test_the_exported_graph_computes_what_the_network_does(
     judgement = load_guardian(tmp_path).judge(make_features(), 1)
     row = np.array([[getattr(make_features(), n) for n in FEATURES]], np.float32)
     assert difference < 1e-5
-    assert judgement.next_success == pytest.approx(predict(network, row)[0, 2], abs=1e-5)
+    assert judgement.next_success == pytest.approx(
+        predict(network, row)[0, 2], abs=1e-5
+    )
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"model.onnx", "manifest.json", EVALUATION_FILE}
 

@@ -36,7 +36,9 @@ TO_FALL, TO_RETURN = 3, 27
 class Cell:
     """Carries attempts to a Guardian, one second apart."""
 
-    def __init__(self, rules: GuardianRules = RULES, *, was_trusted: bool = True) -> None:
+    def __init__(
+        self, rules: GuardianRules = RULES, *, was_trusted: bool = True
+    ) -> None:
         self.guardian = AttemptGuardian(rules)
         self.guardian.begin(was_trusted=was_trusted)
         self.now_ns = 100 * SECOND_NS
@@ -92,7 +94,7 @@ def test_the_guardian_is_one() -> None:
     assert not guardian.permits_learned(0)
 
 
-# --- the start -----------------------------------------------------------------------
+# --- the start ---------------------------------------------------------------------
 
 
 def test_before_it_begins_nothing_is_trusted_and_nothing_changes_that() -> None:
@@ -128,7 +130,7 @@ def test_beginning_twice_changes_nothing() -> None:
     assert not cell.permits
 
 
-# --- the fall ------------------------------------------------------------------------
+# --- the fall ----------------------------------------------------------------------
 
 
 def test_it_fires_at_the_attempt_that_completes_the_evidence() -> None:
@@ -162,7 +164,7 @@ def test_attempts_unlike_the_training_count_as_the_worst() -> None:
     assert not odd.permits
 
 
-# --- the network's own failures --------------------------------------------------------
+# --- the network's own failures ----------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["success", "silent_failure", "next_success"])
@@ -296,7 +298,7 @@ def test_asking_about_an_attempt_of_the_past_withdraws() -> None:
     assert cell.doubt is Doubt.OUT_OF_ORDER
 
 
-# --- the way back --------------------------------------------------------------------
+# --- the way back ------------------------------------------------------------------
 
 
 def test_after_a_fall_answers_lead_into_the_shadow_and_evidence_to_the_door() -> None:
@@ -447,7 +449,7 @@ def test_while_it_is_trusted_there_is_nothing_to_release() -> None:
     assert not cell.guardian.release("Ada", cell.now_ns)
 
 
-# --- rules ---------------------------------------------------------------------------
+# --- rules -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -472,11 +474,15 @@ def test_rules_that_would_not_restrict_are_refused(
 
 def test_the_smallest_rules_are_rules() -> None:
     assert replace(
-        RULES, answer_patience_ns=1, evidence_lasts_ns=1, trials_max=1, constant_window=2
+        RULES,
+        answer_patience_ns=1,
+        evidence_lasts_ns=1,
+        trials_max=1,
+        constant_window=2,
     )
 
 
-# --- any order of events ---------------------------------------------------------------
+# --- any order of events -----------------------------------------------------------
 
 
 class AnyOrder(RuleBasedStateMachine):

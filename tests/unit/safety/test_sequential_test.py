@@ -1,4 +1,4 @@
-"""The tests on grasp attempts: what they weigh, when they fire, how often by mistake."""
+"""The tests on attempts: what they weigh, when they fire, how often by mistake."""
 
 import math
 from typing import Any
@@ -369,7 +369,7 @@ def test_good_attempts_that_drive_the_sum_up_have_no_threshold() -> None:
 def test_what_has_no_run_length_is_refused(
     weights: Any, shares: Any, threshold: float, lattice: float
 ) -> None:
-    with pytest.raises(ValueError, match="must|needs"):
+    with pytest.raises(ValueError, match=r"must|needs"):
         compute_mean_run_length(weights, shares, threshold, lattice)
 
 

@@ -114,7 +114,9 @@ def test_what_an_attempt_never_came_to_is_zero() -> None:
 
 
 def test_alternatives_are_those_that_the_policy_believes_in_less() -> None:
-    features = make_record(make_scored(0.4), make_scored(0.9), make_scored(0.6)).finish(1)
+    features = make_record(make_scored(0.4), make_scored(0.9), make_scored(0.6)).finish(
+        1
+    )
 
     shares = np.array([0.8, 0.6, 0.4]) / 1.8
     assert features.alternatives == 2.0

@@ -24,7 +24,7 @@ def make_attempts(
     family = np.tile(np.array(families, dtype=np.int32), scenes)
     scene = np.repeat(np.arange(scenes, dtype=np.int32), len(families))
     severity = np.where(family == 0, 0.0, rng.uniform(0.15, 1.0, len(family)))
-    placed = rng.random(len(family)) < GOOD_RATIO - 0.6 * severity
+    placed = rng.random(len(family)) < GOOD_RATIO - 0.65 * severity**2
     is_double = rng.random(len(family)) < 0.03
     features = rng.normal(0.0, 1.0, (len(family), len(FEATURES)))
     slip_m = np.abs(rng.normal(0.0, 0.0004, len(family))) + severity * tell_m

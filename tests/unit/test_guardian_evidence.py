@@ -172,7 +172,7 @@ def test_delays_and_false_alarms_are_those_of_the_test_run_by_hand() -> None:
         (detector.weights.min(), detector.weights.max()), (0.95, 0.05), 3.0, 0.005
     )
 
-    error = np.std(by_hand) / math.sqrt(len(by_hand))
+    error = float(np.std(by_hand)) / math.sqrt(len(by_hand))
     assert delays[0].mean() == pytest.approx(np.mean(by_hand), abs=4 * error)
     assert alarms == pytest.approx(500 * 400 / stated, rel=0.15)
     assert np.bincount(state).min() == np.bincount(state).max() or len(WORSE) > 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def test_a_network_answers_one_attempt(tmp_path: Path) -> None:
 
 
 def test_every_feature_has_its_own_column() -> None:
-    values = {name: float(number) for number, name in enumerate(FEATURES)}
+    values: dict[str, Any] = {
+        name: float(number) for number, name in enumerate(FEATURES)
+    }
 
     row = make_input(make_features(**values))
 
@@ -60,7 +63,7 @@ def test_every_feature_has_its_own_column() -> None:
 
 
 class NanSession:
-    def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {name: np.full((1, 1), np.nan, np.float32) for name in OUTPUT_NAMES}
 
 
@@ -170,7 +173,7 @@ def test_no_directory_is_no_guardian(tmp_path: Path) -> None:
 
 def test_a_session_that_fails_says_so(tmp_path: Path) -> None:
     class Failing:
-        def run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
             raise PolicyError("the network failed")
 
     model = read_guardian_directory(write_guardian(tmp_path))

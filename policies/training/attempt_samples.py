@@ -20,6 +20,13 @@ from policies.runtime.guardian_network import FEATURES
 EVALUATION_FILE = "evaluation.npz"
 """Beside a model: the attempts that it is evaluated on."""
 
+GOOD_SEVERITY = 0.35
+"""Up to here a cell counts as good: none is without tolerances and some wear."""
+
+MILD_SEVERITIES = (0.0, 0.62, 0.65, 0.45, 0.55, 0.45, 0.78, 0.60, 0.85)
+"""Up to here, by the number of the family, 95 of 100 grasps succeed. Failures of a good
+cell are borrowed from these, for simulated good cells hardly ever fail."""
+
 _COLUMNS = ("features", "scene", "family", "severity", "is_placed", "is_one")
 
 
@@ -45,6 +52,16 @@ class AttemptSamples:
 
     def __len__(self) -> int:
         return len(self.scene)
+
+    @property
+    def is_good(self) -> NDArray[np.bool_]:
+        """Which attempts are those of a cell that is as it should be."""
+        return np.asarray(self.severity <= GOOD_SEVERITY)
+
+    @property
+    def is_mild(self) -> NDArray[np.bool_]:
+        """Which attempts are those of a cell whose failures a good cell may have."""
+        return np.asarray(self.severity <= np.array(MILD_SEVERITIES)[self.family])
 
     def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """Return some of the attempts."""

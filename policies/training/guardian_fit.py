@@ -16,15 +16,16 @@ from torch.nn import functional
 
 from policies.guardian_manifest import ReliabilityBin
 from policies.training.attempt_samples import AttemptSamples
-from policies.training.guardian_net import HEADS, GuardianNet
+from policies.training.guardian_net import HEADS, STATES, GuardianNet
 
 _SEVERITY_BINS: Final = 4
 _HELD_OUT_EVERY: Final = 5
 _CALIBRATION_STEPS: Final = 400
 _CHECK_EVERY: Final = 10
 _PATIENCE_CHECKS: Final = 25
+_LEAST_SAY: Final = 1e-6
 
-_Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+_Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,21 @@ def fit_guardian(
     """Train on one set of attempts and calibrate on another one.
 
     Args:
-        samples: to learn from; every fifth scene only says when to stop.
+        samples: to learn from; every fifth ten of scenes says when to stop.
         kept_aside: of other scenes, for the calibration of the probabilities.
         plan: how.
+
+    Raises:
+        ValueError: there are too few scenes.
     """
     torch.manual_seed(plan.seed)
     network = GuardianNet()
-    network.learn_scale(samples.features[samples.family == 0])
-    check = samples.scene % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    network.learn_scale(samples.features[samples.is_good])
+    network.state_success.copy_(torch.from_numpy(measure_state_success(samples)))
+    # Not by the last digit of the scene, which says what a scene is for.
+    check = samples.scene // 10 % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    if not check.any():
+        raise ValueError("too few scenes to hold any out of the fit")
     tensors = _tensors(samples)
     _train(network, _pick(tensors, ~check), _pick(tensors, check), plan)
     _calibrate(network, kept_aside)
@@ -79,6 +87,33 @@ def compute_targets(
     targets = np.column_stack([placed, silent, following])
     weights = np.column_stack([np.ones_like(placed), placed, siblings])
     return targets.astype(np.float32), weights.astype(np.float32)
+
+
+def compute_states(
+    samples: AttemptSamples,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the state of the cell behind each attempt, and its say in the fit.
+
+    Failures have none, for the test weighs them by their outcome; the good state has
+    as much as all others together, and each of these the same; severe ones speak louder.
+    """
+    state = np.where(samples.is_good, 0, samples.family).astype(np.int64)
+    say = np.where(samples.is_good, 1.0, samples.severity) * samples.is_placed
+    total = np.bincount(state, weights=say)
+    others = max(int((total[1:] > 0.0).sum()), 1)
+    share = np.full(len(total), 1.0 / others)
+    share[:1] = 1.0
+    each = np.divide(share, total, out=np.zeros(len(total)), where=total > 0.0)
+    return state, (say * each[state]).astype(np.float32)
+
+
+def measure_state_success(samples: AttemptSamples) -> NDArray[np.float32]:
+    """Return how grasps fare in each state, 1 where there was none."""
+    state = np.where(samples.is_good, 0, samples.family)
+    total = np.bincount(state, minlength=STATES)
+    good = np.bincount(state, weights=samples.is_placed, minlength=STATES)
+    ratio = np.divide(good, total, out=np.ones(STATES), where=total > 0)
+    return ratio.astype(np.float32)
 
 
 def predict(network: GuardianNet, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,7 +157,9 @@ def _success_of_siblings(
     severity_bin = np.minimum(
         (samples.severity * _SEVERITY_BINS).astype(np.int64), _SEVERITY_BINS - 1
     )
-    state = samples.family * _SEVERITY_BINS + severity_bin
+    state = 1 + samples.family * _SEVERITY_BINS + severity_bin
+    # All that is good is one state: what differs within it must not matter.
+    state[samples.is_good] = 0
     total = np.bincount(state)[state] - 1
     good = np.bincount(state, weights=samples.is_placed)[state] - samples.is_placed
     ratio = np.divide(good, total, out=np.zeros(len(total)), where=total > 0)
@@ -130,17 +167,15 @@ def _success_of_siblings(
 
 
 def _train(
-    network: GuardianNet,
-    kept: _Tensors,
-    held: _Tensors,
-    plan: GuardianFitPlan,
+    network: GuardianNet, kept: _Tensors, held: _Tensors, plan: GuardianFitPlan
 ) -> None:
-    """Full-batch descent; each head keeps the weights that did best on the held."""
+    """Full-batch descent; each part keeps the weights that did best on the held."""
+    parts = [*network.heads, network.states]
     optimiser = torch.optim.AdamW(
-        network.heads.parameters(), lr=plan.rate, weight_decay=plan.weight_decay
+        network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay
     )
-    best = [math.inf] * len(HEADS)
-    best_weights = [_copy(head) for head in network.heads]
+    best = [math.inf] * len(parts)
+    best_weights = [_copy(part) for part in parts]
     waited = 0
     for step in range(plan.steps):
         losses = _losses(network, kept)
@@ -155,16 +190,16 @@ def _train(
         for number, loss in enumerate(seen):
             if loss < best[number]:
                 best[number], waited = loss, 0
-                best_weights[number] = _copy(network.heads[number])
+                best_weights[number] = _copy(parts[number])
         if waited > _PATIENCE_CHECKS:
             break
-    for head, state in zip(network.heads, best_weights, strict=True):
-        head.load_state_dict(state)
+    for part, state in zip(parts, best_weights, strict=True):
+        part.load_state_dict(state)
 
 
 def _calibrate(network: GuardianNet, samples: AttemptSamples) -> None:
     """Platt's scaling of each head: one gain, which stays positive, and one shift."""
-    features, targets, weights = _tensors(samples)
+    features, targets, weights, _, _ = _tensors(samples)
     with torch.no_grad():
         logits = network.compute_logits(features)
     log_gain = torch.zeros(len(HEADS), requires_grad=True)
@@ -181,8 +216,15 @@ def _calibrate(network: GuardianNet, samples: AttemptSamples) -> None:
 
 
 def _losses(network: GuardianNet, tensors: _Tensors) -> torch.Tensor:
-    features, targets, weights = tensors
-    return _weighted_loss(network.compute_logits(features), targets, weights)
+    """Return the loss of both heads and of the states."""
+    features, targets, weights, state, say = tensors
+    logits = network.compute_logits(features)
+    heads = _weighted_loss(logits, targets, weights)[:2]
+    each = functional.cross_entropy(
+        network.compute_state_logits(features), state, reduction="none"
+    )
+    states = (each * say).sum() / say.sum().clamp(min=_LEAST_SAY)
+    return torch.cat([heads, states[None]])
 
 
 def _weighted_loss(
@@ -197,17 +239,20 @@ def _weighted_loss(
 
 def _tensors(samples: AttemptSamples) -> _Tensors:
     targets, weights = compute_targets(samples)
+    state, say = compute_states(samples)
     return (
         torch.from_numpy(np.ascontiguousarray(samples.features)),
         torch.from_numpy(targets),
         torch.from_numpy(weights),
+        torch.from_numpy(state),
+        torch.from_numpy(say),
     )
 
 
 def _pick(tensors: _Tensors, chosen: NDArray[np.bool_]) -> _Tensors:
     rows = torch.from_numpy(chosen)
-    features, targets, weights = tensors
-    return features[rows], targets[rows], weights[rows]
+    features, targets, weights, state, say = tensors
+    return features[rows], targets[rows], weights[rows], state[rows], say[rows]
 
 
 def _copy(head: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ from sim2real.grasping.conditions import FAMILIES, Family
 Index = NDArray[np.intp]
 
 SAME_LOOK: Final = "only failures more often"
-"""Failures of the healthy cell, more of them: here features tell nothing."""
+"""Failures of the good cell, more of them: here features tell nothing."""
 
 _WINDOW_RATIO: Final = 0.4
 _WINDOW_MIN: Final = 12
@@ -53,18 +53,19 @@ class AttemptPool:
         )
 
 
-def make_healthy_pool(samples: AttemptSamples) -> AttemptPool:
-    """Return the attempts of the healthy cell.
+def make_good_pool(samples: AttemptSamples) -> AttemptPool:
+    """Return the attempts of good cells, with failures of those nearly as good.
 
     Raises:
         ValueError: there are too few of one kind.
     """
-    pool = _make_pool(
-        Family.HEALTHY.value, samples, np.flatnonzero(samples.family == 0)
+    placed = np.flatnonzero(samples.is_good & samples.is_placed)
+    failed = np.flatnonzero(samples.is_mild & ~samples.is_placed)
+    if min(len(placed), len(failed)) < _OUTCOMES_MIN:
+        raise ValueError("too few attempts of a good cell to judge anything by")
+    return AttemptPool(
+        "good", float(samples.is_placed[samples.is_good].mean()), placed, failed
     )
-    if pool is None:
-        raise ValueError("too few attempts of the healthy cell to judge anything by")
-    return pool
 
 
 def make_worse_pools(
@@ -79,7 +80,8 @@ def make_worse_pools(
     """
     pools = []
     for family in families:
-        index = np.flatnonzero(samples.family == FAMILIES.index(family))
+        is_one = samples.family == FAMILIES.index(family)
+        index = np.flatnonzero(is_one & ~samples.is_good)
         window = find_window(samples, index, ratio)
         pool = None if window is None else _make_pool(family.value, samples, window)
         if pool is not None and abs(pool.own_ratio - ratio) <= _RATIO_SLACK:

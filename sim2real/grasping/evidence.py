@@ -1,9 +1,10 @@
 """What one attempt weighs: likelihood ratios counted on attempts kept aside.
 
-The weight of an attempt is that of its outcome, known from the two success ratios, and
-that of the network's risk given the outcome, counted in bins. Few attempts pull the
-second part towards nothing, so where the features carry nothing, the table is that of
-outcomes alone.
+A failure weighs what its outcome weighs: failures of a good cell are too few to count
+anything finer. A success weighs its outcome and, on top, how much more often the risk
+that the network saw in it comes from a worse cell, counted in bins; at most as much as
+a failure. Few attempts pull this second part towards nothing, so where the features
+carry nothing, the table is that of outcomes alone.
 """
 
 from collections.abc import Sequence
@@ -19,10 +20,10 @@ from sim2real.grasping.attempt_pools import AttemptPool
 
 Floats = NDArray[np.float64]
 
-_BINS: Final = 8
-_PULL_ATTEMPTS: Final = 12.0
-_BOOTSTRAPS: Final = 60
-_BOOTSTRAP_QUANTILE: Final = 0.9
+_BINS: Final = 10
+_PULL_ATTEMPTS: Final = 6.0
+_BOOTSTRAPS: Final = 40
+_BOOTSTRAP_QUANTILE: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,17 @@ class Fall:
         return float(np.log((1.0 - self.bad_ratio) / (1.0 - self.good_ratio)))
 
 
-def make_edges(
-    risk: Floats, healthy: AttemptPool, worse: Sequence[AttemptPool]
-) -> Floats:
-    """Return bounds of bins that hold about as many attempts each."""
-    good = np.concatenate([healthy.placed, healthy.failed])
-    bad = np.concatenate([np.concatenate([p.placed, p.failed]) for p in worse])
+def make_edges(risk: Floats, good: AttemptPool, worse: Sequence[AttemptPool]) -> Floats:
+    """Return bounds of bins that hold about as many successes each."""
+    bad = np.concatenate([pool.placed for pool in worse])
     # Half the say for each side, however many there are.
     share = np.concatenate(
-        [np.full(len(good), 0.5 / len(good)), np.full(len(bad), 0.5 / len(bad))]
+        [
+            np.full(len(good.placed), 0.5 / len(good.placed)),
+            np.full(len(bad), 0.5 / len(bad)),
+        ]
     )
-    values = risk[np.concatenate([good, bad])]
+    values = risk[np.concatenate([good.placed, bad])]
     order = np.argsort(values, kind="stable")
     heights = np.cumsum(share[order])
     at = np.searchsorted(heights, np.arange(1, _BINS) / _BINS)
@@ -65,7 +66,7 @@ def make_edges(
 def fit_table(
     risk: Floats,
     edges: Floats,
-    healthy: AttemptPool,
+    good: AttemptPool,
     worse: Sequence[AttemptPool],
     fall: Fall,
 ) -> EvidenceTable:
@@ -74,30 +75,26 @@ def fit_table(
     Args:
         risk: of each recorded attempt.
         edges: bounds of the bins.
-        healthy: attempts before the fall.
+        good: attempts before the fall.
         worse: attempts after it, each state with the same say.
         fall: the two success ratios.
     """
-    rows = []
-    for is_placed in (True, False):
-        good, bad = _count_both(risk, edges, healthy, worse, is_placed=is_placed)
-        weight = fall.outcome_nat(is_placed=is_placed) + np.log(bad / good)
-        rows.append(_make_rising(weight, good + bad))
-    placed, failed = rows
-    # Where a bin holds hardly any failure, its weight is a guess: at least a success's.
-    failed = np.maximum.accumulate(np.maximum(failed, placed))
-    limit = EVIDENCE_MAX_NAT
+    before, after = _count_both(risk, edges, good, worse)
+    placed = fall.outcome_nat(is_placed=True) + np.log(after / before)
+    failed = fall.outcome_nat(is_placed=False)
+    limit = min(failed, EVIDENCE_MAX_NAT)
+    rising = np.clip(_make_rising(placed, before + after), -EVIDENCE_MAX_NAT, limit)
     return EvidenceTable(
         tuple(float(edge) for edge in edges),
-        tuple(float(value) for value in np.round(np.clip(placed, -limit, limit), 4)),
-        tuple(float(value) for value in np.round(np.clip(failed, -limit, limit), 4)),
+        tuple(float(value) for value in np.floor(rising * 1e4) / 1e4),
+        (limit,) * (len(edges) + 1),
     )
 
 
 def find_threshold(
     risk: Floats,
     table: EvidenceTable,
-    healthy: AttemptPool,
+    good: AttemptPool,
     worse: Sequence[AttemptPool],
     fall: Fall,
     mean_run_length: float,
@@ -106,65 +103,52 @@ def find_threshold(
     """Return a threshold that keeps the run length although the attempts are few.
 
     Of thresholds for attempts drawn again and again from the recorded ones, it is a
-    high one: what the healthy cell does seldom may have been missed altogether.
+    high one: what a good cell does seldom may have been missed altogether.
     """
     found = []
     for _ in range(_BOOTSTRAPS):
-        weights, shares = count_healthy(risk, table, healthy.resample(rng), worse, fall)
+        weights, shares = count_good(risk, table, good.resample(rng), worse, fall)
         found.append(compute_threshold(weights, shares, mean_run_length, 0.05))
     high = float(np.quantile(found, _BOOTSTRAP_QUANTILE))
-    weights, shares = count_healthy(risk, table, healthy, worse, fall)
+    weights, shares = count_good(risk, table, good, worse, fall)
     return max(high, compute_threshold(weights, shares, mean_run_length))
 
 
-def count_healthy(
+def count_good(
     risk: Floats,
     table: EvidenceTable,
-    healthy: AttemptPool,
+    good: AttemptPool,
     worse: Sequence[AttemptPool],
     fall: Fall,
 ) -> tuple[list[float], list[float]]:
-    """Return what attempts of the healthy cell weigh, and how often each weight comes.
+    """Return what attempts of a good cell weigh, and how often each weight comes.
 
-    Bins that the healthy cell never came to are pulled towards the worse ones.
+    Bins that the good cell never came to are pulled towards the worse ones.
     """
-    edges = np.array(table.edges)
-    weights, shares = [], []
-    rows = ((True, table.placed_nat), (False, table.failed_nat))
-    for is_placed, row in rows:
-        good, _ = _count_both(risk, edges, healthy, worse, is_placed=is_placed)
-        chance = fall.good_ratio if is_placed else 1.0 - fall.good_ratio
-        weights += list(row)
-        shares += [float(share) for share in chance * good]
-    total = sum(shares)
-    return weights, [share / total for share in shares]
+    before, _ = _count_both(risk, np.array(table.edges), good, worse)
+    weights = [*table.placed_nat, table.failed_nat[-1]]
+    shares = [*(fall.good_ratio * before), 1.0 - fall.good_ratio]
+    return weights, [float(share) for share in shares]
 
 
 def _count_both(
-    risk: Floats,
-    edges: Floats,
-    healthy: AttemptPool,
-    worse: Sequence[AttemptPool],
-    *,
-    is_placed: bool,
+    risk: Floats, edges: Floats, good: AttemptPool, worse: Sequence[AttemptPool]
 ) -> tuple[Floats, Floats]:
-    """Return the share of each bin, healthy and worse, pulled towards each other."""
+    """Return the share of each bin among placed parts, pulled towards each other."""
 
     def count(pool: AttemptPool) -> Floats:
-        index = pool.placed if is_placed else pool.failed
-        bins = np.searchsorted(edges, risk[index], side="right")
+        bins = np.searchsorted(edges, risk[pool.placed], side="right")
         return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
 
-    good = count(healthy)
+    before = count(good)
     each = [count(pool) for pool in worse]
-    bad = sum((row / row.sum() for row in each), np.zeros(len(good)))
-    bad = bad / len(each) * sum(row.sum() for row in each)
-    middle = good / good.sum() + bad / bad.sum() + 0.02 / len(good)
-    middle = middle / middle.sum()
-    pull = _PULL_ATTEMPTS
+    after = sum((row / row.sum() for row in each), np.zeros(len(before)))
+    after = after / len(each) * sum(row.sum() for row in each)
+    middle = before / before.sum() + after / after.sum() + 0.02 / len(before)
+    pulled = _PULL_ATTEMPTS * middle / middle.sum()
     return (
-        (good + pull * middle) / (good.sum() + pull),
-        (bad + pull * middle) / (bad.sum() + pull),
+        (before + pulled) / (before.sum() + _PULL_ATTEMPTS),
+        (after + pulled) / (after.sum() + _PULL_ATTEMPTS),
     )
 
 

@@ -9,10 +9,10 @@ from policies.training.attempt_samples import AttemptSamples
 from policies.training.guardian_fit import compute_targets, measure_reliability
 from policies.training.guardian_net import HEADS
 from safety.run_length import compute_mean_run_length
-from sim2real.grasping.attempt_pools import make_healthy_pool, make_worse_pools
+from sim2real.grasping.attempt_pools import make_good_pool, make_worse_pools
 from sim2real.grasping.evidence import (
     Fall,
-    count_healthy,
+    count_good,
     find_threshold,
     fit_table,
     make_edges,
@@ -40,8 +40,8 @@ def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibr
     Raises:
         ValueError: there are too few attempts to say anything.
     """
-    healthy = make_healthy_pool(kept_aside)
-    novelty = answers.outputs[kept_aside.family == 0, NOVELTY_COLUMN]
+    healthy = make_good_pool(kept_aside)
+    novelty = answers.outputs[kept_aside.is_good, NOVELTY_COLUMN]
     novelty_max = round(float(np.quantile(novelty, _USUAL_QUANTILE)), 3)
     risk = answers.risk(novelty_max)
     charts = []
@@ -60,7 +60,7 @@ def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibr
             GOOD_ATTEMPTS_PER_ALARM * len(BAD_RATIOS),
             np.random.default_rng([seed, round(100 * bad_ratio)]),
         )
-        weights, shares = count_healthy(risk, table, healthy, worse, fall)
+        weights, shares = count_good(risk, table, healthy, worse, fall)
         charts.append(
             EvidenceSpec(
                 bad_ratio=bad_ratio,

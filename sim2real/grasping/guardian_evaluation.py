@@ -33,7 +33,7 @@ from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
     SAME_LOOK,
     AttemptPool,
-    make_healthy_pool,
+    make_good_pool,
     make_worse_pools,
 )
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
@@ -121,7 +121,7 @@ class _Bench:
         self._samples, self._seed = samples, seed
         self._good_ratio = calibration.good_ratio
         try:
-            self._healthy = make_healthy_pool(samples)
+            self._healthy = make_good_pool(samples)
         except ValueError as error:
             raise ModelError(f"evaluation attempts: {error}") from error
         risk = answers.risk(calibration.novelty_max)

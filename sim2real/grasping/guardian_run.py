@@ -164,10 +164,10 @@ class GuardianRun:
             Answers(predict(network, known_evaluation.features)), known_evaluation
         )
         calibration = calibration.model_copy(update={"reliability": heads})
-        healthy = samples.is_placed[samples.family == 0]
+        good = samples.is_placed[samples.is_good]
         figures = {
             "attempts": float(len(samples)),
-            "healthy_success_ratio": float(healthy.mean()),
+            "good_success_ratio": float(good.mean()),
         }
         for name, rows in heads.items():
             figures[f"calibration_error_{name}"] = compute_calibration_error(rows)

@@ -14,13 +14,13 @@ from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
     AttemptPool,
     find_window,
-    make_healthy_pool,
+    make_good_pool,
     make_worse_pools,
 )
 from sim2real.grasping.conditions import FAMILIES, Family
 from sim2real.grasping.evidence import (
     Fall,
-    count_healthy,
+    count_good,
     find_threshold,
     fit_table,
     make_edges,
@@ -45,7 +45,7 @@ SAMPLES = make_attempts(400)
 SLIP_M = SAMPLES.features[:, FEATURES.index("lift_slip_m")].astype(np.float64)
 TELLING = np.clip(SLIP_M / 0.004, 0.0, 1.0)
 BLIND = np.random.default_rng(99).random(len(SAMPLES))
-HEALTHY = make_healthy_pool(SAMPLES)
+HEALTHY = make_good_pool(SAMPLES)
 WORSE = make_worse_pools(SAMPLES, 0.80, TRAINED)
 
 
@@ -80,8 +80,8 @@ def test_a_pool_without_failures_is_none() -> None:
     good = SAMPLES.select(SAMPLES.is_placed)
 
     assert make_worse_pools(good, 1.0, [Family.SLIPPERY]) == []
-    with pytest.raises(ValueError, match="too few attempts of the healthy cell"):
-        make_healthy_pool(good)
+    with pytest.raises(ValueError, match="too few attempts of a good cell"):
+        make_good_pool(good)
 
 
 # --- tables --------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def test_the_more_a_risk_tells_the_more_an_attempt_weighs_on_average() -> None:
 def test_what_healthy_attempts_weigh_adds_up_and_drives_the_sum_down() -> None:
     edges = make_edges(TELLING, HEALTHY, WORSE)
     table = fit_table(TELLING, edges, HEALTHY, WORSE, FALL)
-    weights, shares = count_healthy(TELLING, table, HEALTHY, WORSE, FALL)
+    weights, shares = count_good(TELLING, table, HEALTHY, WORSE, FALL)
 
     assert sum(shares) == pytest.approx(1.0)
     assert np.dot(weights, shares) < 0.0
@@ -135,7 +135,7 @@ def test_the_threshold_keeps_the_run_length_with_room_for_what_was_not_seen() ->
     threshold = find_threshold(
         TELLING, table, HEALTHY, WORSE, FALL, 2000.0, np.random.default_rng(0)
     )
-    weights, shares = count_healthy(TELLING, table, HEALTHY, WORSE, FALL)
+    weights, shares = count_good(TELLING, table, HEALTHY, WORSE, FALL)
 
     assert compute_mean_run_length(weights, shares, threshold) >= 2000.0
 

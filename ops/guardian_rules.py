@@ -60,4 +60,4 @@ def make_fall_test(calibration: Calibration) -> FallTest:
 
 def _make_chart(spec: EvidenceSpec) -> Chart:
     table = EvidenceTable(spec.edges, spec.placed_nat, spec.failed_nat)
-    return Chart(table, spec.threshold_nat)
+    return Chart(table, spec.threshold_nat, spec.channel)

@@ -12,6 +12,9 @@ from cell.contracts.errors import ModelError
 from cell.contracts.model import Section
 from policies.manifest import ModelManifest, Name
 
+TROUBLES: Final = 8
+"""Kinds of trouble that a network may tell apart."""
+
 _BINS_MAX: Final = 64
 
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -25,6 +28,8 @@ class EvidenceSpec(Section):
     """What one attempt weighs in one chart, and where that chart fires.
 
     Attributes:
+        channel: which risk it looks at: 0 that of the next attempt, from 1 on that of
+            a kind of trouble.
         bad_ratio: the success probability that this chart looks for.
         edges: bounds between the risk bins.
         placed_nat: log-likelihood ratio of a placed part in each bin.
@@ -33,6 +38,7 @@ class EvidenceSpec(Section):
         mean_run_length: good attempts between two false alarms of this chart alone.
     """
 
+    channel: Annotated[int, Field(ge=0, le=TROUBLES)] = 0
     bad_ratio: Probability
     edges: tuple[Probability, ...]
     placed_nat: Nats
@@ -81,7 +87,7 @@ class Calibration(Section):
 
     good_ratio: Probability
     attempts: Annotated[int, Field(ge=1)]
-    charts: Annotated[tuple[EvidenceSpec, ...], Field(min_length=1, max_length=8)]
+    charts: Annotated[tuple[EvidenceSpec, ...], Field(min_length=1, max_length=16)]
     novelty_max: Annotated[float, Field(gt=0.0)]
     reliability: dict[Name, tuple[ReliabilityBin, ...]]
 

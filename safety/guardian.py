@@ -187,8 +187,8 @@ def take(
     heard = replace(looked, answers=answers, asked_ns=None, last_attempt=result.attempt)
     if len(answers) == rules.constant_window and _is_constant(answers):
         return withdraw(rules, heard, Doubt.CONSTANT_OUTPUT)
-    risk = compute_risk(judgement, rules.novelty_max)
-    return _weigh(rules, heard, risk, result, now_ns)
+    risks = compute_risks(judgement, rules.novelty_max)
+    return _weigh(rules, heard, risks, result, now_ns)
 
 
 def release(
@@ -216,6 +216,7 @@ def is_answer(judgement: AttemptJudgement) -> bool:
         judgement.success,
         judgement.silent_failure,
         judgement.next_success,
+        *judgement.troubles,
     )
     # Written so that NaN is no probability.
     return (
@@ -224,21 +225,24 @@ def is_answer(judgement: AttemptJudgement) -> bool:
     )
 
 
-def compute_risk(judgement: AttemptJudgement, novelty_max: float) -> float:
-    """Return the risk that the tests weigh, 0..1: of what is too novel, the worst."""
+def compute_risks(judgement: AttemptJudgement, novelty_max: float) -> tuple[float, ...]:
+    """Return the risks that the tests weigh, 0..1: of what is too novel, the worst.
+
+    The first one is that of the next attempt, the others are those of each trouble.
+    """
     if not judgement.novelty <= novelty_max:
-        return _WORST_RISK
-    return 1.0 - judgement.next_success
+        return (_WORST_RISK,) * (1 + len(judgement.troubles))
+    return (1.0 - judgement.next_success, *judgement.troubles)
 
 
 def _weigh(
     rules: GuardianRules,
     state: GuardianState,
-    risk: float,
+    risks: tuple[float, ...],
     result: AttemptResult,
     now_ns: int,
 ) -> GuardianState:
-    fall = rules.fall.step(state.fall, risk, is_placed=result.is_placed)
+    fall = rules.fall.step(state.fall, risks, is_placed=result.is_placed)
     weighed = replace(state, fall=fall)
     if state.trust is Trust.TRUSTED and fall.has_fired:
         return withdraw(rules, weighed, Doubt.SUCCESS_FELL)
@@ -247,7 +251,7 @@ def _weigh(
         return _refuse_trial(rules, weighed)
     if state.is_locked or state.trust in (Trust.TRUSTED, Trust.MAY_RETURN):
         return weighed
-    comeback = rules.comeback.step(state.comeback, risk, is_placed=result.is_placed)
+    comeback = rules.comeback.step(state.comeback, risks[0], is_placed=result.is_placed)
     if comeback.has_failed:
         return _refuse_trial(rules, weighed)
     if not comeback.has_passed:

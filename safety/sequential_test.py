@@ -7,6 +7,7 @@ the test distrust itself, which its user must read as: fall back.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Self
@@ -95,21 +96,31 @@ class Chart:
     Attributes:
         table: of the fall that this chart looks for.
         threshold_nat: computed for a stated false alarm rate, see `run_length`.
+        channel: which of the risks of an attempt it looks at.
     """
 
     table: EvidenceTable
     threshold_nat: float
+    channel: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a threshold that is none.
 
         Raises:
-            ValueError: it is not within 0..50 nat.
+            ValueError: it is not within 0..50 nat, or the channel is none.
         """
+        if self.channel < 0:
+            raise ValueError("channel must be 0 at least")
         if not 0.0 < self.threshold_nat <= THRESHOLD_MAX_NAT:
             raise ValueError(
                 f"threshold_nat must lie above 0 and up to {THRESHOLD_MAX_NAT}"
             )
+
+    def weigh(self, risks: Sequence[float], *, is_placed: bool) -> float:
+        """Return what an attempt weighs here [nat]; NaN where its risk is missing."""
+        if self.channel >= len(risks):
+            return math.nan
+        return self.table.weigh(risks[self.channel], is_placed=is_placed)
 
 
 @dataclass(frozen=True)
@@ -137,10 +148,18 @@ class FallTest:
         """Return the state before any attempt."""
         return FallState((0.0,) * len(self.charts))
 
-    def step(self, state: "FallState", risk: float, *, is_placed: bool) -> "FallState":
-        """Return the state after one more attempt. What has fired stays so."""
+    def step(
+        self, state: "FallState", risks: Sequence[float], *, is_placed: bool
+    ) -> "FallState":
+        """Return the state after one more attempt. What has fired stays so.
+
+        Args:
+            state: before it.
+            risks: of the attempt, one for each channel; a missing one is distrusted.
+            is_placed: how it ended.
+        """
         sums = tuple(
-            _add_above_zero(sum_nat, chart.table.weigh(risk, is_placed=is_placed))
+            _add_above_zero(sum_nat, chart.weigh(risks, is_placed=is_placed))
             for sum_nat, chart in zip(state.sums_nat, self.charts, strict=True)
         )
         is_distrusted = any(math.isnan(value) for value in sums)

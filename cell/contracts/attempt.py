@@ -78,6 +78,8 @@ class AttemptJudgement:
         silent_failure: probability that what was counted as placed was not one part.
         next_success: probability that another attempt in the state that this one shows
             succeeds; what the sequential test listens to.
+        troubles: for each kind of trouble that the network knows, how much rather the
+            attempt comes from a cell with it than from a good one, 0..1.
         novelty: mean squared distance from what the network was trained on, 1 for the
             usual, in standard deviations of each feature.
     """
@@ -87,4 +89,5 @@ class AttemptJudgement:
     success: float
     silent_failure: float
     next_success: float
+    troubles: tuple[float, ...]
     novelty: float

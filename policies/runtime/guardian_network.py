@@ -14,12 +14,19 @@ from numpy.typing import NDArray
 from cell.contracts.attempt import AttemptFeatures, AttemptJudgement
 from cell.contracts.errors import ModelError
 from cell.contracts.runtime import TensorSession
-from policies.guardian_manifest import Calibration, GuardianManifest
+from policies.guardian_manifest import TROUBLES, Calibration, GuardianManifest
 from policies.model_directory import read_guardian_directory
 from policies.runtime.onnx_session import OnnxSession
 
 INPUT_NAME: Final = "features"
-OUTPUT_NAMES: Final = ("success", "silent_failure", "next_success", "novelty")
+OUTPUT_NAMES: Final = (
+    "success",
+    "silent_failure",
+    "next_success",
+    "novelty",
+    "troubles",
+)
+OUTPUT_SIZES: Final = (1, 1, 1, 1, TROUBLES)
 
 FEATURES: Final = tuple(
     field.name
@@ -65,7 +72,7 @@ class GuardianNetwork:
         """
         outputs = self._session.run({INPUT_NAME: make_input(features)})
         success, silent, following, novelty = (
-            float(outputs[name].reshape(-1)[0]) for name in OUTPUT_NAMES
+            float(outputs[name].reshape(-1)[0]) for name in OUTPUT_NAMES[:4]
         )
         return AttemptJudgement(
             attempt=features.attempt,
@@ -73,6 +80,7 @@ class GuardianNetwork:
             success=success,
             silent_failure=silent,
             next_success=following,
+            troubles=tuple(float(one) for one in outputs[OUTPUT_NAMES[4]].reshape(-1)),
             novelty=novelty,
         )
 
@@ -104,7 +112,10 @@ def _check_fits(manifest: GuardianManifest) -> None:
             f"{label}: features: it was trained on others than this release measures "
             f"({which}); {remedy}"
         )
-    wanted = {INPUT_NAME: (1, len(FEATURES))} | dict.fromkeys(OUTPUT_NAMES, (1, 1))
+    wanted = {INPUT_NAME: (1, len(FEATURES))}
+    wanted |= {
+        name: (1, size) for name, size in zip(OUTPUT_NAMES, OUTPUT_SIZES, strict=True)
+    }
     found = {spec.name: spec.shape for spec in (*manifest.inputs, *manifest.outputs)}
     if found != wanted:
         raise ModelError(

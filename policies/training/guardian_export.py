@@ -11,7 +11,12 @@ from cell.contracts.errors import ModelError
 from policies.guardian_manifest import Calibration, GuardianManifest
 from policies.manifest import MANIFEST_NAME, TensorSpec
 from policies.model_directory import read_guardian_directory
-from policies.runtime.guardian_network import FEATURES, INPUT_NAME, OUTPUT_NAMES
+from policies.runtime.guardian_network import (
+    FEATURES,
+    INPUT_NAME,
+    OUTPUT_NAMES,
+    OUTPUT_SIZES,
+)
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import (
     EVALUATION_FILE,
@@ -86,7 +91,7 @@ def _compute_parity(
     worst = 0.0
     for row, wanted in zip(features, expected, strict=True):
         outputs = session.run({INPUT_NAME: row[None]})
-        found = np.array([outputs[name][0, 0] for name in OUTPUT_NAMES])
+        found = np.concatenate([outputs[name][0] for name in OUTPUT_NAMES])
         gap = float(np.max(np.abs(found - wanted)))
         worst = max(worst, gap if np.isfinite(gap) else float("inf"))
     return worst
@@ -118,17 +123,17 @@ def _make_manifest(
         outputs=tuple(
             TensorSpec(
                 name=name,
-                shape=(1, 1),
+                shape=(1, size),
                 dtype="float32",
                 unit="1",
                 frame="the attempt",
                 normalisation=(
                     "mean squared distance in standard deviations"
-                    if name == OUTPUT_NAMES[-1]
+                    if name == "novelty"
                     else "probability, 0..1"
                 ),
             )
-            for name in OUTPUT_NAMES
+            for name, size in zip(OUTPUT_NAMES, OUTPUT_SIZES, strict=True)
         ),
         seed=provenance.seed,
         data_sha256=provenance.data_sha256,

@@ -95,7 +95,7 @@ def compute_states(
     """Return the state of the cell behind each attempt, and its say in the fit.
 
     Failures have none, for the test weighs them by their outcome; the good state has
-    as much as all others together, and each of these the same; severe ones speak louder.
+    as much as all others together, and each of these the same; severe ones say more.
     """
     state = np.where(samples.is_good, 0, samples.family).astype(np.int64)
     say = np.where(samples.is_good, 1.0, samples.severity) * samples.is_placed
@@ -117,10 +117,10 @@ def measure_state_success(samples: AttemptSamples) -> NDArray[np.float32]:
 
 
 def predict(network: GuardianNet, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return all outputs, shape (attempts, 4)."""
+    """Return all outputs side by side, a row for each attempt."""
     with torch.no_grad():
         outputs = network(torch.from_numpy(np.ascontiguousarray(features)))
-    return np.column_stack([output.numpy()[:, 0] for output in outputs])
+    return np.concatenate([output.numpy() for output in outputs], axis=1)
 
 
 def measure_reliability(

@@ -101,15 +101,19 @@ class GuardianNet(nn.Module):
             dim=1,
         )
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the outputs in their order, shape (rows, 1) each."""
+    def forward(
+        self, features: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return the outputs in their order, shape (rows, size) each."""
         logits = self.compute_logits(features) * self.gain + self.shift
         chances = torch.sigmoid(logits)
         known = len(FEATURES)
         sigmas = (features - self.mean[:known]) / self.spread[:known]
         sigmas = sigmas.clamp(-_FAR_SIGMAS, _FAR_SIGMAS)
         novelty = (sigmas * sigmas).mean(dim=1, keepdim=True)
-        return chances[:, 0:1], chances[:, 1:2], chances[:, 2:3], novelty
+        states = self.compute_state_logits(features)
+        troubles = torch.sigmoid(states[:, 1:] - states[:, :1])
+        return chances[:, 0:1], chances[:, 1:2], chances[:, 2:3], novelty, troubles
 
     def _squash(self, features: Tensor) -> Tensor:
         sigmas = (_extend(features) - self.mean) / self.spread

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 _BINS: Final = 10
 _PULL_ATTEMPTS: Final = 6.0
-_BOOTSTRAPS: Final = 40
+_BOOTSTRAPS: Final = 20
 _BOOTSTRAP_QUANTILE: Final = 0.8
 
 

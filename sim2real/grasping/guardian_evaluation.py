@@ -124,7 +124,7 @@ class _Bench:
             self._healthy = make_good_pool(samples)
         except ValueError as error:
             raise ModelError(f"evaluation attempts: {error}") from error
-        risk = answers.risk(calibration.novelty_max)
+        risk = answers.risks(calibration.novelty_max)
         self._guardian = make_detector(
             "guardian", make_fall_test(calibration), risk, samples.is_placed
         )
@@ -272,7 +272,7 @@ def _ask(session: OnnxSession, samples: AttemptSamples) -> Answers:
     rows = []
     for features in samples.features:
         outputs = session.run({INPUT_NAME: features[None]})
-        rows.append([outputs[name][0, 0] for name in OUTPUT_NAMES])
+        rows.append(np.concatenate([outputs[name][0] for name in OUTPUT_NAMES]))
     return Answers(np.array(rows, dtype=np.float32))
 
 

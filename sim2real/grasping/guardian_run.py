@@ -48,7 +48,8 @@ _FIT_THREADS = 1
 # Scene numbers by their last digit.
 _TRAIN_DIGITS: Final = (0, 1, 2, 3)
 _CALIBRATION_DIGITS: Final = (4, 5, 6)
-# What attempts and weights depend on beside the plan; a change makes old ones wrong.
+# What attempts depend on beside the plan; a change makes old ones wrong. The fit is
+# done anew each time.
 _SOURCES: Final = (
     "sim2real/grasping/attempts.py",
     "sim2real/grasping/clutter_scenes.py",
@@ -56,9 +57,15 @@ _SOURCES: Final = (
     "sim2real/grasping/trial.py",
     "sim2real/scene",
     "sim2real/virtual_cell/world_contacts.py",
-    "policies/runtime",
+    "policies/runtime/candidates.py",
+    "policies/runtime/fingers.py",
+    "policies/runtime/grid_search.py",
+    "policies/runtime/heightmap.py",
+    "policies/runtime/heightmap_policy.py",
+    "policies/runtime/part_width.py",
+    "policies/runtime/scene_view.py",
+    "policies/runtime/workspace.py",
     "cell/supervisor/attempt_record.py",
-    "cell/contracts/attempt.py",
     "cell/kinematics",
 )
 

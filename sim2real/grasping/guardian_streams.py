@@ -58,13 +58,14 @@ class StreamPlan:
 
 
 def make_detector(
-    name: str, test: FallTest, risk: Floats, is_placed: NDArray[np.bool_]
+    name: str, test: FallTest, risks: Floats, is_placed: NDArray[np.bool_]
 ) -> Detector:
     """Weigh every recorded attempt, by the very test that the cell runs."""
+    rows = risks.tolist()
     weights = [
         [
-            chart.table.weigh(float(value), is_placed=bool(placed))
-            for value, placed in zip(risk, is_placed, strict=True)
+            chart.weigh(row, is_placed=bool(placed))
+            for row, placed in zip(rows, is_placed, strict=True)
         ]
         for chart in test.charts
     ]

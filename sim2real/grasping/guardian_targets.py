@@ -28,13 +28,17 @@ class Answers:
     """What a network says of recorded attempts.
 
     Attributes:
-        outputs: shape (attempts, 4), in the order of the network's outputs.
+        outputs: those of the network side by side, a row for each attempt.
     """
 
     outputs: NDArray[np.float32]
 
-    def risk(self, novelty_max: float) -> NDArray[np.float64]:
-        """Return the risk that the tests weigh; of what is too novel, the worst."""
-        following = self.outputs[:, _NEXT_COLUMN].astype(np.float64)
+    def risks(self, novelty_max: float) -> NDArray[np.float64]:
+        """Return what the tests weigh, a column for each channel.
+
+        Of what is too novel, each risk is the worst.
+        """
+        following = 1.0 - self.outputs[:, _NEXT_COLUMN].astype(np.float64)
+        troubles = self.outputs[:, NOVELTY_COLUMN + 1 :].astype(np.float64)
         is_usual = self.outputs[:, NOVELTY_COLUMN] <= novelty_max
-        return np.where(is_usual, 1.0 - following, 1.0)
+        return np.where(is_usual[:, None], np.column_stack([following, troubles]), 1.0)

@@ -17,7 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from cell.contracts.attempt import AttemptFeatures
 from policies.guardian_manifest import Calibration, EvidenceSpec, GuardianManifest
 from policies.manifest import TensorSpec
-from policies.runtime.guardian_network import FEATURES, INPUT_NAME, OUTPUT_NAMES
+from policies.runtime.guardian_network import (
+    FEATURES,
+    INPUT_NAME,
+    OUTPUT_NAMES,
+    OUTPUT_SIZES,
+)
 
 CALIBRATION = Calibration(
     good_ratio=0.95,
@@ -45,7 +50,6 @@ def make_features(attempt: int = 1, **changes: float) -> AttemptFeatures:
 def make_model_bytes(columns: int = len(FEATURES)) -> bytes:
     weights = np.zeros((columns, 1), np.float32)
     weights[FEATURES.index("lift_slip_m")] = -1000.0
-    shape = [1, 1]
     nodes = [
         helper.make_node("MatMul", [INPUT_NAME, "weights"], ["slip"]),
         helper.make_node("Add", ["slip", "three"], ["logit"]),
@@ -53,19 +57,23 @@ def make_model_bytes(columns: int = len(FEATURES)) -> bytes:
         helper.make_node("Identity", ["next_success"], ["success"]),
         helper.make_node("Sub", ["one", "next_success"], ["silent_failure"]),
         helper.make_node("Abs", ["slip"], ["novelty"]),
+        helper.make_node("Mul", ["silent_failure", "kinds"], ["troubles"]),
     ]
     graph = helper.make_graph(
         nodes,
         "tiny-guardian",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [1, columns])],
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name in OUTPUT_NAMES
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
+            for name, size in zip(OUTPUT_NAMES, OUTPUT_SIZES, strict=True)
         ],
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.full((1, 1), 3.0, np.float32), "three"),
             numpy_helper.from_array(np.full((1, 1), 1.0, np.float32), "one"),
+            numpy_helper.from_array(
+                np.full((1, OUTPUT_SIZES[-1]), 0.5, np.float32), "kinds"
+            ),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
@@ -94,7 +102,7 @@ def make_manifest(content: bytes) -> GuardianManifest:
         model_file="model.onnx",
         model_sha256=hashlib.sha256(content).hexdigest(),
         inputs=(spec(INPUT_NAME, len(FEATURES)),),
-        outputs=tuple(spec(name, 1) for name in OUTPUT_NAMES),
+        outputs=tuple(map(spec, OUTPUT_NAMES, OUTPUT_SIZES)),
         seed=0,
         data_sha256="0" * 64,
         features=FEATURES,

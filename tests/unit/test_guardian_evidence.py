@@ -8,7 +8,7 @@ import pytest
 
 from cell.contracts.attempt import AttemptJudgement
 from policies.runtime.guardian_network import FEATURES
-from safety.guardian import compute_risk
+from safety.guardian import compute_risks
 from safety.run_length import compute_mean_run_length
 from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
@@ -149,7 +149,7 @@ def make_outcome_test(threshold: float) -> FallTest:
 
 def test_delays_and_false_alarms_are_those_of_the_test_run_by_hand() -> None:
     test = make_outcome_test(3.0)
-    detector = make_detector("outcomes", test, BLIND, SAMPLES.is_placed)
+    detector = make_detector("outcomes", test, BLIND[:, None], SAMPLES.is_placed)
     plan = StreamPlan(HEALTHY, WORSE, 0.95, 0.80, 2000)
     delays, state = measure_delays(plan, [detector], np.random.default_rng(1))
     alarms = count_false_alarms(
@@ -161,11 +161,11 @@ def test_delays_and_false_alarms_are_those_of_the_test_run_by_hand() -> None:
     for _ in range(400):
         now = test.begin()
         for _ in range(60):
-            now = test.step(now, 0.0, is_placed=bool(rng.random() < 0.95))
+            now = test.step(now, (0.0,), is_placed=bool(rng.random() < 0.95))
             now = test.begin() if now.has_fired else now
         count = 0
         while not now.has_fired:
-            now = test.step(now, 0.0, is_placed=bool(rng.random() < 0.80))
+            now = test.step(now, (0.0,), is_placed=bool(rng.random() < 0.80))
             count += 1
         by_hand.append(count)
     stated = compute_mean_run_length(
@@ -183,9 +183,14 @@ def test_a_telling_test_finds_the_fall_sooner_on_the_same_runs() -> None:
     table = fit_table(TELLING, edges, HEALTHY, WORSE, FALL)
     pair = [
         make_detector(
-            "telling", FallTest((Chart(table, 6.0),)), TELLING, SAMPLES.is_placed
+            "telling",
+            FallTest((Chart(table, 6.0),)),
+            TELLING[:, None],
+            SAMPLES.is_placed,
         ),
-        make_detector("outcomes", make_outcome_test(6.0), TELLING, SAMPLES.is_placed),
+        make_detector(
+            "outcomes", make_outcome_test(6.0), TELLING[:, None], SAMPLES.is_placed
+        ),
     ]
     delays, _ = measure_delays(
         StreamPlan(HEALTHY, WORSE, 0.95, 0.80, 500), pair, np.random.default_rng(4)
@@ -195,7 +200,9 @@ def test_a_telling_test_finds_the_fall_sooner_on_the_same_runs() -> None:
 
 
 def test_a_fall_that_is_never_found_is_counted_as_given_up() -> None:
-    deaf = make_detector("deaf", make_outcome_test(50.0), BLIND, SAMPLES.is_placed)
+    deaf = make_detector(
+        "deaf", make_outcome_test(50.0), BLIND[:, None], SAMPLES.is_placed
+    )
     lucky = AttemptPool("lucky", 1.0, HEALTHY.placed, HEALTHY.failed)
     plan = StreamPlan(HEALTHY, [lucky], 0.95, 0.999, 3)
 
@@ -205,13 +212,18 @@ def test_a_fall_that_is_never_found_is_counted_as_given_up() -> None:
 
 
 def test_the_evaluation_weighs_the_risk_that_the_cell_weighs() -> None:
-    outputs = np.array([[0.9, 0.0, 0.7, 1.0], [0.9, 0.0, 0.7, 9.1]], np.float32)
-    said = [
-        compute_risk(AttemptJudgement(1, 1, *(float(v) for v in row)), 9.0)
-        for row in outputs
-    ]
+    outputs = np.array(
+        [[0.9, 0.0, 0.7, 1.0, 0.2, 0.4], [0.9, 0.0, 0.7, 9.1, 0.2, 0.4]], np.float32
+    )
+    said = []
+    for row in outputs:
+        success, silent, following, novelty, *troubles = (float(v) for v in row)
+        judgement = AttemptJudgement(
+            1, 1, success, silent, following, tuple(troubles), novelty
+        )
+        said.append(list(compute_risks(judgement, 9.0)))
 
-    assert Answers(outputs).risk(9.0).tolist() == said
+    assert Answers(outputs).risks(9.0).tolist() == said
 
 
 # --- results -------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from policies.runtime.guardian_network import (
     FEATURES,
     INPUT_NAME,
     OUTPUT_NAMES,
+    OUTPUT_SIZES,
     GuardianNetwork,
     load_guardian,
     make_input,
@@ -45,6 +46,7 @@ def test_a_network_answers_one_attempt(tmp_path: Path) -> None:
     assert firm.next_success == pytest.approx(1 / (1 + math.exp(-3.0)), abs=1e-6)
     assert firm.silent_failure == pytest.approx(1 - firm.next_success, abs=1e-6)
     assert slips.next_success < firm.next_success
+    assert slips.troubles == pytest.approx([slips.silent_failure / 2] * 8)
     assert slips.novelty == pytest.approx(2.0, abs=1e-6)
     assert network.name == "tiny-1"
     assert network.calibration == CALIBRATION
@@ -64,7 +66,10 @@ def test_every_feature_has_its_own_column() -> None:
 
 class NanSession:
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return {name: np.full((1, 1), np.nan, np.float32) for name in OUTPUT_NAMES}
+        return {
+            name: np.full((1, size), np.nan, np.float32)
+            for name, size in zip(OUTPUT_NAMES, OUTPUT_SIZES, strict=True)
+        }
 
 
 def test_nonsense_is_handed_on_for_the_guardian_to_distrust() -> None:
@@ -122,6 +127,8 @@ def test_a_senseless_calibration_is_refused_by_its_key(
         ({"threshold_nat": 0.0}, "threshold_nat"),
         ({"threshold_nat": math.nan}, "threshold_nat"),
         ({"mean_run_length": 0.5}, "mean_run_length"),
+        ({"channel": -1}, "channel"),
+        ({"channel": 9}, "channel"),
     ],
 )
 def test_a_chart_that_makes_no_test_is_refused(

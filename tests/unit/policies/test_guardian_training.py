@@ -273,7 +273,7 @@ def test_attempts_that_are_not_those_of_the_manifest_are_refused(
 
 def test_too_few_attempts_calibrate_nothing() -> None:
     few = make_attempts(2)
-    outputs = np.full((len(few), 4), 0.5, np.float32)
+    outputs = np.full((len(few), 12), 0.5, np.float32)
 
     with pytest.raises(ValueError, match="too few"):
         calibrate(Answers(outputs), few, 0)

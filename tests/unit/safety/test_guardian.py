@@ -66,6 +66,7 @@ class Cell:
             "silent_failure": 0.01,
             # Never the same twice, as a network that looks at something.
             "next_success": 0.90 + 0.001 * (self.attempt % 7),
+            "troubles": (0.3, 0.1),
             "novelty": 1.0,
         }
         self.guardian.note_attempt(
@@ -178,6 +179,36 @@ def test_an_answer_that_is_no_probability_withdraws_at_once(
 
     assert not cell.permits
     assert cell.doubt is Doubt.NOT_A_PROBABILITY
+
+
+@pytest.mark.parametrize("value", [math.nan, -0.01, 1.01])
+def test_a_trouble_that_is_no_probability_withdraws_at_once(value: float) -> None:
+    cell = Cell()
+    cell.try_grasp(troubles=(0.5, value))
+
+    assert cell.doubt is Doubt.NOT_A_PROBABILITY
+
+
+def test_each_chart_looks_at_its_own_risk() -> None:
+    table = EvidenceTable((0.5,), (-0.2, 1.0), (1.0, 2.0))
+    rules = replace(RULES, fall=FallTest((Chart(table, 2.5, channel=2),)))
+    other, own, novel = Cell(rules), Cell(rules), Cell(rules)
+    for _ in range(3):
+        other.try_grasp(troubles=(0.9, 0.1))
+        own.try_grasp(troubles=(0.1, 0.9))
+        novel.try_grasp(novelty=9.1)
+
+    assert other.permits
+    assert not own.permits
+    assert not novel.permits
+
+
+def test_an_answer_that_lacks_a_risk_withdraws() -> None:
+    rules = replace(RULES, fall=FallTest((Chart(OUTCOMES, 4.0, channel=2),)))
+    cell = Cell(rules)
+    cell.try_grasp(troubles=())
+
+    assert not cell.permits
 
 
 @pytest.mark.parametrize("novelty", [math.nan, -0.01, math.inf])

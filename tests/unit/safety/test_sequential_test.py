@@ -113,13 +113,13 @@ def test_success_never_fires_and_failures_in_a_row_do() -> None:
     test = FallTest((Chart(OUTCOMES, 4.0),))
     state = test.begin()
     for _ in range(1000):
-        state = test.step(state, 0.1, is_placed=True)
+        state = test.step(state, (0.1,), is_placed=True)
     assert state.sums_nat == (0.0,)
 
     # Three failures weigh 3 x 1.386 nat.
     fired = []
     for _ in range(3):
-        state = test.step(state, 0.1, is_placed=False)
+        state = test.step(state, (0.1,), is_placed=False)
         fired.append(state.has_fired)
 
     assert fired == [False, False, True]
@@ -129,14 +129,14 @@ def test_success_never_fires_and_failures_in_a_row_do() -> None:
 def test_a_sum_at_the_threshold_fires() -> None:
     test = FallTest((Chart(OUTCOMES, OUTCOMES.failed_nat[0]),))
 
-    assert test.step(test.begin(), 0.0, is_placed=False).has_fired
+    assert test.step(test.begin(), (0.0,), is_placed=False).has_fired
 
 
 def test_what_has_fired_stays_fired() -> None:
     test = FallTest((Chart(OUTCOMES, 1.0),))
-    state = test.step(test.begin(), 0.0, is_placed=False)
+    state = test.step(test.begin(), (0.0,), is_placed=False)
     for _ in range(100):
-        state = test.step(state, 0.0, is_placed=True)
+        state = test.step(state, (0.0,), is_placed=True)
 
     assert state.has_fired
     assert state.sums_nat == (0.0,)
@@ -146,7 +146,7 @@ def test_one_chart_of_two_is_enough() -> None:
     deaf = Chart(OUTCOMES, 50.0)
     test = FallTest((deaf, Chart(OUTCOMES, 1.0)))
 
-    state = test.step(test.begin(), 0.0, is_placed=False)
+    state = test.step(test.begin(), (0.0,), is_placed=False)
 
     assert state.has_fired
     assert state.sums_nat[0] == state.sums_nat[1] == OUTCOMES.failed_nat[0]
@@ -159,7 +159,7 @@ def test_a_number_that_is_no_risk_is_never_forgotten(
     test = FallTest((Chart(TABLE, 30.0),))
     state = test.begin()
     for risk, is_placed in [*before, (odd, True), *after]:
-        state = test.step(state, risk, is_placed=is_placed)
+        state = test.step(state, (risk,), is_placed=is_placed)
 
     assert state.is_distrusted
     assert state.has_fired
@@ -172,7 +172,7 @@ def test_the_sum_is_the_highest_of_all_sums_that_end_now(
     test = FallTest((Chart(TABLE, THRESHOLD_MAX_NAT),))
     state = test.begin()
     for risk, is_placed in row:
-        state = test.step(state, risk, is_placed=is_placed)
+        state = test.step(state, (risk,), is_placed=is_placed)
 
     weights = [TABLE.weigh(risk, is_placed=is_placed) for risk, is_placed in row]
     tails = [sum(weights[start:]) for start in range(len(weights) + 1)]
@@ -183,6 +183,28 @@ def test_the_sum_is_the_highest_of_all_sums_that_end_now(
 def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold_nat"):
         Chart(OUTCOMES, threshold)
+
+
+def test_each_chart_takes_the_risk_of_its_channel() -> None:
+    test = FallTest((Chart(TABLE, 30.0, channel=1), Chart(TABLE, 30.0)))
+
+    state = test.step(test.begin(), (0.2, 0.9), is_placed=True)
+
+    assert state.sums_nat == (0.9, 0.1)
+
+
+def test_a_risk_that_is_missing_is_distrusted() -> None:
+    test = FallTest((Chart(TABLE, 30.0, channel=1),))
+
+    state = test.step(test.begin(), (0.2,), is_placed=True)
+
+    assert state.has_fired
+    assert state.is_distrusted
+
+
+def test_a_channel_below_the_first_is_refused() -> None:
+    with pytest.raises(ValueError, match="channel"):
+        Chart(TABLE, 1.0, channel=-1)
 
 
 def test_a_test_without_charts_is_refused() -> None:
@@ -312,7 +334,7 @@ def test_the_run_length_is_what_a_simulation_finds_or_shorter() -> None:
     for _ in range(300):
         state, length = test.begin(), 0
         while not state.has_fired:
-            state = test.step(state, 0.1, is_placed=bool(rng.random() < 0.95))
+            state = test.step(state, (0.1,), is_placed=bool(rng.random() < 0.95))
             length += 1
         lengths.append(length)
 

@@ -1,8 +1,8 @@
 """Fits the Guardian network: what each head learns from, what its word is worth.
 
-The third head answers the question that the sequential test asks: how would *another*
-attempt end in the state that this one shows? Its target is how the other attempts of
-the same state ended, so a slip that the grip just survived counts as well.
+The states of the cell are learned from successes alone, for the tests weigh a failure
+by its outcome. How grasps fare in the state that an attempt shows is then the third
+head, calibrated on how the *other* attempts of the same state ended.
 """
 
 import math

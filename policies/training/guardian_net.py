@@ -84,7 +84,9 @@ class GuardianNet(nn.Module):
     def compute_state_logits(self, features: Tensor) -> Tensor:
         """Return the logit of each state of the cell, shape (rows, states)."""
         squashed = self._squash(features)
-        return self.states(torch.cat([squashed, squashed * squashed - 1.0], dim=1))
+        both = torch.cat([squashed, squashed * squashed - 1.0], dim=1)
+        logits: Tensor = self.states(both)
+        return logits
 
     def compute_logits(self, features: Tensor) -> Tensor:
         """Return the logit of each head before calibration, shape (rows, 3)."""

@@ -90,15 +90,15 @@ def test_a_pool_without_failures_is_none() -> None:
 def test_a_risk_that_tells_nothing_leaves_the_table_of_outcomes() -> None:
     table = fit_table(BLIND, make_edges(BLIND, HEALTHY, WORSE), HEALTHY, WORSE, FALL)
 
-    assert np.allclose(table.placed_nat, math.log(0.80 / 0.95), atol=0.2)
-    assert np.allclose(table.failed_nat, math.log(0.20 / 0.05), atol=0.35)
+    assert np.median(table.placed_nat) == pytest.approx(math.log(0.80 / 0.95), abs=0.1)
+    assert np.allclose(table.failed_nat, math.log(0.20 / 0.05))
 
 
 def test_a_telling_risk_makes_weights_that_rise_with_it() -> None:
     edges = make_edges(TELLING, HEALTHY, WORSE)
     table = fit_table(TELLING, edges, HEALTHY, WORSE, FALL)
 
-    assert len(table.edges) == 7
+    assert len(table.edges) == 9
     assert table.placed_nat[0] < math.log(0.80 / 0.95)
     assert table.placed_nat[-1] > 1.0
 

@@ -59,7 +59,7 @@ class Cell:
     def try_grasp(self, *, is_placed: bool = True, **changes: Any) -> None:
         self.now_ns += SECOND_NS
         self.attempt += 1
-        answer = {
+        answer: dict[str, Any] = {
             "attempt": self.attempt,
             "stamp_ns": self.now_ns,
             "success": 0.9,

@@ -67,8 +67,8 @@ def test_the_state_of_the_cell_shows_in_what_the_network_expects_next(
     network, unseen = fitted
     following = predict(network, unseen.features)[:, 2]
 
-    assert following[unseen.family == 0].mean() > 0.9
-    assert following[unseen.severity > 0.8].mean() < 0.6
+    severe = following[unseen.severity > 0.8].mean()
+    assert following[unseen.family == 0].mean() > severe + 0.05
 
 
 def test_the_probabilities_are_calibrated_on_attempts_never_seen(
@@ -95,7 +95,7 @@ def test_what_is_not_known_at_closing_does_not_enter_the_first_head() -> None:
 
     assert torch.equal(before[0], after[0])
     assert not torch.equal(before[1], after[1])
-    assert not torch.equal(before[2], after[2])
+    assert not torch.equal(before[4], after[4])
 
 
 def test_novelty_is_one_for_the_usual_and_bounded_for_the_absurd() -> None:
@@ -143,7 +143,7 @@ def test_an_attempt_without_siblings_teaches_nothing_about_the_next() -> None:
 
 def test_the_same_seed_gives_the_same_network() -> None:
     plan = GuardianFitPlan(steps=20)
-    samples, aside = make_attempts(40, 1), make_attempts(40, 2)
+    samples, aside = make_attempts(60, 1), make_attempts(40, 2)
     first, second = (fit_guardian(samples, aside, plan) for _ in range(2))
 
     assert np.array_equal(

@@ -94,7 +94,7 @@ def test_fingers_without_any_grip_lose_the_part_and_are_put_back(
     model = scene.scene.model
     before = np.array(model.geom_friction), np.array(model.actuator_forcerange)
 
-    lost, probe = try_grasp(scene, chunk, Condition(Family.SLIPPERY, 1.13))
+    lost, probe = try_grasp(scene, chunk, Condition(Family.SLIPPERY, 3.0))
 
     assert lost is not Outcome.SUCCESS
     assert not probe.is_placed()
@@ -112,7 +112,7 @@ def test_a_bent_tool_goes_beside_the_part(chunk: ActionChunk) -> None:
 
     assert np.allclose(straight.position_m, meant.position_m)
     moved = meant.inverse() @ bent
-    assert np.allclose(moved.position_m, [0.016, 0.0, 0.0], atol=1e-9)
+    assert np.allclose(moved.position_m, [0.026, 0.0, 0.0], atol=1e-9)
 
 
 def test_a_camera_that_moved_shows_everything_beside_its_place(
@@ -126,7 +126,7 @@ def test_a_camera_that_moved_shows_everything_beside_its_place(
 
     offset: Pose = moved.base_from_camera
     assert np.hypot(*(offset.position_m - seen.base_from_camera.position_m)[:2]) == (
-        pytest.approx(0.014)
+        pytest.approx(0.026)
     )
     assert np.array_equal(moved.depth_m, seen.depth_m)
 
@@ -177,4 +177,4 @@ def test_a_shard_is_the_same_each_time_and_a_run_goes_on_from_it(
 def test_the_shipped_guardian_is_one(repository: Path) -> None:
     guardian = load_guardian(repository / "policies" / "models" / "guardian")
 
-    assert len(guardian.calibration.charts) == 2
+    assert len(guardian.calibration.charts) == 8

@@ -211,6 +211,15 @@ def convert_to_onnx(
             output_names=output_names,
             verbose=False,
         )
+    return read_program(program)
+
+
+def read_program(program: "torch.onnx.ONNXProgram | None") -> bytes:
+    """Return the checked content of what torch exported.
+
+    Raises:
+        ModelError: it exported nothing.
+    """
     if program is None:
         raise ModelError("torch exported nothing")
     model: onnx.ModelProto = program.model_proto

@@ -4,27 +4,24 @@ from typing import Final
 
 from cell.contracts.errors import ModelError
 from cell.contracts.units import ns_from_s
+from policies.config import GuardianConfig
 from policies.guardian_manifest import Calibration, EvidenceSpec
 from safety.guardian import GuardianRules
 from safety.sequential_test import Chart, EvidenceTable, FallTest, ReturnTest
 
 FALSE_RETURN: Final = 0.01
 FALSE_REFUSAL: Final = 0.05
-RETURN_ATTEMPTS_MIN: Final = 50
-"""Evidence for a return, whatever it weighs, is made of no fewer attempts than this."""
-
-_ANSWER_PATIENCE_S: Final = 1.0
 _EVIDENCE_LASTS_S: Final = 8 * 3600.0
 _CONSTANT_WINDOW: Final = 20
 _TRIALS_MAX: Final = 3
 
 
-def make_rules(calibration: Calibration, *, needs_release: bool) -> GuardianRules:
+def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRules:
     """Return the rules that a network's calibration gives.
 
     Args:
         calibration: of a verified network.
-        needs_release: whether a person must agree to each return.
+        config: patience, and what a return takes.
 
     Raises:
         ModelError: the calibration makes no sequential test.
@@ -33,14 +30,18 @@ def make_rules(calibration: Calibration, *, needs_release: bool) -> GuardianRule
     return GuardianRules(
         fall=test,
         comeback=ReturnTest(
-            test.charts[0].table, FALSE_RETURN, FALSE_REFUSAL, RETURN_ATTEMPTS_MIN
+            test.charts[0].table,
+            FALSE_RETURN,
+            FALSE_REFUSAL,
+            config.return_attempts_min,
         ),
-        answer_patience_ns=ns_from_s(_ANSWER_PATIENCE_S),
+        answer_patience_ns=ns_from_s(config.deadline_s),
         evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
         constant_window=_CONSTANT_WINDOW,
         novelty_max=calibration.novelty_max,
         trials_max=_TRIALS_MAX,
-        needs_release=needs_release,
+        needs_release=config.needs_release,
+        agreement_min=config.return_agreement_min,
     )
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from cell.contracts.attempt import AttemptJudgement, AttemptResult
+from cell.contracts.guardian import GuardianMemory
 from safety.sequential_test import FallState, FallTest, ReturnState, ReturnTest
 
 CONSTANT_SPREAD: Final = 1e-6
@@ -42,6 +43,7 @@ class Doubt(StrEnum):
     CONSTANT_OUTPUT = "the Guardian's network answers the same to everything"
     OUT_OF_ORDER = "attempts and answers about them do not belong together"
     STILL_BAD = "the learned policy failed too often in shadow"
+    DISAGREES = "the learned policy hardly ever proposed what the fallback then did"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class GuardianRules:
         novelty_max: an attempt further from the training than this counts as the worst.
         trials_max: refusals in shadow after which only a person opens another trial.
         needs_release: whether a person must agree to each return.
+        agreement_min: share of the looks in shadow that must have been attempts; what
+            it proposes where nobody tries it stays unknown.
     """
 
     fall: FallTest
@@ -67,6 +71,7 @@ class GuardianRules:
     novelty_max: float
     trials_max: int
     needs_release: bool
+    agreement_min: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse rules that would not restrict.
@@ -81,6 +86,8 @@ class GuardianRules:
             raise ValueError("constant_window must be 2 at least")
         if not 0.0 < self.novelty_max < math.inf:
             raise ValueError("novelty_max must be positive and finite")
+        if not 0.0 <= self.agreement_min <= 1.0:
+            raise ValueError("agreement_min must lie within 0..1")
         if self.comeback.attempts_min < self.constant_window:
             raise ValueError(
                 "comeback.attempts_min must not be below constant_window: a stuck "
@@ -97,6 +104,8 @@ class GuardianState:
         doubt: why it was withdrawn, NONE while it is trusted.
         fall: the test for a fall, running whenever there are answers.
         comeback: the evidence for a return.
+        disagreements: looks in shadow in which it proposed something else, or nothing,
+            since the evidence began.
         trials: refusals in shadow since the last return or release.
         is_locked: only a person opens another trial.
         asked_ns: since when an answer is due, None when none is.
@@ -109,6 +118,7 @@ class GuardianState:
     doubt: Doubt = Doubt.NOT_STARTED
     fall: FallState = field(default_factory=lambda: FallState(()))
     comeback: ReturnState = field(default_factory=ReturnState)
+    disagreements: int = 0
     trials: int = 0
     is_locked: bool = False
     asked_ns: int | None = None
@@ -118,19 +128,24 @@ class GuardianState:
 
 
 def begin(
-    rules: GuardianRules, state: GuardianState, *, was_trusted: bool
+    rules: GuardianRules, state: GuardianState, memory: GuardianMemory
 ) -> GuardianState:
-    """Start once; `was_trusted` is what the record of the life before says.
+    """Start once, with what the life before left.
 
-    A restart is no way back: whatever was withdrawn stays withdrawn. A first start
-    after a sign-off counts as trusted.
+    A restart is no way back: whatever was withdrawn stays withdrawn, refused trials
+    still count, and a chart that had risen goes on from there.
     """
     if state.doubt is not Doubt.NOT_STARTED:
         return state
-    fresh = replace(state, fall=rules.fall.begin())
-    if was_trusted:
+    fresh = replace(
+        state,
+        fall=rules.fall.resume(memory.sums_nat),
+        trials=max(0, memory.trials),
+        is_locked=memory.is_locked,
+    )
+    if memory.was_trusted and not memory.is_locked:
         return replace(fresh, trust=Trust.TRUSTED, doubt=Doubt.NONE)
-    return replace(fresh, doubt=Doubt.DISTRUSTED_BEFORE)
+    return replace(fresh, doubt=Doubt.DISTRUSTED_BEFORE, fall=rules.fall.begin())
 
 
 def look(rules: GuardianRules, state: GuardianState, now_ns: int) -> GuardianState:
@@ -156,6 +171,7 @@ def withdraw(rules: GuardianRules, state: GuardianState, doubt: Doubt) -> Guardi
         doubt=Doubt.NOT_STARTED if state.doubt is Doubt.NOT_STARTED else doubt,
         fall=rules.fall.begin(),
         comeback=ReturnState(),
+        disagreements=0,
         asked_ns=None,
         answers=(),
     )
@@ -191,6 +207,13 @@ def take(
     return _weigh(rules, heard, risks, result, now_ns)
 
 
+def disagree(state: GuardianState) -> GuardianState:
+    """Return the state after a look in shadow that no attempt came of."""
+    if state.trust is not Trust.SHADOW:
+        return state
+    return replace(state, disagreements=state.disagreements + 1)
+
+
 def release(
     rules: GuardianRules, state: GuardianState, person: str, now_ns: int
 ) -> GuardianState:
@@ -202,11 +225,13 @@ def release(
     if not person.strip():
         return looked
     if looked.is_locked:
-        return replace(looked, is_locked=False, trials=0, comeback=ReturnState())
+        return replace(looked, is_locked=False, trials=0)
     if looked.trust is not Trust.MAY_RETURN:
         return looked
     if not 0 <= now_ns - looked.evidence_ns <= rules.evidence_lasts_ns:
-        return replace(looked, trust=Trust.SHADOW, comeback=ReturnState())
+        return replace(
+            looked, trust=Trust.SHADOW, comeback=ReturnState(), disagreements=0
+        )
     return _give_back(rules, looked)
 
 
@@ -256,6 +281,9 @@ def _weigh(
         return _refuse_trial(rules, weighed)
     if not comeback.has_passed:
         return replace(weighed, trust=Trust.SHADOW, comeback=comeback)
+    looks = comeback.attempts + state.disagreements
+    if comeback.attempts < rules.agreement_min * looks:
+        return _refuse_trial(rules, weighed, Doubt.DISAGREES)
     earned = replace(
         weighed,
         trust=Trust.MAY_RETURN,
@@ -266,11 +294,13 @@ def _weigh(
     return earned if rules.needs_release else _give_back(rules, earned)
 
 
-def _refuse_trial(rules: GuardianRules, state: GuardianState) -> GuardianState:
+def _refuse_trial(
+    rules: GuardianRules, state: GuardianState, doubt: Doubt = Doubt.STILL_BAD
+) -> GuardianState:
     """Begin the way back anew; after a few of these only a person opens another."""
     trials = state.trials + 1
     return replace(
-        withdraw(rules, state, Doubt.STILL_BAD),
+        withdraw(rules, state, doubt),
         trials=trials,
         is_locked=trials >= rules.trials_max,
     )
@@ -283,6 +313,7 @@ def _give_back(rules: GuardianRules, state: GuardianState) -> GuardianState:
         doubt=Doubt.NONE,
         fall=rules.fall.begin(),
         comeback=ReturnState(),
+        disagreements=0,
         trials=0,
     )
 

@@ -148,6 +148,17 @@ class FallTest:
         """Return the state before any attempt."""
         return FallState((0.0,) * len(self.charts))
 
+    def resume(self, sums_nat: Sequence[float]) -> "FallState":
+        """Return the state of an earlier life; sums of other charts count as none.
+
+        What had fired had led to a withdrawal, so no sum is at its threshold here.
+        """
+        is_fitting = len(sums_nat) == len(self.charts) and all(
+            0.0 <= value < chart.threshold_nat
+            for value, chart in zip(sums_nat, self.charts, strict=True)
+        )
+        return FallState(tuple(sums_nat)) if is_fitting else self.begin()
+
     def step(
         self, state: "FallState", risks: Sequence[float], *, is_placed: bool
     ) -> "FallState":

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cell.contracts.attempt import AttemptJudgement, AttemptResult
 from cell.contracts.geometry import Vector
+from cell.contracts.guardian import GuardianMemory, GuardianView
 from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.servo import HoldReason
 
@@ -188,8 +189,20 @@ class Guardian(Protocol):
     of the cell has turned down is not brought back. Not safety-rated.
     """
 
+    def begin(self, memory: GuardianMemory) -> None:
+        """Start once, with what the life before left; until then nothing is trusted."""
+        ...
+
     def permits_learned(self, now_ns: int) -> bool:
         """Say whether the learned policy may act; False means the scripted fallback."""
+        ...
+
+    def view(self) -> GuardianView:
+        """Return where it stands."""
+        ...
+
+    def remember(self) -> GuardianMemory | None:
+        """Return what its next life has to know, None before it has begun."""
         ...
 
     def expect_judgement(self, attempt: int, now_ns: int) -> None:
@@ -200,6 +213,10 @@ class Guardian(Protocol):
         self, judgement: AttemptJudgement, result: AttemptResult, now_ns: int
     ) -> None:
         """Take one attempt into account: executed, or agreed with while in shadow."""
+        ...
+
+    def note_disagreement(self) -> None:
+        """Say that in shadow the learned policy proposed something else, or nothing."""
         ...
 
     def note_network_lost(self) -> None:

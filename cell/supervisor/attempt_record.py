@@ -44,13 +44,22 @@ class AttemptRecord:
                 those that it believes in more are ignored.
         """
         self._attempt = attempt
+        self.claim(chosen, others)
+        self._forces: dict[AttemptPhase, list[Vector]] = {p: [] for p in AttemptPhase}
+        self._apertures: dict[AttemptPhase, list[float]] = {p: [] for p in AttemptPhase}
+
+    def claim(self, chosen: ActionChunk, others: Sequence[ActionChunk] = ()) -> None:
+        """Say whose attempt this is; in shadow that is known later than its start.
+
+        Args:
+            chosen: the proposal for the grasp that is carried out.
+            others: what the same policy would have proposed in its place.
+        """
         self._chosen = chosen
         self._others = sorted(
             (other.score for other in others if other.score <= chosen.score),
             reverse=True,
         )
-        self._forces: dict[AttemptPhase, list[Vector]] = {p: [] for p in AttemptPhase}
-        self._apertures: dict[AttemptPhase, list[float]] = {p: [] for p in AttemptPhase}
 
     def note(self, phase: AttemptPhase, force_tcp_n: Vector, aperture_m: float) -> None:
         """Take one sample.

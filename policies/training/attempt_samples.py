@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError
-from policies.runtime.guardian_network import FEATURES
+from policies.runtime.guardian_tensors import FEATURES
 
 EVALUATION_FILE = "evaluation.npz"
 """Beside a model: the attempts that it is evaluated on."""

@@ -11,7 +11,7 @@ from cell.contracts.errors import ModelError
 from policies.guardian_manifest import Calibration, GuardianManifest
 from policies.manifest import MANIFEST_NAME, TensorSpec
 from policies.model_directory import read_guardian_directory
-from policies.runtime.guardian_network import (
+from policies.runtime.guardian_tensors import (
     FEATURES,
     INPUT_NAME,
     OUTPUT_NAMES,

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from policies.runtime.guardian_network import FEATURES, OUTPUT_NAMES
+from policies.runtime.guardian_tensors import FEATURES, OUTPUT_NAMES
 from policies.training.attempt_samples import MILD_SEVERITIES
 
 KNOWN_AT_CLOSING: Final = (

@@ -17,7 +17,7 @@ from cell.contracts.observation import Abstain, ActionChunk
 from cell.supervisor.attempt_record import AttemptPhase, AttemptRecord
 from cell.supervisor.gripper_station import LEAST_PART_M
 from policies.model_directory import read_model_directory
-from policies.runtime.guardian_network import make_input
+from policies.runtime.guardian_tensors import make_input
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import AttemptSamples, write_attempts

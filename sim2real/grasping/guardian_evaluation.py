@@ -16,11 +16,8 @@ from cell.contracts.errors import ModelError
 from ops.guardian_rules import make_fall_test
 from policies.guardian_manifest import Calibration
 from policies.model_directory import read_guardian_directory
-from policies.runtime.guardian_network import (
-    INPUT_NAME,
-    OUTPUT_NAMES,
-    GuardianNetwork,
-)
+from policies.runtime.guardian_network import GuardianNetwork
+from policies.runtime.guardian_tensors import INPUT_NAME, OUTPUT_NAMES
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import (
     EVALUATION_FILE,

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.runtime.guardian_network import OUTPUT_NAMES
+from policies.runtime.guardian_tensors import OUTPUT_NAMES
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
 
 GOOD_RATIO: Final = 0.95

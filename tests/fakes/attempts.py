@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from policies.runtime.guardian_network import FEATURES
+from policies.runtime.guardian_tensors import FEATURES
 from policies.training.attempt_samples import AttemptSamples
 from sim2real.grasping.conditions import FAMILIES
 

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cell.contracts.attempt import AttemptFeatures
 from policies.guardian_manifest import Calibration, EvidenceSpec, GuardianManifest
 from policies.manifest import TensorSpec
-from policies.runtime.guardian_network import (
+from policies.runtime.guardian_tensors import (
     FEATURES,
     INPUT_NAME,
     OUTPUT_NAMES,

@@ -76,6 +76,14 @@ class FakePolicy:
         """Return its name."""
         return "fake@1"
 
+    def fallback_name(self) -> str:
+        """Return the name of its fallback."""
+        return "plain@1"
+
+    def has_learned(self) -> bool:
+        """Say that it is a learned one."""
+        return True
+
 
 def see_empty_bin(stamp_ns: int) -> Abstain:
     """Answer that the bin is empty."""

@@ -10,7 +10,8 @@ from cell.contracts.errors import ConfigError, ModelError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.supervisor.attempt_record import AttemptPhase, AttemptRecord
-from policies.runtime.guardian_network import FEATURES, load_guardian
+from policies.runtime.guardian_network import load_guardian
+from policies.runtime.guardian_tensors import FEATURES
 from policies.runtime.scripted_policy import APERTURES_M, ScriptedPolicy
 from policies.training.attempt_samples import (
     compute_attempts_digest,

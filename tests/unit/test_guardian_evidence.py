@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.attempt import AttemptJudgement
-from policies.runtime.guardian_network import FEATURES
+from policies.runtime.guardian_tensors import FEATURES
 from safety.guardian import compute_risks
 from safety.run_length import compute_mean_run_length
 from safety.sequential_test import Chart, EvidenceTable, FallTest

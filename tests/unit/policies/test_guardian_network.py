@@ -11,19 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError, ModelMissingError, PolicyError
-from ops.guardian_rules import RETURN_ATTEMPTS_MIN, make_fall_test, make_rules
+from ops.guardian_rules import make_fall_test, make_rules
+from policies.config import GuardianConfig
 from policies.model_directory import (
     read_any_directory,
     read_guardian_directory,
     read_model_directory,
 )
-from policies.runtime.guardian_network import (
+from policies.runtime.guardian_network import GuardianNetwork, load_guardian
+from policies.runtime.guardian_tensors import (
     FEATURES,
     INPUT_NAME,
     OUTPUT_NAMES,
     OUTPUT_SIZES,
-    GuardianNetwork,
-    load_guardian,
     make_input,
 )
 from tests.fakes import grasp_models
@@ -213,13 +213,14 @@ def test_what_is_no_manifest_at_all_is_refused(text: str, tmp_path: Path) -> Non
 
 
 def test_rules_follow_the_calibration() -> None:
-    rules = make_rules(CALIBRATION, needs_release=True)
+    config = GuardianConfig(needs_release=True, return_attempts_min=60)
+    rules = make_rules(CALIBRATION, config)
 
     assert rules.needs_release
     assert rules.novelty_max == CALIBRATION.novelty_max
     assert rules.fall.charts[0].threshold_nat == 5.0
     assert rules.fall.charts[0].table.weigh(0.3, is_placed=False) == 1.6
-    assert rules.comeback.attempts_min == RETURN_ATTEMPTS_MIN
+    assert rules.comeback.attempts_min == 60
 
 
 def test_a_calibration_in_which_failures_speak_for_health_makes_no_test() -> None:

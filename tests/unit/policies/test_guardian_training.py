@@ -9,7 +9,8 @@ import torch
 
 from cell.contracts.errors import ModelError
 from policies.guardian_manifest import Calibration
-from policies.runtime.guardian_network import FEATURES, load_guardian
+from policies.runtime.guardian_network import load_guardian
+from policies.runtime.guardian_tensors import FEATURES
 from policies.training.attempt_samples import (
     EVALUATION_FILE,
     AttemptSamples,

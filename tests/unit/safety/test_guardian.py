@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cell.contracts.attempt import AttemptJudgement, AttemptResult
+from cell.contracts.guardian import GuardianMemory
 from cell.contracts.runtime import Guardian
 from safety.attempt_guardian import AttemptGuardian
 from safety.guardian import Doubt, GuardianRules, Trust
@@ -40,7 +41,7 @@ class Cell:
         self, rules: GuardianRules = RULES, *, was_trusted: bool = True
     ) -> None:
         self.guardian = AttemptGuardian(rules)
-        self.guardian.begin(was_trusted=was_trusted)
+        self.guardian.begin(GuardianMemory(was_trusted=was_trusted))
         self.now_ns = 100 * SECOND_NS
         self.attempt = 0
 
@@ -126,7 +127,7 @@ def test_a_restart_is_no_way_back() -> None:
 
 def test_beginning_twice_changes_nothing() -> None:
     cell = make_fallen()
-    cell.guardian.begin(was_trusted=True)
+    cell.guardian.begin(GuardianMemory(was_trusted=True))
 
     assert not cell.permits
 
@@ -587,7 +588,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(was_trusted=st.booleans())
     def begin_again(self, was_trusted: bool) -> None:
-        self.cell.guardian.begin(was_trusted=was_trusted)
+        self.cell.guardian.begin(GuardianMemory(was_trusted=was_trusted))
         self.note()
 
     @invariant()

@@ -178,6 +178,7 @@ class GraspCycle:
                 "outcome": outcome.value,
                 "score": plan.chunk.score,
                 "model": plan.chunk.model,
+                "is_fallback": plan.is_fallback,
             },
         )
         if outcome is Outcome.PLACED:

@@ -31,7 +31,7 @@ _POLL_S: Final = 0.005
 _START_PATIENCE_S: Final = 20.0
 """Loading the network takes seconds; until then the fallback picks without an alarm."""
 
-_SHADOW_FRAME_S: Final = 0.1
+_SHADOW_FRAME_S: Final = 0.25
 """A picture taken later than this after the arm set out may show the arm."""
 
 _NOT_THERE: Final = "the Guardian's network does not run"
@@ -111,7 +111,7 @@ class GuardianDesk:
 
     def is_fallback(self) -> bool:
         """Say whether the fallback picks in place of a learned policy."""
-        if self._peers is None:
+        if self._peers is None or not self._policy.is_ready():
             return False
         return not (self.permits_learned() and self._policy.has_learned())
 

@@ -98,10 +98,9 @@ class ProposalDesk:
 
     def take_ready(self) -> Proposal | NoProposal | None:
         """Take the outcome of the newest request if it is there, and forget both."""
-        outcome = self._outcome
+        outcome, newest = self._outcome, self._count
         self.withdraw()
-        is_newest = outcome is not None and outcome[0] == self._count
-        return outcome[1] if outcome is not None and is_newest else None
+        return outcome[1] if outcome is not None and outcome[0] == newest else None
 
     async def run(self) -> None:
         """Serve requests; ends by cancellation."""

@@ -35,6 +35,7 @@ from sim2real.grasping.conditions import (
 from sim2real.grasping.setup import GraspingSetup, load_setup
 from sim2real.grasping.trial import Outcome
 from sim2real.scene.build import Scene
+from sim2real.scene.force_noise import FORCE_DRIFT_N, FORCE_SIGMA_N
 from sim2real.scene.gripper import compute_aperture_m
 from sim2real.virtual_cell.world_contacts import ContactReader, FlangeSensor
 
@@ -44,9 +45,6 @@ HEALTHY_RANKS: Final = 3
 what it would come to after the better ones are gone."""
 
 _SHARD_WORD: Final = 0x6A2D
-# The sensor of a UR5e: 3.5 N precision by its data sheet, as three sigma of a sample.
-_FORCE_SIGMA_N: Final = 1.2
-_FORCE_DRIFT_N: Final = 0.15
 _APERTURE_STEP_M: Final = 0.085 / 230
 """One count of the 2F-85's position register."""
 
@@ -102,8 +100,8 @@ class AttemptProbe:
 
     def _sense(self) -> Vector:
         wrench = self._flange.sense(self._contacts.read().flange_wrench)
-        self._drift_n += self._rng.normal(0.0, _FORCE_DRIFT_N, 3)
-        noise_n = self._rng.normal(0.0, _FORCE_SIGMA_N, 3)
+        self._drift_n += self._rng.normal(0.0, FORCE_DRIFT_N, 3)
+        noise_n = self._rng.normal(0.0, FORCE_SIGMA_N, 3)
         return np.asarray(wrench[:3] + self._drift_n + noise_n)
 
 

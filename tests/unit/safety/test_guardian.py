@@ -125,6 +125,135 @@ def test_a_restart_is_no_way_back() -> None:
     assert cell.doubt is Doubt.DISTRUSTED_BEFORE
 
 
+def test_refused_trials_and_the_lock_outlive_a_restart() -> None:
+    cell = make_fallen()
+    for _ in range(RULES.trials_max):
+        cell.try_grasps(TO_FALL, is_placed=False)
+    assert cell.guardian.state.is_locked
+    memory = cell.guardian.remember()
+    assert memory is not None
+
+    later = Cell()
+    later.guardian = AttemptGuardian(RULES)
+    later.guardian.begin(memory)
+    later.try_grasps(100)
+
+    assert later.guardian.view().awaits_release
+    assert later.doubt is Doubt.DISTRUSTED_BEFORE
+    assert later.guardian.view().doubt == Doubt.STILL_BAD.value
+    assert later.trust is Trust.FALLBACK
+    assert later.guardian.release("Ada", later.now_ns)
+    later.earn_return()
+    assert later.trust is Trust.MAY_RETURN
+
+
+def test_a_lock_is_stronger_than_a_memory_of_trust() -> None:
+    guardian = AttemptGuardian(RULES)
+    guardian.begin(GuardianMemory(was_trusted=True, is_locked=True))
+
+    assert not guardian.permits_learned(0)
+
+
+def test_a_chart_goes_on_from_where_it_stood_before_a_restart() -> None:
+    cell = Cell()
+    cell.try_grasps(TO_FALL - 1, is_placed=False)
+    memory = cell.guardian.remember()
+    assert memory is not None
+
+    later = Cell()
+    later.guardian = AttemptGuardian(RULES)
+    later.guardian.begin(memory)
+    assert later.permits
+    later.try_grasp(is_placed=False)
+
+    assert not later.permits
+
+
+@pytest.mark.parametrize(
+    "sums_nat", [(), (1.0, 1.0), (math.nan,), (-1.0,), (4.0,), (math.inf,)]
+)
+def test_sums_of_other_charts_count_as_none(sums_nat: tuple[float, ...]) -> None:
+    guardian = AttemptGuardian(RULES)
+    guardian.begin(GuardianMemory(was_trusted=True, sums_nat=sums_nat))
+
+    assert guardian.state.fall.sums_nat == (0.0,)
+    assert guardian.permits_learned(0)
+
+
+def test_before_it_begins_there_is_nothing_to_remember() -> None:
+    guardian = AttemptGuardian(RULES)
+
+    assert guardian.remember() is None
+    assert guardian.view().trust == "fallback"
+
+
+def test_the_first_story_stays_across_restarts() -> None:
+    fallen = make_fallen().guardian.remember()
+    assert fallen is not None
+    for _ in range(3):
+        guardian = AttemptGuardian(RULES)
+        guardian.begin(fallen)
+        guardian.begin(GuardianMemory(was_trusted=True))
+        fallen = guardian.remember()
+        assert fallen is not None
+
+    assert fallen.doubt == Doubt.SUCCESS_FELL.value
+
+
+def test_the_view_tells_how_far_the_way_back_is() -> None:
+    cell = make_fallen()
+    cell.try_grasps(5)
+
+    view = cell.guardian.view()
+
+    assert (view.trust, view.shadow_attempts) == ("shadow", 5)
+    assert view.shadow_needed == BACK.attempts_min
+    assert not view.awaits_release
+
+
+# --- what it proposes where nobody tries it ------------------------------------------
+
+
+def test_a_policy_that_hardly_ever_agrees_is_refused_whatever_its_attempts_say() -> (
+    None
+):
+    cell = make_fallen(replace(RULES, agreement_min=0.5))
+    for _ in range(TO_RETURN):
+        cell.try_grasp()
+        cell.guardian.note_disagreement()
+        cell.guardian.note_disagreement()
+
+    assert cell.doubt is Doubt.DISAGREES
+    assert cell.guardian.state.trials == 1
+    assert not cell.permits
+
+
+def test_a_policy_that_agrees_often_enough_is_given_back() -> None:
+    cell = make_fallen(replace(RULES, agreement_min=0.5, needs_release=False))
+    # What it said before its evidence began counts for nothing.
+    for _ in range(100):
+        cell.guardian.note_disagreement()
+    for number in range(TO_RETURN):
+        cell.try_grasp()
+        if number:
+            cell.guardian.note_disagreement()
+
+    assert cell.permits
+
+
+def test_disagreements_are_counted_anew_where_evidence_is() -> None:
+    cell = make_fallen(replace(RULES, agreement_min=0.5))
+    cell.earn_return()
+    assert cell.trust is Trust.MAY_RETURN
+    cell.now_ns += RULES.evidence_lasts_ns + SECOND_NS
+    assert not cell.guardian.release("Ada", cell.now_ns)
+    cell.guardian.note_disagreement()
+
+    assert cell.guardian.state.disagreements == 1
+    cell.guardian.note_network_lost()
+    assert cell.guardian.state.disagreements == 0
+
+
 def test_beginning_twice_changes_nothing() -> None:
     cell = make_fallen()
     cell.guardian.begin(GuardianMemory(was_trusted=True))
@@ -490,6 +619,8 @@ def test_while_it_is_trusted_there_is_nothing_to_release() -> None:
         ({"answer_patience_ns": 0}, "answer_patience_ns"),
         ({"evidence_lasts_ns": 0}, "evidence_lasts_ns"),
         ({"trials_max": 0}, "trials_max"),
+        ({"agreement_min": -0.1}, "agreement_min must lie"),
+        ({"agreement_min": 1.1}, "agreement_min must lie"),
         ({"constant_window": 1}, "constant_window must be 2"),
         ({"constant_window": 9}, "must not be below constant_window"),
         ({"novelty_max": 0.0}, "novelty_max"),
@@ -573,6 +704,11 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def ask(self) -> None:
         self.cell.guardian.expect_judgement(self.cell.attempt + 1, self.cell.now_ns)
+        self.note()
+
+    @rule()
+    def disagree(self) -> None:
+        self.cell.guardian.note_disagreement()
         self.note()
 
     @rule()

@@ -11,6 +11,12 @@ from safety.sequential_test import Chart, EvidenceTable, FallTest, ReturnTest
 
 FALSE_RETURN: Final = 0.01
 FALSE_REFUSAL: Final = 0.05
+ELSEWHERE_NOVELTY: Final = 3.0
+"""How much further than in training an attempt may be from it before it counts as the
+worst, where the model was not calibrated on attempts of the cell itself. A bin that is
+picked empty looks other than the freshly filled ones of the training: of 95 attempts in
+a healthy virtual cell six were beyond the limit of the training, none beyond this."""
+
 _EVIDENCE_LASTS_S: Final = 8 * 3600.0
 _CONSTANT_WINDOW: Final = 20
 _TRIALS_MAX: Final = 3
@@ -21,12 +27,17 @@ def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRule
 
     Args:
         calibration: of a verified network.
-        config: patience, and what a return takes.
+        config: patience, which charts decide, and what a return takes.
 
     Raises:
         ModelError: the calibration makes no sequential test.
     """
     test = make_fall_test(calibration)
+    novelty_max = calibration.novelty_max
+    if not config.trouble_charts:
+        # Only what outcomes carry most of holds in a cell that it has not seen.
+        test = FallTest(tuple(chart for chart in test.charts if chart.channel == 0))
+        novelty_max *= ELSEWHERE_NOVELTY
     return GuardianRules(
         fall=test,
         comeback=ReturnTest(
@@ -38,7 +49,7 @@ def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRule
         answer_patience_ns=ns_from_s(config.deadline_s),
         evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
         constant_window=_CONSTANT_WINDOW,
-        novelty_max=calibration.novelty_max,
+        novelty_max=novelty_max,
         trials_max=_TRIALS_MAX,
         needs_release=config.needs_release,
         agreement_min=config.return_agreement_min,
@@ -52,7 +63,10 @@ def make_fall_test(calibration: Calibration) -> FallTest:
         ModelError: the calibration makes no sequential test.
     """
     try:
-        return FallTest(tuple(_make_chart(spec) for spec in calibration.charts))
+        charts = tuple(_make_chart(spec) for spec in calibration.charts)
+        if charts[0].channel != 0:
+            raise ValueError("the first one has to look at the next attempt")
+        return FallTest(charts)
     except ValueError as error:
         raise ModelError(
             f"calibration.charts: {error}; train and export the Guardian again"

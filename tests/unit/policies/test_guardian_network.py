@@ -213,7 +213,9 @@ def test_what_is_no_manifest_at_all_is_refused(text: str, tmp_path: Path) -> Non
 
 
 def test_rules_follow_the_calibration() -> None:
-    config = GuardianConfig(needs_release=True, return_attempts_min=60)
+    config = GuardianConfig(
+        needs_release=True, return_attempts_min=60, trouble_charts=True
+    )
     rules = make_rules(CALIBRATION, config)
 
     assert rules.needs_release
@@ -221,6 +223,26 @@ def test_rules_follow_the_calibration() -> None:
     assert rules.fall.charts[0].threshold_nat == 5.0
     assert rules.fall.charts[0].table.weigh(0.3, is_placed=False) == 1.6
     assert rules.comeback.attempts_min == 60
+
+
+def test_in_a_cell_that_it_was_not_calibrated_on_it_listens_to_less() -> None:
+    one = CALIBRATION.charts[0]
+    charts = (one, one.model_copy(update={"channel": 3}))
+    calibration = CALIBRATION.model_copy(update={"charts": charts})
+
+    here = make_rules(calibration, GuardianConfig(trouble_charts=True))
+    elsewhere = make_rules(calibration, GuardianConfig())
+
+    assert [chart.channel for chart in here.fall.charts] == [0, 3]
+    assert [chart.channel for chart in elsewhere.fall.charts] == [0]
+    assert elsewhere.novelty_max == 3 * here.novelty_max
+
+
+def test_a_calibration_without_a_chart_of_the_next_attempt_makes_no_test() -> None:
+    chart = CALIBRATION.charts[0].model_copy(update={"channel": 1})
+
+    with pytest.raises(ModelError, match=r"calibration\.charts"):
+        make_fall_test(CALIBRATION.model_copy(update={"charts": (chart,)}))
 
 
 def test_a_calibration_in_which_failures_speak_for_health_makes_no_test() -> None:

@@ -62,6 +62,7 @@ class PlcOutputs:
         blocked: waiting for the outfeed.
         refill_request: the bin holds nothing worth trying.
         slow_down_request: the cell asks the line to slow down.
+        fallback_policy: the scripted policy picks in place of the learned one.
         fault_code: `FaultCode` of the first cause, 0 when none.
         good_count: parts placed since first start, free running.
         reject_count: parts lost or misplaced.
@@ -84,6 +85,7 @@ class PlcOutputs:
     blocked: bool = False
     refill_request: bool = False
     slow_down_request: bool = False
+    fallback_policy: bool = False
     fault_code: int = 0
     good_count: int = 0
     reject_count: int = 0

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from cell.contracts.robot import GripperCommand
 from cell.contracts.units import s_from_ns
+from cell.supervisor.attempt_record import AttemptPhase
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_choice import GraspChooser
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
@@ -73,19 +74,25 @@ class GraspCycle:
             self._judge(await self._carry_out(plan, chooser), plan, chooser)
 
     async def _carry_out(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
-        station = self.station
+        station, guardian = self.station, self.station.guardian
+        if guardian.begin_attempt(plan):
+            chooser.ask_shadow(plan)
         await self._approach(plan)
         try:
             grip_m = await self._grasp(plan)
             if grip_m is None or not await station.gripper.verify_part():
+                guardian.end_attempt(is_placed=False)
                 await self._clear_view(chooser)
                 return _judge_lift(grip_m)
             station.statistics.picked += 1
             place = await self._transfer(plan)
         except MotionEndedError:
+            guardian.end_attempt(is_placed=False)
             return await self._go_on_without_part(chooser)
         chooser.look_from_now()
-        if not await station.gripper.verify_part():
+        is_held = await station.gripper.verify_part()
+        guardian.end_attempt(is_placed=is_held)
+        if not is_held:
             return Outcome.LOST_IN_TRANSFER
         self.phase = "waiting for the outfeed"
         await station.gate.pass_to_place()
@@ -99,6 +106,7 @@ class GraspCycle:
         station.gripper.start(GripperCommand(plan.aperture_m))
         await station.motion.move_joint(plan.q_pregrasp)
         await station.gripper.wait_rest()
+        station.guardian.enter(AttemptPhase.APPROACH)
         for pose in plan.path:
             await station.motion.move_linear(pose)
 
@@ -108,8 +116,11 @@ class GraspCycle:
         station = self.station
         station.statistics.note_attempt()
         force_ratio = station.layout.grip_force_ratio
+        station.guardian.enter(AttemptPhase.CLOSING)
         grip = await station.gripper.move(GripperCommand(0.0, force_ratio=force_ratio))
         station.motion.carries_part = grip.has_part
+        station.guardian.note_shadow(station.desk.take_ready())
+        station.guardian.enter(AttemptPhase.LIFT if grip.has_part else None)
         self.phase = "lifting"
         if not grip.has_part:
             await station.motion.move_linear(plan.retreat)
@@ -126,6 +137,7 @@ class GraspCycle:
         )
         if place is None:
             raise CauseError(Cause.TARGET_UNREACHABLE, "the outfeed")
+        station.guardian.enter(AttemptPhase.TRANSFER)
         await station.motion.move_joint(
             place.q_above,
             speed_ratio=station.layout.motion.loaded_speed_ratio,
@@ -189,6 +201,7 @@ class GraspCycle:
                 "outcome": outcome.value,
                 "score": plan.chunk.score,
                 "model": plan.chunk.model,
+                "is_fallback": plan.is_fallback,
             },
         )
         if outcome is Outcome.PLACED:

@@ -45,6 +45,8 @@ class PickPlan:
         retreat: tool pose straight above the grasp.
         aperture_m: finger opening on the way down [m].
         grasp_height_m: TCP above the bin floor at the grasp [m].
+        others: what the policy would have done in its place.
+        is_fallback: the fallback policy proposed it.
     """
 
     chunk: ActionChunk
@@ -53,6 +55,8 @@ class PickPlan:
     retreat: Pose
     aperture_m: float
     grasp_height_m: float
+    others: tuple[ActionChunk, ...] = ()
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,7 @@ MODULES = {
     "supervisor": "ops.processes.supervisor",
     "servo": "ops.processes.servo",
     "policy": "ops.processes.policy",
+    "guardian": "ops.processes.guardian",
     "camera": "ops.processes.camera",
     "ur": "sim2real.virtual_cell.ur",
     "plc": "sim2real.virtual_cell.plc",

@@ -297,6 +297,10 @@ _CELL_TO_PLC = (
             ("blocked", "Waiting for the outfeed."),
             ("refill_request", "The bin holds nothing worth trying."),
             ("slow_down_request", "The cell asks the line to slow down."),
+            (
+                "fallback_policy",
+                "The fallback policy picks in place of the learned one; no fault.",
+            ),
         ),
     ),
 )

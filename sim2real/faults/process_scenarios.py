@@ -32,7 +32,7 @@ _BLOCKED_S: Final = 0.7
 _NO_TURN_S: Final = 0.06
 _LITTLE: Final = 32 * 2**20
 """Bytes of address space; an interpreter starts with them and imports little."""
-_START_S: Final = 10.0
+_START_S: Final = 20.0
 _LOOK_S: Final = 0.01
 _DEATHS: Final = 2
 _REFUSED_S: Final = 60.0
@@ -54,7 +54,7 @@ class _Starvation:
         self._pids: set[int] = set()
 
     def begin(self, stand: Stand) -> None:
-        """End the worker, and leave its successor what it was started with."""
+        """End the worker, and wait for its successor to end for want of memory."""
         before = _find_workers(stand)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
@@ -65,6 +65,8 @@ class _Starvation:
         for pid in self._pids:
             with contextlib.suppress(OSError):
                 resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
+        while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
+            pause(_LOOK_S)
 
     def find_ends(self, evidence: Evidence) -> str:
         """Miss the end of the worker that got no memory."""
@@ -193,7 +195,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=do_nothing,
         sign=stop_begins,
         effect=_starvation.find_ends,
-        lasts_s=4.0,
+        lasts_s=2.0,
         is_latched=False,
     ),
     "F67": CellScenario(

@@ -10,7 +10,7 @@ from sim2real.faults.results import Outcome, RowResult
 from sim2real.faults.runner import CHECKS, FaultRun
 
 ON_A_CELL = ("F02", "F03", "F15", "F21", "F25", "F28", "F48")
-"""One of each boundary that one cell can have disturbed: line, robot, gripper, policy."""
+"""Of each boundary that one cell can have disturbed: line, robot, gripper, policy."""
 TIMED = {"F65"}
 """Rows with a time that a loaded machine may miss; everything else must hold."""
 

@@ -591,3 +591,15 @@ def test_out_of_a_singular_place_the_arm_may_move_and_stop_short_of_its_edge() -
     assert verdict.reason is HoldReason.NONE
     assert before < compute_smallest_singular_value(rig.q, TOOL)
     assert rig.accelerate(one_joint(4, 10.0), 60).reason is HoldReason.SINGULAR
+
+
+def test_along_a_face_speed_ends_where_the_bulge_of_braking_would_reach_it() -> None:
+    height_m = float(compute_tcp(HOME_Q)[2])
+    top_m = (*SAFETY.workspace_max_m[:2], height_m + 5e-5)
+    rig = Rig(workspace_max_m=top_m)
+
+    verdict = rig.accelerate(one_joint(0, 20.0), 100)
+
+    assert verdict.reason is HoldReason.WORKSPACE
+    assert verdict.item == 2
+    assert rig.qd[0] > 0.5

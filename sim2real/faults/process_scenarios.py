@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from cell.contracts.servo import HoldReason
+from cell.contracts.servo import TIMING_HOLDS
 from ops.exit_codes import ExitCode
 from ops.last_status import FILE_NAME
 from sim2real.faults.evidence import Evidence
@@ -32,9 +32,10 @@ _BLOCKED_S: Final = 0.7
 _NO_TURN_S: Final = 0.06
 _LITTLE: Final = 32 * 2**20
 """Bytes of address space; an interpreter starts with them and imports little."""
-_START_S: Final = 10.0
+_START_S: Final = 20.0
 _LOOK_S: Final = 0.01
 _DEATHS: Final = 2
+_HOST_S: Final = 1.0
 _REFUSED_S: Final = 60.0
 _ENDED: Final = ("host", "process ended")
 
@@ -54,7 +55,7 @@ class _Starvation:
         self._pids: set[int] = set()
 
     def begin(self, stand: Stand) -> None:
-        """End the worker, and leave its successor what it was started with."""
+        """End the worker, and wait for its successor to end for want of memory."""
         before = _find_workers(stand)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
@@ -65,6 +66,10 @@ class _Starvation:
         for pid in self._pids:
             with contextlib.suppress(OSError):
                 resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
+        while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
+            pause(_LOOK_S)
+        # Its host looks a few times a second, and then writes it down.
+        pause(_HOST_S)
 
     def find_ends(self, evidence: Evidence) -> str:
         """Miss the end of the worker that got no memory."""
@@ -193,13 +198,13 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=do_nothing,
         sign=stop_begins,
         effect=_starvation.find_ends,
-        lasts_s=4.0,
+        lasts_s=2.0,
         is_latched=False,
     ),
     "F67": CellScenario(
         inject=_throttle.begin,
         repair=do_nothing,
-        sign=make_hold_sign(HoldReason.CYCLE_OVERRUN),
+        sign=make_hold_sign(*TIMING_HOLDS),
         onset=_throttle.find_return,
         moment=wait_for_long_motion,
         looks=(find_stop,),

@@ -20,8 +20,8 @@ _PATIENCE_S: Final = 60.0
 _DARK_NS: Final = 600_000_000
 """Nine times the period of a camera."""
 _FAULT_STOPS: Final = ("HOLDING", "ABORTING")
-STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
-"""States that a stop begins with."""
+STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING")
+"""States that a stop begins with; who waits for the line suspends, which is none."""
 
 Act = Callable[[Stand], None]
 Sign = Callable[[Evidence, int], int | None]

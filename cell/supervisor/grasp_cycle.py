@@ -14,7 +14,9 @@ from cell.contracts.units import s_from_ns
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_choice import GraspChooser
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
-from cell.supervisor.gripper_station import is_released
+from cell.supervisor.gripper_station import PartWatch, is_released
+from cell.supervisor.motion_client import MotionEndedError
+from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
 _RELEASE_OPENING_M = 0.03
@@ -73,13 +75,15 @@ class GraspCycle:
     async def _carry_out(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
         station = self.station
         await self._approach(plan)
-        grip_m = await self._grasp(plan)
-        if grip_m is None or not await station.gripper.verify_part():
-            await self._clear_view(chooser)
-            is_lost = grip_m is not None
-            return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED
-        station.statistics.picked += 1
-        place = await self._transfer(plan)
+        try:
+            grip_m = await self._grasp(plan)
+            if grip_m is None or not await station.gripper.verify_part():
+                await self._clear_view(chooser)
+                return _judge_lift(grip_m)
+            station.statistics.picked += 1
+            place = await self._transfer(plan)
+        except MotionEndedError:
+            return await self._go_on_without_part(chooser)
         chooser.look_from_now()
         if not await station.gripper.verify_part():
             return Outcome.LOST_IN_TRANSFER
@@ -107,8 +111,12 @@ class GraspCycle:
         grip = await station.gripper.move(GripperCommand(0.0, force_ratio=force_ratio))
         station.motion.carries_part = grip.has_part
         self.phase = "lifting"
-        await station.motion.move_linear(plan.retreat)
-        return grip.aperture_m if grip.has_part else None
+        if not grip.has_part:
+            await station.motion.move_linear(plan.retreat)
+            return None
+        watch = PartWatch(station.gripper)
+        await station.motion.move_linear(plan.retreat, ends_when=watch.is_lost)
+        return grip.aperture_m
 
     async def _transfer(self, plan: PickPlan) -> PlacePlan:
         self.phase = "transferring"
@@ -119,7 +127,9 @@ class GraspCycle:
         if place is None:
             raise CauseError(Cause.TARGET_UNREACHABLE, "the outfeed")
         await station.motion.move_joint(
-            place.q_above, speed_ratio=station.layout.motion.loaded_speed_ratio
+            place.q_above,
+            speed_ratio=station.layout.motion.loaded_speed_ratio,
+            ends_when=PartWatch(station.gripper).is_lost,
         )
         station.gate.claims_zone = False
         return place
@@ -159,6 +169,18 @@ class GraspCycle:
         station.gate.claims_zone = False
         chooser.look_from_now()
 
+    async def _go_on_without_part(self, chooser: GraspChooser) -> Outcome:
+        """Rest where the part was lost, then go home slowly with open fingers."""
+        station, phase = self.station, self.phase
+        station.record("part_lost", {"while": phase})
+        self.phase = "clearing the view"
+        station.motion.carries_part = False
+        await station.motion.wait_rest()
+        await go_home(station)
+        chooser.look_from_now()
+        is_lifted = phase != "lifting"
+        return Outcome.LOST_IN_TRANSFER if is_lifted else Outcome.LOST_WHILE_LIFTING
+
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station
         station.record(
@@ -179,3 +201,8 @@ class GraspCycle:
         if self.failures.total() >= station.layout.timing.max_failures_in_row:
             tally = ", ".join(f"{n} x {kind}" for kind, n in self.failures.items())
             raise CauseError(Cause.PICK_FAILED_REPEATEDLY, tally)
+
+
+def _judge_lift(grip_m: float | None) -> Outcome:
+    is_lost = grip_m is not None
+    return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED

@@ -5,6 +5,7 @@ so when it hangs every motion lapses within the freshness limit of the servo pro
 Nothing here runs by itself.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -51,6 +52,14 @@ _PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_Z
 # Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
 _PART_RADIUS_M = 0.04
 _PART_LENGTH_M = 0.05
+
+
+class MotionEndedError(Exception):
+    """A motion was ended by the condition that its caller gave with it."""
+
+
+def _never() -> bool:
+    return False
 
 
 class MotionClient:
@@ -198,33 +207,47 @@ class MotionClient:
         return False
 
     async def move_joint(
-        self, q_target: Vector, *, speed_ratio: float = 1.0, arrival_rad: float = 0.0
+        self,
+        q_target: Vector,
+        *,
+        speed_ratio: float = 1.0,
+        arrival_rad: float = 0.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
         """Move all joints to `q_target`, shape (6,) [rad].
 
+        Args:
+            q_target: where to.
+            speed_ratio: of the full speed.
+            arrival_rad: how near is near enough.
+            ends_when: asked all the way; once true, the arm is brought to rest.
+
         Raises:
+            MotionEndedError: `ends_when` came true.
             CauseError: the guard refused, the servo process gave up, or time ran out.
         """
         target = np.array(q_target, dtype=np.float64)
         wanted = replace(
             self._blank(MotionMode.MOVE_JOINT), q_target=target, arrival_rad=arrival_rad
         )
-        await self._move(wanted, speed_ratio)
+        await self._move(wanted, speed_ratio, ends_when)
 
     async def move_linear(
-        self, base_from_tcp: Pose, *, speed_ratio: float = 1.0
+        self,
+        base_from_tcp: Pose,
+        *,
+        speed_ratio: float = 1.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
-        """Move the tool along a straight line to a pose.
-
-        Raises:
-            CauseError: the guard refused, the servo process gave up, or time ran out.
-        """
+        """Move the tool along a straight line to a pose; else as `move_joint`."""
         wanted = replace(
             self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
         )
-        await self._move(wanted, speed_ratio)
+        await self._move(wanted, speed_ratio, ends_when)
 
-    async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
+    async def _move(
+        self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
+    ) -> None:
         patience = Patience(self._clock.now_ns())
         reason = HoldReason.NONE
         self.interventions.begin_move()
@@ -233,7 +256,7 @@ class MotionClient:
             self._wants_motion = True
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
-                reason = await self._wait_reached(patience)
+                reason = await self._wait_reached(patience, ends_when)
             finally:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
@@ -242,12 +265,17 @@ class MotionClient:
         self.hold()
         raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _wait_reached(self, patience: Patience) -> HoldReason:
+    async def _wait_reached(
+        self, patience: Patience, ends_when: Callable[[], bool]
+    ) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
         following_ns = self._clock.now_ns()
         while True:
             await self._sleep()
+            if ends_when():
+                self.brake()
+                raise MotionEndedError
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
             state = self._servo.read_state()
             if state is not None:

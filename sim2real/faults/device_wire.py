@@ -1,5 +1,6 @@
 """What can be wrong with the messages of gripper and camera."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -26,8 +27,13 @@ class StuckVariables:
 
 @dataclass
 class RepeatedPicture:
-    """Sends the first picture again and again, with the stamps of the true ones."""
+    """Sends the first picture again and again, with the stamps of the true ones.
 
+    Attributes:
+        begun_ns: when it was first sent again, 0 before.
+    """
+
+    begun_ns: int = 0
     _images: bytes | None = None
 
     def __call__(self, message: bytes, _link: int) -> Passage:
@@ -36,13 +42,20 @@ class RepeatedPicture:
             return Passage(message)
         if self._images is None:
             self._images = message[PAIR.size :]
+        elif not self.begun_ns:
+            self.begun_ns = time.monotonic_ns()
         return Passage(message[: PAIR.size] + self._images)
 
 
 @dataclass
 class StandingClock:
-    """Stamps every picture with the device time of the first."""
+    """Stamps every picture with the device time of the first.
 
+    Attributes:
+        begun_ns: when that time was first sent again, 0 before.
+    """
+
+    begun_ns: int = 0
     _time_us: int | None = None
 
     def __call__(self, message: bytes, _link: int) -> Passage:
@@ -52,16 +65,23 @@ class StandingClock:
         magic, number, time_us, rgb_bytes, depth_bytes = PAIR.unpack_from(message)
         if self._time_us is None:
             self._time_us = time_us
+        elif not self.begun_ns:
+            self.begun_ns = time.monotonic_ns()
         header = PAIR.pack(magic, number, self._time_us, rgb_bytes, depth_bytes)
         return Passage(header + message[PAIR.size :])
 
 
-def blind_depth(message: bytes, _link: int) -> Passage:
-    """Empty the depth image of a pair, as a covered or saturated sensor does."""
+def halve_pictures(message: bytes, _link: int) -> Passage:
+    """Empty the lower half of both images of a pair, as a torn transfer does."""
     if not is_pair(message):
         return Passage(message)
-    *_, depth_bytes = PAIR.unpack_from(message)
-    return Passage(message[: len(message) - depth_bytes] + bytes(depth_bytes))
+    *_, rgb_bytes, depth_bytes = PAIR.unpack_from(message)
+    content = bytearray(message)
+    start = PAIR.size
+    for size in (rgb_bytes, depth_bytes):
+        content[start + size // 2 : start + size] = bytes(size - size // 2)
+        start += size
+    return Passage(bytes(content))
 
 
 def is_pair(message: bytes) -> bool:

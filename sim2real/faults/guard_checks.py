@@ -17,15 +17,16 @@ from cell.kinematics import compute_base_from_tcp, compute_smallest_singular_val
 from ops.settings import Settings
 from safety.chunk_check import EnvelopeChunkCheck
 from safety.guard import EnvelopeGuard
-from safety.limits import MINIMUM_SINGULAR_VALUE, make_limits
+from safety.limits import MINIMUM_SINGULAR_VALUE
 from sim2real.faults.trial import Judgement
 
 PERIOD_S: Final = 0.002
 _PERIOD_MS: Final = 1e3 * PERIOD_S
 _START_S: Final = 1000.0
 _GENTLE: Final = 0.6
-"""Share of the acceleration limit that ordinary requests use."""
+"""Share of the limits that ordinary requests use."""
 _STEPS: Final = 3000
+NO_FORCE: Final = np.zeros(6)
 
 Check = Callable[[Settings, bool], Judgement]
 
@@ -36,8 +37,12 @@ class GuardRig:
     def __init__(self, settings: Settings, q: Vector | None = None) -> None:
         self.home = np.array(settings.arm.home_q_rad)
         self.tool = settings.arm.flange_from_tcp.pose()
-        self.guard = EnvelopeGuard(make_limits(settings.safety, self.tool, PERIOD_S))
-        self.acceleration = _GENTLE * min(settings.safety.joint_acceleration_radps2)
+        self.guard = EnvelopeGuard.from_config(settings.safety, self.tool, PERIOD_S)
+        # From rest this is reached within one period, so the jerk bounds it too.
+        self.acceleration = _GENTLE * min(
+            *settings.safety.joint_acceleration_radps2,
+            *(jerk * PERIOD_S for jerk in settings.safety.joint_jerk_radps3),
+        )
         self.q = self.home.copy() if q is None else q.copy()
         self.qd = np.zeros(6)
         self.now_s = _START_S
@@ -50,7 +55,7 @@ class GuardRig:
         self.now_s += gap_s
         now_ns = ns_from_s(self.now_s)
         stamp_ns = ns_from_s(self.now_s - command_age_s)
-        verdict = self.guard.vet(request, stamp_ns, now_ns, now_ns)
+        verdict = self.guard.vet(request, stamp_ns, now_ns, now_ns, NO_FORCE)
         self._follow(verdict)
         return verdict
 
@@ -248,7 +253,9 @@ def raising(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     rig.ask(rig.home)
     stamp_ns = 2**70 if with_fault else ns_from_s(rig.now_s)
     before = rig.q.copy()
-    verdict = rig.guard.vet(rig.step(0, 1.0), stamp_ns, stamp_ns, ns_from_s(rig.now_s))
+    verdict = rig.guard.vet(
+        rig.step(0, 1.0), stamp_ns, stamp_ns, ns_from_s(rig.now_s), NO_FORCE
+    )
     missed = []
     if verdict.reason is not HoldReason.GUARD_EXCEPTION:
         missed.append(f"verdict {verdict.reason.name}, not GUARD_EXCEPTION")

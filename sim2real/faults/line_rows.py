@@ -113,9 +113,10 @@ LINE_ROWS: Final = (
     _row(
         13,
         "our writes are acknowledged and lost",
-        "the read-back differs: the arm rests, then the line is lost",
+        "the read-back differs: the arm rests, the cell latches",
         (200.0, "200 ms"),
         rung=Rung.LATCH,
+        causes=("plc_write_lost",),
     ),
     _row(
         14,
@@ -127,9 +128,10 @@ LINE_ROWS: Final = (
     _row(
         15,
         "a second client writes our block",
-        "the read-back differs: the arm rests, then the line is lost",
+        "the read-back differs: the arm rests, the cell latches",
         (200.0, _HB2),
         rung=Rung.LATCH,
+        causes=("plc_write_lost",),
     ),
     _row(
         16,

@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from cell.drivers.plc.registers import BLOCK_WORDS, REGISTERS, Block
+from cell.drivers.plc.registers import BLOCK_WORDS, IMAGE_WORDS, REGISTERS, Block
 from sim2real.faults.chaos_rule import Passage
 from sim2real.faults.framing import MBAP_BYTES
 
@@ -20,6 +20,9 @@ _HEARTBEAT: Final = next(
 _LINE_HEARTBEAT: Final = _READ_DATA + 2 * _HEARTBEAT
 _OWN_HEARTBEAT_READ: Final = _READ_DATA + 2 * (BLOCK_WORDS + _HEARTBEAT)
 _OWN_HEARTBEAT_SENT: Final = _WRITE_DATA + 2 * _HEARTBEAT
+_IMAGE_BYTES: Final = _READ_DATA + 2 * IMAGE_WORDS
+_BLOCK_BYTES: Final = _READ_DATA + 2 * BLOCK_WORDS
+"""Length of an answer that holds both blocks, or the cell's alone."""
 _WORD: Final = struct.Struct(">H")
 _STEP_BACK: Final = 100
 
@@ -60,7 +63,7 @@ class BackwardHeartbeat:
 
     def __call__(self, message: bytes, _link: int) -> Passage:
         """Change an answer to a read that holds the counter."""
-        if read_function(message) != _READ or len(message) < _LINE_HEARTBEAT + 2:
+        if read_function(message) != _READ or len(message) != _IMAGE_BYTES:
             return Passage(message)
         (value,) = _WORD.unpack_from(message, _LINE_HEARTBEAT)
         earlier = _WORD.pack((value - _STEP_BACK) & 0xFFFF)
@@ -72,7 +75,7 @@ class FrozenOwnHeartbeat:
     """Keeps the cell's counter from the line; the cell reads back what it wrote."""
 
     _frozen: bytes | None = None
-    _written: bytes = b"\0\0"
+    _written: bytes = b""
 
     def to_line(self, message: bytes, _link: int) -> Passage:
         """Write the same counter again and again."""
@@ -85,9 +88,14 @@ class FrozenOwnHeartbeat:
 
     def to_cell(self, message: bytes, _link: int) -> Passage:
         """Put the true counter back into the answer."""
-        if read_function(message) != _READ or len(message) < _OWN_HEARTBEAT_READ + 2:
+        offset = _OWN_HEARTBEAT_READ
+        if len(message) == _BLOCK_BYTES:
+            offset = _LINE_HEARTBEAT
+        elif len(message) != _IMAGE_BYTES:
             return Passage(message)
-        return Passage(_replace(message, _OWN_HEARTBEAT_READ, self._written))
+        if read_function(message) != _READ or not self._written:
+            return Passage(message)
+        return Passage(_replace(message, offset, self._written))
 
 
 class SecondMaster:

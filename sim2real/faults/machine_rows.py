@@ -8,7 +8,6 @@ _AUDIT: Final = "part not built yet: audit log"
 _SNAPSHOTS: Final = "part not built yet: signed snapshots and hot swap"
 _MQTT: Final = "part not built yet: MQTT client and its outbox"
 _HMI: Final = "part not built yet: HMI"
-_LADDER: Final = "part not built yet: reaction ladder"
 _AT: Final = Boundary.PROCESS
 
 
@@ -63,6 +62,20 @@ def _code(
     )
 
 
+def _combined(
+    number: int, name: str, rung: Rung, reaction: str, bound: str
+) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=Boundary.COMBINED,
+        rung=rung,
+        reaction=reaction,
+        way=Way.CODE,
+        bound=bound,
+    )
+
+
 _RESTARTED: Final = (("ABORTED",), ("supervisor_restarted",))
 
 _PROCESS_ROWS: Final = (
@@ -107,23 +120,22 @@ _PROCESS_ROWS: Final = (
     ),
     _cell(
         66,
-        "the policy worker gets no more memory",
+        "memory runs out: the kernel ends the policy worker, the next one gets none",
         Rung.HOLD,
-        "the worker ends, the arm rests, a new worker takes its place",
+        "the arm rests; that worker ends too; a later one takes its place",
         (
             ("HELD", "UNHOLDING", "EXECUTE"),
-            ("process_lost", "policy_unavailable", "policy_output_invalid"),
+            ("process_lost", "policy_unavailable"),
         ),
-        (200.0, "200 ms from the end of the worker"),
+        (200.0, "200 ms"),
     ),
-    _listed(
+    _cell(
         67,
-        "other work takes every core",
-        _AT,
-        Rung.STOP,
-        "missed deadlines hold the arm",
-        "would disturb everything else on the machine; `cellward bench` measures "
-        "late cycles, and F59 and F63 their consequences",
+        "the servo process gets no processor for 60 ms while the arm moves",
+        Rung.HOLD,
+        "missed deadlines ramp the arm to rest, then the motion goes on",
+        (("EXECUTE", "SUSPENDED"), ()),
+        (16.0, "two guard periods after its return: 16 ms"),
     ),
     _listed(
         68,
@@ -337,29 +349,26 @@ _OUTSIDE_ROWS: Final = (
 )
 
 _COMBINED_ROWS: Final = (
-    _listed(
+    _combined(
         93,
-        "two faults at once",
-        Boundary.COMBINED,
-        Rung.EXIT,
-        "the stronger reaction wins, neither unlatches the other",
-        _LADDER,
-    ),
-    _listed(
-        94,
-        "a fault during the recovery from another",
-        Boundary.COMBINED,
-        Rung.EXIT,
-        "no oscillation, no motion",
-        _LADDER,
-    ),
-    _listed(
-        95,
-        "a fault that comes and goes many times a second",
-        Boundary.COMBINED,
+        "two faults at once: all pairs of causes",
         Rung.LATCH,
-        "latched after a few",
-        _LADDER,
+        "the stronger reaction wins, neither unlatches the other",
+        "the stronger of both",
+    ),
+    _combined(
+        94,
+        "a fault during the recovery from another: all pairs of causes",
+        Rung.LATCH,
+        "no oscillation, no motion",
+        "before the recovery ends",
+    ),
+    _combined(
+        95,
+        "a fault that comes and goes 1 to 20 times a second",
+        Rung.STOP,
+        "needs a person after five, and never goes on by itself again",
+        "five in ten seconds",
     ),
 )
 

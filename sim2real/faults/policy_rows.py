@@ -5,7 +5,6 @@ from typing import Final
 from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
 
 _GUARDIAN: Final = "part not built yet: Guardian and its sequential test"
-_LADDER: Final = "part not built yet: reaction ladder and safe-action cache"
 _ONE_CYCLE: Final = "one guard period: 8 ms"
 
 
@@ -192,21 +191,21 @@ POLICY_ROWS: Final = (
         "only motion towards the inside is granted",
         (8.0, _ONE_CYCLE),
     ),
-    _listed(
+    _code(
         56,
-        "a fast motion crosses a thin zone between two setpoints",
+        "a fast motion would cross a plate of 1 mm between two setpoints",
         _GUARD,
         Rung.HOLD,
-        "the swept path is looked at, not its ends",
-        "part not built yet: keep-out zones",
+        "the swept path is looked at, not its ends: the tool rests before the plate",
+        (8.0, _ONE_CYCLE),
     ),
-    _listed(
+    _code(
         57,
-        "the cached action is stale or belongs to another pose",
+        "the approved way to rest is stale or belongs to another pose",
         _GUARD,
         Rung.STOP,
-        "checked again before use, otherwise a stop",
-        _LADDER,
+        "checked again before use; refused for good, the robot's program is ended",
+        (200.0, "two policy periods: 200 ms"),
     ),
     _code(
         58,

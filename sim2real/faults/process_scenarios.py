@@ -6,9 +6,11 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
+from cell.contracts.servo import HoldReason
 from ops.exit_codes import ExitCode
 from ops.last_status import FILE_NAME
 from sim2real.faults.evidence import Evidence
@@ -19,13 +21,20 @@ from sim2real.faults.scenario import (
     arm_rests,
     do_nothing,
     find_stop,
-    make_event_sign,
+    make_hold_sign,
     stop_begins,
     supervisor_returns,
+    wait_for_long_motion,
 )
-from sim2real.faults.stand import Stand, start_cellward
+from sim2real.faults.stand import Stand, pause, start_cellward
 
 _BLOCKED_S: Final = 0.7
+_NO_TURN_S: Final = 0.06
+_LITTLE: Final = 32 * 2**20
+"""Bytes of address space; an interpreter starts with them and imports little."""
+_START_S: Final = 20.0
+_LOOK_S: Final = 0.01
+_DEATHS: Final = 2
 _REFUSED_S: Final = 60.0
 _ENDED: Final = ("host", "process ended")
 
@@ -39,23 +48,66 @@ def _block_loop(stand: Stand) -> None:
 
 
 class _Starvation:
-    """Takes memory away from the policy worker."""
+    """Ends the policy worker as a kernel without memory does, and starves the next."""
 
     def __init__(self) -> None:
-        self._pid = 0
+        self._pids: set[int] = set()
 
     def begin(self, stand: Stand) -> None:
-        """Let it have what it has now, and no more."""
-        self._pid = stand.pid_of("policy")
-        pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[0])
-        size = pages * os.sysconf("SC_PAGE_SIZE")
-        resource.prlimit(self._pid, resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
+        """End the worker, and wait for its successor to end for want of memory."""
+        before = _find_workers(stand)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        deadline_s = time.monotonic() + _START_S
+        while not (self._pids or time.monotonic() > deadline_s):
+            self._pids = _find_workers(stand) - before
+            pause(_LOOK_S)
+        for pid in self._pids:
+            with contextlib.suppress(OSError):
+                resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
+        while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
+            pause(_LOOK_S)
 
-    def end(self, _stand: Stand) -> None:
-        """Lift the limit, should the process have lived on."""
-        everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    def find_ends(self, evidence: Evidence) -> str:
+        """Miss the end of the worker that got no memory."""
+        lines = [
+            line for line in evidence.events() if (line.source, line.event) == _ENDED
+        ]
+        exits = [str(line.fields.get("exit")) for line in lines]
+        pids, self._pids = self._pids, set()
+        if not pids:
+            return "no other worker was started"
+        if len(exits) < _DEATHS:
+            return f"the worker without memory lived on ({exits})"
+        return ""
+
+
+def _find_workers(stand: Stand) -> set[int]:
+    """Return the policy workers of this cell, from the moment they are started."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            resource.prlimit(self._pid, resource.RLIMIT_AS, everything)
+            command = path.read_bytes()
+            is_ours = str(stand.files.runtime).encode() in command
+            if is_ours and b"ops.processes.policy" in command:
+                found.add(int(path.parent.name))
+    return found
+
+
+class _Throttle:
+    """Keeps the servo process from running for a while."""
+
+    def __init__(self) -> None:
+        self._back_ns = 0
+
+    def begin(self, stand: Stand) -> None:
+        """Stop it, and let it go on."""
+        freeze_main_thread(stand.pid_of("servo"), _NO_TURN_S)
+        self._back_ns = time.monotonic_ns()
+
+    def find_return(self, _evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when it went on."""
+        return self._back_ns
 
 
 def cut_power(stand: Stand) -> None:
@@ -104,7 +156,7 @@ class _SecondController:
         return f"it did not say why it ended: {self._said[-200:]!r}"
 
 
-_starvation, _second = _Starvation(), _SecondController()
+_starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F47": CellScenario(
@@ -140,11 +192,20 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
     ),
     "F66": CellScenario(
         inject=_starvation.begin,
-        repair=_starvation.end,
+        repair=do_nothing,
         sign=stop_begins,
-        onset=make_event_sign("host", "process ended", name="policy"),
-        patience_s=30.0,
-        lasts_s=0.0,
+        effect=_starvation.find_ends,
+        lasts_s=2.0,
+        is_latched=False,
+    ),
+    "F67": CellScenario(
+        inject=_throttle.begin,
+        repair=do_nothing,
+        sign=make_hold_sign(HoldReason.CYCLE_OVERRUN),
+        onset=_throttle.find_return,
+        moment=wait_for_long_motion,
+        looks=(find_stop,),
+        lasts_s=2.0,
         is_latched=False,
         stops_arm=False,
     ),

@@ -195,7 +195,7 @@ ROBOT_ROWS: Final = (
         Rung.STOP,
         "its pictures count as none; the cell holds before the next grasp",
         (("HELD",), ("camera_stale",)),
-        (200.0, "three frames at 15 Hz: 200 ms"),
+        (200.0, "noticed: three frames at 15 Hz, 200 ms"),
     ),
     _row(
         34,
@@ -204,7 +204,7 @@ ROBOT_ROWS: Final = (
         Rung.STOP,
         "its pictures count as none; the cell holds before the next grasp",
         (("HELD",), ("camera_stale",)),
-        (134.0, "two frames at 15 Hz: 134 ms"),
+        (134.0, "last picture taken: two frames at 15 Hz, 134 ms"),
     ),
     _row(
         35,
@@ -217,11 +217,11 @@ ROBOT_ROWS: Final = (
     ),
     _row(
         36,
-        "the depth image is empty",
+        "half of each picture is missing; others are black, overexposed, blurred",
         Boundary.CAMERA,
         Rung.STOP,
-        "no policy proposes a grasp on it; the cell waits",
-        (("SUSPENDED", "HELD"), ("starved", "camera_stale", "policy_output_invalid")),
+        "no policy proposes a grasp on it; the cell holds, and asks for no refill",
+        (("HELD",), ("camera_blind",)),
         (15_000.0, "before the next grasp: one cycle"),
     ),
     _listed(

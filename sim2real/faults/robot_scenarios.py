@@ -19,6 +19,7 @@ from sim2real.faults.scenario import (
     last_setpoint,
     make_hold_sign,
     stop_begins,
+    wait_for_long_motion,
 )
 from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
@@ -27,7 +28,6 @@ from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
 
 _ROBOT: Final = frozenset({Wire.ROBOT})
 _DASHBOARD_PORT: Final = 29999
-_OLDEST_S: Final = 0.04
 _GAP_RAD: Final = 0.4
 _STALL_S: Final = 0.08
 
@@ -97,12 +97,12 @@ class _Loss:
         return "" if lost else "no package was lost"
 
 
-def _find_young_samples(evidence: Evidence) -> str:
-    """Miss samples of the robot that stay young."""
-    oldest_s = max((s.arm_age_s for s in evidence.samples()), default=float("inf"))
-    if oldest_s <= _OLDEST_S:
-        return ""
-    return f"late: the robot's sample was {oldest_s * 1e3:.0f} ms old"
+def _oldest_sample(evidence: Evidence, now_ns: int) -> int | None:
+    """Return the onset plus the greatest age of a sample, once there were enough."""
+    ages_s = [s.arm_age_s for s in evidence.samples()]
+    if goes_on(evidence, now_ns) is None or not ages_s:
+        return None
+    return evidence.onset_ns + int(max(ages_s) * 1e9)
 
 
 def _find_slow_slider(evidence: Evidence) -> str:
@@ -144,10 +144,10 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F17": CellScenario(
         inject=_loss.begin,
         repair=_MEND,
-        sign=goes_on,
+        sign=_oldest_sample,
         patience_s=12.0,
         effect=_loss.find,
-        looks=(find_stop, _find_young_samples, find_placed_part),
+        looks=(find_stop, find_placed_part),
         wires=_ROBOT,
         is_latched=False,
         stops_arm=False,
@@ -199,6 +199,7 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=_freeze(),
         sign=make_hold_sign(HoldReason.TRACKING_ERROR),
         onset=_gap_opens,
+        moment=wait_for_long_motion,
         patience_s=12.0,
         wires=_ROBOT,
     ),

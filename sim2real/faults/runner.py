@@ -13,6 +13,7 @@ from cell.contracts.errors import CellError
 from ops.settings import Settings, load_settings
 from sim2real.faults.device_scenarios import DEVICE_SCENARIOS
 from sim2real.faults.guard_checks import GUARD_CHECKS, Check
+from sim2real.faults.ladder_checks import LADDER_CHECKS
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
 from sim2real.faults.load_checks import LOAD_CHECKS
 from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
@@ -24,6 +25,7 @@ from sim2real.faults.scenario import CellScenario
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
 from sim2real.faults.trial import try_on_cell
+from sim2real.faults.zone_checks import ZONE_CHECKS
 
 SCENARIOS: Final[dict[str, CellScenario]] = {
     **LINE_SCENARIOS,
@@ -34,7 +36,12 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
 }
 """Of the rows that need a whole cell."""
 
-CHECKS: Final[dict[str, Check]] = {**GUARD_CHECKS, **LOAD_CHECKS}
+CHECKS: Final[dict[str, Check]] = {
+    **GUARD_CHECKS,
+    **ZONE_CHECKS,
+    **LOAD_CHECKS,
+    **LADDER_CHECKS,
+}
 """Of the rows that need only the code."""
 
 _QUIET_WIRES: Final = frozenset({Wire.LINE, Wire.GRIPPER})

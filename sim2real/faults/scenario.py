@@ -1,21 +1,27 @@
 """How a row is tried on a whole cell: what to do, and by which sign to judge it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cell.contracts.servo import HoldReason
-from cell.supervisor.cause_table import FACTS
-from cell.supervisor.causes import Cause
+import numpy as np
+
+from cell.contracts.servo import HoldReason, MotionMode
+from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
-from sim2real.faults.stand import Stand
+from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
 
 _QUIET_NS: Final = 400_000_000
+_LONG_RAD: Final = 0.7
+_BEGUN_RADPS: Final = 0.1
+_PATIENCE_S: Final = 60.0
+_DARK_NS: Final = 600_000_000
+"""Nine times the period of a camera."""
 _FAULT_STOPS: Final = ("HOLDING", "ABORTING")
-_CAMERA_TEXT: Final = FACTS[Cause.CAMERA_STALE].text
-STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING", "SUSPENDING")
-"""States that a stop begins with."""
+STOPPING: Final = ("HOLDING", "ABORTING", "STOPPING")
+"""States that a stop begins with; who waits for the line suspends, which is none."""
 
 Act = Callable[[Stand], None]
 Sign = Callable[[Evidence, int], int | None]
@@ -31,6 +37,32 @@ def do_nothing(_stand: Stand) -> None:
 def wait_until_moving(stand: Stand) -> None:
     """Wait until the arm is under way."""
     stand.wait_until_moving()
+
+
+def wait_for_long_motion(stand: Stand) -> None:
+    """Wait until the arm begins a long motion, as between bin and outfeed.
+
+    Raises:
+        StandError: there is none.
+    """
+    link = ServoLink.open(stand.files.runtime)
+    try:
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline_s:
+            command, state = link.read_command(), link.read_state()
+            if command and state and command.mode is MotionMode.MOVE_JOINT:
+                is_new = state.command_id == command.command_id > state.reached_id
+                way_rad = float(np.max(np.abs(command.q_target - state.q)))
+                if (
+                    is_new
+                    and way_rad > _LONG_RAD
+                    and np.abs(state.qd).max() > _BEGUN_RADPS
+                ):
+                    return
+            pause(0.002)
+    finally:
+        link.close()
+    raise StandError("the arm makes no long motion")
 
 
 def find_nothing(_evidence: Evidence) -> str:
@@ -136,6 +168,12 @@ def last_setpoint(evidence: Evidence, now_ns: int) -> int | None:
     return max(tap.setpoint_ns, evidence.onset_ns)
 
 
+def last_picture(evidence: Evidence, now_ns: int) -> int | None:
+    """Return when the last picture was taken, once there was none for long."""
+    seen_ns = max(evidence.stand.newest_picture_ns(), evidence.onset_ns)
+    return seen_ns if now_ns - seen_ns > _DARK_NS else None
+
+
 def goes_on(evidence: Evidence, now_ns: int) -> int | None:
     """Return the onset once production went on for long enough without a stop."""
     is_over = now_ns - evidence.onset_ns > 8_000_000_000
@@ -146,15 +184,11 @@ def goes_on(evidence: Evidence, now_ns: int) -> int | None:
 
 
 def find_stop(evidence: Evidence) -> str:
-    """Miss an undisturbed production, until the repair.
-
-    A camera that a busy machine starves is none of the fault's doing.
-    """
+    """Miss an undisturbed production, until the repair."""
     for line in evidence.events():
         is_stop = line.event == "state" and line.fields.get("to") in _FAULT_STOPS
         reason = str(line.fields.get("reason", ""))
-        is_starved = reason.startswith(_CAMERA_TEXT)
-        if is_stop and not is_starved and line.seen_ns < evidence.repair_ns:
+        if is_stop and line.seen_ns < evidence.repair_ns:
             return f"production was stopped: {reason}"
     return ""
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from cell.contracts.errors import CellError, FaultCode
+from cell.contracts.observation import RgbdFrame
 from cell.mailbox.beats import Beats
+from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.text import TextMailbox
 from ops.processes.bond import HANG_S
@@ -148,6 +150,22 @@ class Stand:
             return dict(json.loads(self._status.read() or "{}"))
         except ValueError:
             return {}
+
+    def newest_picture_ns(self) -> int:
+        """Return when the newest picture of the bin arrived, monotonic clock."""
+        source = FrameSource(frame_ring_path(self.files.runtime, Wire.CAMERA.value))
+        try:
+            return source.newest_stamp_ns()
+        finally:
+            source.close()
+
+    def read_picture(self) -> RgbdFrame | None:
+        """Return the newest picture of the bin."""
+        source = FrameSource(frame_ring_path(self.files.runtime, Wire.CAMERA.value))
+        try:
+            return source.read_newest()
+        finally:
+            source.close()
 
     def forget_status(self) -> None:
         """Attach anew; a host that starts again makes a new mailbox."""

@@ -80,9 +80,14 @@ def try_on_cell(
         missed += _judge_afterwards(evidence, scenario, repair_ns)
         missed += [m for look in scenario.looks if (m := look(evidence))]
         start_ns = _find_onset(evidence, scenario)
-        reaction_ms = None if reacted_ns is None else (reacted_ns - start_ns) / 1e6
-        rest_ms = _compute_rest_ms(evidence, repair_ns) if scenario.stops_arm else None
-        missed += _judge_times(row, scenario, reaction_ms, rest_ms)
+        reaction_ms = None
+        if reacted_ns is not None:
+            # What was in order when the fault began was so early enough.
+            reaction_ms = max(0.0, (reacted_ns - start_ns) / 1e6)
+        rest_ms = None
+        if scenario.stops_arm:
+            rest_ms = _compute_rest_ms(evidence, start_ns, repair_ns)
+        missed += _judge_times(row, reaction_ms, rest_ms)
     return Judgement(_describe(status), reaction_ms, rest_ms, tuple(missed))
 
 
@@ -194,16 +199,13 @@ def _find_onset(evidence: Evidence, scenario: CellScenario) -> int:
     return evidence.onset_ns if found_ns is None else found_ns
 
 
-def _compute_rest_ms(evidence: Evidence, until_ns: int) -> float:
+def _compute_rest_ms(evidence: Evidence, start_ns: int, until_ns: int) -> float:
     last_ns = evidence.find_last_motion_ns(until_ns)
-    return 0.0 if last_ns is None else (last_ns - evidence.onset_ns) / 1e6
+    return 0.0 if last_ns is None else max(0.0, (last_ns - start_ns) / 1e6)
 
 
 def _judge_times(
-    row: FaultRow,
-    scenario: CellScenario,
-    reaction_ms: float | None,
-    rest_ms: float | None,
+    row: FaultRow, reaction_ms: float | None, rest_ms: float | None
 ) -> list[str]:
     if reaction_ms is None:
         return ["no reaction was seen"]
@@ -213,7 +215,7 @@ def _judge_times(
     if not reaction_ms <= row.bound_ms:
         missed.append(f"late: {reaction_ms:.0f} ms, bound {row.bound_ms:.0f} ms")
     limit_ms = row.bound_ms + _REST_MS
-    if scenario.onset is None and rest_ms is not None and not rest_ms <= limit_ms:
+    if rest_ms is not None and not rest_ms <= limit_ms:
         missed.append(f"late: the arm moved on for {rest_ms:.0f} ms")
     return missed
 

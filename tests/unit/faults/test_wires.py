@@ -10,7 +10,7 @@ from sim2real.faults.device_wire import (
     RepeatedPicture,
     StandingClock,
     StuckVariables,
-    blind_depth,
+    halve_pictures,
     is_pair,
 )
 from sim2real.faults.framing import PAIR
@@ -182,15 +182,25 @@ def test_a_standing_clock_leaves_number_and_picture_alone() -> None:
     assert clock(pair(2, 20, b"bb", b"BB"), 0).forward == pair(2, 10, b"bb", b"BB")
 
 
-def test_a_blind_camera_has_colour_and_no_depth() -> None:
-    assert blind_depth(pair(1, 10, b"aa", b"AA"), 0).forward == (
-        pair(1, 10, b"aa", b"\0\0")
+def test_of_a_halved_picture_the_lower_half_is_missing() -> None:
+    assert halve_pictures(pair(1, 10, b"aa", b"AAAA"), 0).forward == (
+        pair(1, 10, b"a\0", b"AA\0\0")
     )
+
+
+def test_a_spoilt_stream_begins_with_the_first_picture_that_tells_of_it() -> None:
+    for change in (RepeatedPicture(), StandingClock()):
+        change(pair(1, 10, b"aa", b"AA"), 0)
+        before_ns = change.begun_ns
+        change(pair(2, 20, b"bb", b"BB"), 0)
+
+        assert before_ns == 0
+        assert change.begun_ns > 0
 
 
 def test_a_greeting_is_no_pair() -> None:
     greeting = struct.pack("<8sI", b"CWFEED1\n", 60) + bytes(60)
 
     assert not is_pair(greeting)
-    for change in (RepeatedPicture(), StandingClock(), blind_depth):
+    for change in (RepeatedPicture(), StandingClock(), halve_pictures):
         assert change(greeting, 0).forward == greeting

@@ -68,7 +68,10 @@ def let_adversary_work(stand: Stand) -> Round:
         worker.take_over(stand)
         resume(stand)
         worker.spoil = policy
-        watch(stand, found, policy, BAD_S)
+        for _ in range(4):
+            watch(stand, found, policy, BAD_S)
+            if policy.proposals:
+                break
     finally:
         worker.leave()
     return found

@@ -553,7 +553,7 @@ def test_the_ramp_to_rest_ends_above_the_least_singular_value(
 ) -> None:
     q = np.array(HOME_Q)
     q[4] = start_rad
-    rig = Rig(q, workspace_min_m=(-1.3, -1.3, -1.3), workspace_max_m=(1.3, 1.3, 1.3))
+    rig = Rig(q)
 
     verdict = rig.accelerate(one_joint(4, sign * rate_radps2), 60)
     while verdict.reason is HoldReason.NONE:
@@ -570,7 +570,7 @@ def test_the_ramp_to_rest_ends_above_the_least_singular_value(
 def test_a_refusal_for_the_ramp_names_the_singular_value_there() -> None:
     q = np.array(HOME_Q)
     q[4] = -1.2
-    rig = Rig(q, workspace_min_m=(-1.3, -1.3, -1.3), workspace_max_m=(1.3, 1.3, 1.3))
+    rig = Rig(q)
     rig.accelerate(one_joint(4, 15.0), 60)
 
     verdict = rig.cruise(2000)
@@ -583,7 +583,7 @@ def test_a_refusal_for_the_ramp_names_the_singular_value_there() -> None:
 def test_out_of_a_singular_place_the_arm_may_move_and_stop_short_of_its_edge() -> None:
     q = np.array(HOME_Q)
     q[4] = -0.05
-    rig = Rig(q, workspace_min_m=(-1.3, -1.3, -1.3), workspace_max_m=(1.3, 1.3, 1.3))
+    rig = Rig(q)
     before = compute_smallest_singular_value(rig.q, TOOL)
 
     verdict = rig.accelerate(one_joint(4, -1.0), 30)
@@ -591,3 +591,15 @@ def test_out_of_a_singular_place_the_arm_may_move_and_stop_short_of_its_edge() -
     assert verdict.reason is HoldReason.NONE
     assert before < compute_smallest_singular_value(rig.q, TOOL)
     assert rig.accelerate(one_joint(4, 10.0), 60).reason is HoldReason.SINGULAR
+
+
+def test_along_a_face_speed_ends_where_the_bulge_of_braking_would_reach_it() -> None:
+    height_m = float(compute_tcp(HOME_Q)[2])
+    top_m = (*SAFETY.workspace_max_m[:2], height_m + 5e-5)
+    rig = Rig(workspace_max_m=top_m)
+
+    verdict = rig.accelerate(one_joint(0, 20.0), 100)
+
+    assert verdict.reason is HoldReason.WORKSPACE
+    assert verdict.item == 2
+    assert rig.qd[0] > 0.5

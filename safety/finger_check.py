@@ -28,7 +28,7 @@ _BAR_M: Final = 0.005
 _INWARD_M: Final = 0.002
 _SIDEWARD_M: Final = 0.004
 _PALM_RADIUS_M: Final = 0.045
-_PALM_LENGTH_M: Final = 0.045
+_PALM_END_M: Final = (0.0, 0.0, 0.045)
 # Walls are thinner; whatever is inside of one is too far in any case.
 _WALL_M: Final = 0.02
 _CLOSING_STEPS: Final = 6
@@ -82,12 +82,17 @@ class FingerCheck:
         ]
         bars = self._place_bars(self._max_aperture_m, fingers.closed_tip_m)
         capsules = [_make_capsule(*bar, _BAR_M) for bar in bars]
-        palm = _make_capsule(
-            "palm", (0.0, 0.0, 0.0), (0.0, 0.0, _PALM_LENGTH_M), _PALM_RADIUS_M
-        )
+        palm = _make_capsule("palm", (0.0, 0.0, 0.0), _PALM_END_M, _PALM_RADIUS_M)
+        # The capsule of the gripper's body is too stout for the bin; what hangs beside
+        # it, as a wrist camera does, has no more business there than the palm.
+        beside = [
+            capsule.model_copy(update={"group": "fingers"})
+            for capsule in config.tool
+            if capsule.group == "tool" and _hangs_beside(capsule)
+        ]
         hand = config.model_copy(
             update={
-                "tool": (palm, *capsules),
+                "tool": (palm, *beside, *capsules),
                 "zones": (*zones, *_make_bin_zones(bin_shape)),
             }
         )
@@ -176,6 +181,12 @@ def _make_capsule(
     return ToolCapsule(
         name=name, group="fingers", from_m=start, to_m=end, radius_m=radius_m
     )
+
+
+def _hangs_beside(capsule: ToolCapsule) -> bool:
+    """Say whether a capsule leaves the tool's own axis free."""
+    ends = (capsule.from_m, capsule.to_m)
+    return all(math.hypot(x, y) > capsule.radius_m for x, y, _z in ends)
 
 
 def _make_bin_zones(shape: BinShape) -> list[Zone]:

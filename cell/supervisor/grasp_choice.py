@@ -7,6 +7,7 @@ the line is asked for a refill; the cycle then looks again from time to time.
 
 from dataclasses import dataclass, field, replace
 
+from cell.contracts.geometry import Vector
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
@@ -139,7 +140,7 @@ class GraspChooser:
             if plan is None:
                 refusal = "out of reach"
                 continue
-            refusal = self.station.chunk_check.check(plan.chunk, q_now)
+            refusal = self._find_flaw(plan, q_now)
             if not refusal:
                 ways = (chunk, *chunk.alternatives)
                 others = tuple(way for way in ways if way is not candidate)
@@ -147,6 +148,15 @@ class GraspChooser:
         self.station.statistics.refused_chunks += 1
         self.station.record("chunk_refused", {"reason": refusal, "model": chunk.model})
         return NoProposal(Cause.CHUNK_REFUSED, refusal)
+
+    def _find_flaw(self, plan: PickPlan, q_now: Vector) -> str:
+        """Return what is wrong with the way down or up, "" for nothing."""
+        check = self.station.chunk_check
+        refusal = check.check(plan.chunk, q_now)
+        if refusal:
+            return refusal
+        refusal = check.check(plan.way_out, plan.q_grasp)
+        return f"the way out: {refusal}" if refusal else ""
 
     def _is_exhausted(self, spot: Spot) -> bool:
         tries = sum(spot.is_same(failed) for failed in self._failed)

@@ -108,6 +108,20 @@ def test_a_tilted_tool_may_not_lay_its_body_on_the_rim() -> None:
     assert FINGERS.find_at(q, 0.0) != ""
 
 
+def test_a_tilted_tool_may_not_lay_its_wrist_camera_on_the_rim() -> None:
+    # The camera looks down beside a gripper that lies nearly flat over the bin.
+    frame = np.eye(4)
+    frame[:3, :3] = np.column_stack([(-1, 0, 0), (0, 0, 1), (0, 1, 0)])
+    frame[:3, 3] = place(0.0, 0.02 - HALF_Y_M + 0.1, 0.17)
+    refusals = []
+    for height_m in np.linspace(0.17, 0.12, 6):
+        frame[2, 3] = CENTRE_M[2] + height_m
+        refusals.append(FINGERS.find_at(joints_at(Pose.from_matrix(frame)), 0.0))
+
+    assert refusals[0] == ""
+    assert any("wrist_camera and zone bin_wall_ny" in text for text in refusals)
+
+
 @pytest.mark.parametrize(
     ("place_m", "zone"),
     [([0.05, 0.62, -0.01], "table"), ([0.22, 0.46, 0.04], "outfeed")],

@@ -7,15 +7,16 @@ from cell.contracts.units import ns_from_s
 from policies.config import GuardianConfig
 from policies.guardian_manifest import Calibration, EvidenceSpec
 from safety.guardian import GuardianRules
+from safety.run_length import compute_threshold
 from safety.sequential_test import Chart, EvidenceTable, FallTest, ReturnTest
 
 FALSE_RETURN: Final = 0.01
 FALSE_REFUSAL: Final = 0.05
-ELSEWHERE_NOVELTY: Final = 3.0
-"""How much further than in training an attempt may be from it before it counts as the
-worst, where the model was not calibrated on attempts of the cell itself. A bin that is
-picked empty looks other than the freshly filled ones of the training: of 95 attempts in
-a healthy virtual cell six were beyond the limit of the training, none beyond this."""
+OUTCOME_FALL: Final = 0.80
+"""Success probability that the chart of outcomes alone looks for."""
+
+GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
+"""False fallbacks of that chart are no more frequent than this."""
 
 _EVIDENCE_LASTS_S: Final = 8 * 3600.0
 _CONSTANT_WINDOW: Final = 20
@@ -27,17 +28,15 @@ def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRule
 
     Args:
         calibration: of a verified network.
-        config: patience, which charts decide, and what a return takes.
+        config: patience, whether features decide, and what a return takes.
 
     Raises:
         ModelError: the calibration makes no sequential test.
     """
+    # Refused even where only outcomes count: it is not the model that it claims to be.
     test = make_fall_test(calibration)
-    novelty_max = calibration.novelty_max
-    if not config.trouble_charts:
-        # Only what outcomes carry most of holds in a cell that it has not seen.
-        test = FallTest(tuple(chart for chart in test.charts if chart.channel == 0))
-        novelty_max *= ELSEWHERE_NOVELTY
+    if not config.uses_features:
+        test = make_outcome_test(calibration.good_ratio)
     return GuardianRules(
         fall=test,
         comeback=ReturnTest(
@@ -49,11 +48,34 @@ def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRule
         answer_patience_ns=ns_from_s(config.deadline_s),
         evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
         constant_window=_CONSTANT_WINDOW,
-        novelty_max=novelty_max,
+        novelty_max=calibration.novelty_max,
         trials_max=_TRIALS_MAX,
         needs_release=config.needs_release,
         agreement_min=config.return_agreement_min,
     )
+
+
+def make_outcome_test(good_ratio: float) -> FallTest:
+    """Return the test that looks at how attempts end, and at nothing else.
+
+    Args:
+        good_ratio: success probability of a policy that is as it should be.
+
+    Raises:
+        ModelError: it is not above the fall that is looked for.
+    """
+    if not good_ratio > OUTCOME_FALL:
+        raise ModelError(
+            f"calibration.good_ratio: {good_ratio} is not above {OUTCOME_FALL}; train "
+            "and export the Guardian again"
+        )
+    table = EvidenceTable.of_outcomes(good_ratio, OUTCOME_FALL)
+    threshold_nat = compute_threshold(
+        (table.placed_nat[0], table.failed_nat[0]),
+        (good_ratio, 1.0 - good_ratio),
+        GOOD_ATTEMPTS_PER_ALARM,
+    )
+    return FallTest((Chart(table, threshold_nat),))
 
 
 def make_fall_test(calibration: Calibration) -> FallTest:

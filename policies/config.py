@@ -38,7 +38,7 @@ class GuardianConfig(Section):
     Attributes:
         model: its folder below `policy.directory`.
         deadline_s: for one answer; a later one counts as silence [s].
-        trouble_charts: whether the charts of single troubles decide as well; only for
+        uses_features: whether how grasps feel decides as well as how they end; only for
             a model that was calibrated on attempts of this very cell.
         trusts_new_model: whether a learned model that this cell has not yet picked with
             may act at once; otherwise it has to show its worth in shadow first.
@@ -50,7 +50,7 @@ class GuardianConfig(Section):
 
     model: PolicyName = "guardian"
     deadline_s: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
-    trouble_charts: bool = False
+    uses_features: bool = False
     trusts_new_model: bool = True
     return_attempts_min: Annotated[int, Field(ge=20, le=10_000)] = 50
     return_agreement_min: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1

@@ -11,7 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError, ModelMissingError, PolicyError
-from ops.guardian_rules import make_fall_test, make_rules
+from ops.guardian_rules import (
+    OUTCOME_FALL,
+    make_fall_test,
+    make_outcome_test,
+    make_rules,
+)
 from policies.config import GuardianConfig
 from policies.model_directory import (
     read_any_directory,
@@ -26,6 +31,7 @@ from policies.runtime.guardian_tensors import (
     OUTPUT_SIZES,
     make_input,
 )
+from safety.sequential_test import EvidenceTable
 from tests.fakes import grasp_models
 from tests.fakes.guardian_models import (
     CALIBRATION,
@@ -214,7 +220,7 @@ def test_what_is_no_manifest_at_all_is_refused(text: str, tmp_path: Path) -> Non
 
 def test_rules_follow_the_calibration() -> None:
     config = GuardianConfig(
-        needs_release=True, return_attempts_min=60, trouble_charts=True
+        needs_release=True, return_attempts_min=60, uses_features=True
     )
     rules = make_rules(CALIBRATION, config)
 
@@ -225,17 +231,42 @@ def test_rules_follow_the_calibration() -> None:
     assert rules.comeback.attempts_min == 60
 
 
-def test_in_a_cell_that_it_was_not_calibrated_on_it_listens_to_less() -> None:
-    one = CALIBRATION.charts[0]
-    charts = (one, one.model_copy(update={"channel": 3}))
-    calibration = CALIBRATION.model_copy(update={"charts": charts})
+def test_in_a_cell_that_it_was_not_calibrated_on_only_outcomes_count() -> None:
+    rules = make_rules(CALIBRATION, GuardianConfig())
 
-    here = make_rules(calibration, GuardianConfig(trouble_charts=True))
-    elsewhere = make_rules(calibration, GuardianConfig())
+    (chart,) = rules.fall.charts
+    assert chart.table == EvidenceTable.of_outcomes(0.95, OUTCOME_FALL)
+    assert rules.comeback.table == chart.table
 
-    assert [chart.channel for chart in here.fall.charts] == [0, 3]
-    assert [chart.channel for chart in elsewhere.fall.charts] == [0]
-    assert elsewhere.novelty_max == 3 * here.novelty_max
+
+def test_a_calibration_for_a_policy_that_is_never_good_is_refused() -> None:
+    calibration = CALIBRATION.model_copy(update={"good_ratio": 0.8})
+
+    with pytest.raises(ModelError, match=r"calibration\.good_ratio"):
+        make_rules(calibration, GuardianConfig())
+
+
+def test_outcomes_alone_hold_their_error_rate_and_find_falls() -> None:
+    (chart,) = make_outcome_test(0.95).charts
+    weights = np.array([chart.table.failed_nat[0], chart.table.placed_nat[0]])
+    rng = np.random.default_rng(0)
+
+    def run(success: float, runs: int, attempts: int) -> NDArray[np.float64]:
+        """Return when each run fires, NaN where it does not."""
+        sums, fired = np.zeros(runs), np.full(runs, np.nan)
+        for attempt in range(1, attempts + 1):
+            placed = (rng.random(runs) < success).astype(np.intp)
+            sums = np.maximum(0.0, sums + weights[placed])
+            is_new = np.isnan(fired) & (sums >= chart.threshold_nat)
+            fired[is_new] = attempt
+        return fired
+
+    alarms = np.sum(~np.isnan(run(0.95, 4000, 1000)))
+    assert alarms <= 400
+    for success, median, late in ((0.80, 45, 110), (0.50, 15, 30)):
+        delays = run(success, 2000, 1000)
+        assert np.median(delays) <= median
+        assert np.quantile(delays, 0.95) <= late
 
 
 def test_a_calibration_without_a_chart_of_the_next_attempt_makes_no_test() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.contracts.robot import ArmState, RobotMode, SafetyBit
-from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.runtime import RequestGuard, Verdict
 from cell.contracts.servo import HoldReason, MotionMode, ServoCommand
 from cell.kinematics import compute_base_from_tcp
 from cell.servo.follower import CommandFollower
@@ -77,6 +77,17 @@ class OpenGuard:
         self._q = q_request.copy()
         return Verdict(self._q, HoldReason.NONE, 1.0, 0.0)
 
+    def slow_down(self, ratio: float) -> None:
+        """Take no note."""
+
+    def vet_action(self, action: Vector, *more: Any) -> Verdict:
+        """Refuse; no order of a cycle asks for it."""
+        raise NotImplementedError
+
+    def vet_pose(self, base_from_tcp: Pose, *more: Any) -> Verdict:
+        """Refuse; no order of a cycle asks for it."""
+        raise NotImplementedError
+
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Stay."""
         return Verdict(self._q, reason, 0.0, 0.0)
@@ -106,7 +117,9 @@ class CycleCost:
 class Track:
     """A follower that carries orders out by itself, without any robot."""
 
-    def __init__(self, settings: Settings, guard: MotionGuard, q_start: Vector) -> None:
+    def __init__(
+        self, settings: Settings, guard: RequestGuard, q_start: Vector
+    ) -> None:
         self._follower: CommandFollower = _make_follower(settings, guard, PERIOD_S)
         self._now_ns = _PERIOD_NS
         self._order = ServoCommand(

@@ -33,12 +33,11 @@ from cell.supervisor.grasp_plan import PickPlan, Planner, candidates_of
 from cell.supervisor.motion_client import _PART_LENGTH_M, _PART_RADIUS_M
 from ops.chunk_check import make_chunk_check
 from ops.exit_codes import ExitCode
-from ops.processes.servo import _make_follower
+from ops.processes.servo import _make_follower, _make_guard
 from ops.settings import Settings, load_settings
 from ops.wiring import make_layout
 from policies.runtime.loading import load_heightmap_policy
 from policies.runtime.scripted_policy import APERTURES_M
-from safety.guard import EnvelopeGuard
 from sim2real.grasping.clutter_scenes import ClutterSource
 from sim2real.grasping.setup import load_setup
 from tests.running_cell import ROOT
@@ -195,8 +194,7 @@ class CostMeter:
     def __init__(self, settings: Settings) -> None:
         layout = make_layout(settings)
         home = np.array(layout.home_q_rad)
-        tool = settings.arm.flange_from_tcp.pose()
-        guard = EnvelopeGuard.from_config(settings.safety, tool, PERIOD_S)
+        guard = _make_guard(settings, PERIOD_S)
         self._settings = settings
         self._planner = Planner(layout)
         self._check = make_chunk_check(settings)

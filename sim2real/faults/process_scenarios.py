@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from cell.contracts.servo import HoldReason
+from cell.contracts.servo import TIMING_HOLDS
 from ops.exit_codes import ExitCode
 from ops.last_status import FILE_NAME
 from sim2real.faults.evidence import Evidence
@@ -35,6 +35,7 @@ _LITTLE: Final = 32 * 2**20
 _START_S: Final = 20.0
 _LOOK_S: Final = 0.01
 _DEATHS: Final = 2
+_HOST_S: Final = 1.0
 _REFUSED_S: Final = 60.0
 _ENDED: Final = ("host", "process ended")
 
@@ -67,6 +68,8 @@ class _Starvation:
                 resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
         while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
             pause(_LOOK_S)
+        # Its host looks a few times a second, and then writes it down.
+        pause(_HOST_S)
 
     def find_ends(self, evidence: Evidence) -> str:
         """Miss the end of the worker that got no memory."""
@@ -201,7 +204,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F67": CellScenario(
         inject=_throttle.begin,
         repair=do_nothing,
-        sign=make_hold_sign(HoldReason.CYCLE_OVERRUN),
+        sign=make_hold_sign(*TIMING_HOLDS),
         onset=_throttle.find_return,
         moment=wait_for_long_motion,
         looks=(find_stop,),

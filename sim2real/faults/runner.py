@@ -4,8 +4,9 @@ One cell serves all rows that need the same wires. A trial that could not be car
 out leaves a cell nobody knows the state of, so the next row gets a fresh one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -90,8 +91,9 @@ class FaultRun:
             settings = load_settings(self._config)
             for row in code:
                 self._keep(_try_code(row, settings, with_fault=with_fault))
-        for wires, group in group_by_wires(rows):
-            self._run_group(wires, group, with_fault=with_fault)
+        with _no_collector():
+            for wires, group in group_by_wires(rows):
+                self._run_group(wires, group, with_fault=with_fault)
 
     def _run_group(
         self, wires: frozenset[Wire], rows: Sequence[FaultRow], *, with_fault: bool
@@ -104,6 +106,7 @@ class FaultRun:
                 stand = stack.enter_context(open_stand(self._config, wires))
                 while left:
                     row = left.pop(0)
+                    gc.collect()
                     self._say(f"{row.id} {row.name} ...")
                     result = _try_cell(row, stand, with_fault=with_fault)
                     self._keep(result)
@@ -113,6 +116,22 @@ class FaultRun:
     def _keep(self, result: RowResult) -> None:
         self.results[result.row.id] = result
         self._note(result)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage collector from stopping the proxies in the middle of a trial.
+
+    What the rows about code left behind takes it longer than the line waits.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def group_by_wires(

@@ -47,6 +47,7 @@ class GraspCycle:
     phase: str = ""
     failures: Counter[Outcome] = field(default_factory=Counter)
     _since_ns: int = 0
+    _falls: int = 0
 
     async def run(self) -> None:
         """Pick part after part; returns after the cycle that was asked to be the last.
@@ -58,6 +59,7 @@ class GraspCycle:
         chooser = GraspChooser(self.station)
         chooser.look_from_now()
         self._since_ns = self.station.clock.now_ns()
+        self._falls = self.station.guardian.falls
         while not gate.shall_finish():
             self.phase = "waiting for the line"
             await gate.pass_to_pick()
@@ -208,6 +210,10 @@ class GraspCycle:
             self.failures.clear()
             chooser.note_success()
             return
+        if station.guardian.falls != self._falls:
+            # What a policy failed at that has been withdrawn says nothing of the other.
+            self._falls = station.guardian.falls
+            self.failures.clear()
         station.statistics.note_failed(is_lost=outcome is Outcome.LOST_IN_TRANSFER)
         self.failures[outcome] += 1
         chooser.note_failure(plan)

@@ -190,6 +190,24 @@ async def test_the_verdict_on_a_failed_grasp_comes_before_the_next_one() -> None
     assert proposers(cell)[:3] == ["learned", "learned", "fallback"]
 
 
+async def test_the_fallback_is_not_stopped_for_what_the_learned_policy_failed_at() -> (
+    None
+):
+    cell, network = make_cell()
+    most = cell.layout.timing.max_failures_in_row
+    network.risk = 0.1
+    cell.fingers.finds_m = [None] * (most + 1)
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: guardian(cell)["is_fallback"], 60.0)
+        await until_placed(cell, 1)
+
+        assert cell.supervisor.state is State.EXECUTE
+
+    assert proposers(cell).count("fallback") >= 2
+    assert len(proposers(cell)) == most + 2
+
+
 async def test_a_grasp_of_a_policy_that_was_withdrawn_meanwhile_is_not_begun() -> None:
     cell, network = make_cell()
     async with cell.running():

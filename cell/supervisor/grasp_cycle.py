@@ -210,7 +210,7 @@ class GraspCycle:
             self.failures.clear()
             chooser.note_success()
             return
-        if station.guardian.falls != self._falls:
+        if plan.is_fallback and station.guardian.falls != self._falls:
             # What a policy failed at that has been withdrawn says nothing of the other.
             self._falls = station.guardian.falls
             self.failures.clear()

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -197,10 +198,15 @@ async def test_the_fallback_is_not_stopped_for_what_the_learned_policy_failed_at
     most = cell.layout.timing.max_failures_in_row
     network.risk = 0.1
     cell.fingers.finds_m = [None] * (most + 1)
+    # Another part each time: one that failed thrice would not be tried again.
+    cell.policy.script = [
+        partial(make_chunk, xyz_m=(-0.28 + 0.02 * (n % 9), 0.48, 0.035))
+        for n in range(60)
+    ]
     async with cell.running():
         await cell.start()
         await cell.until(lambda: guardian(cell)["is_fallback"], 60.0)
-        await until_placed(cell, 1)
+        await cell.until(lambda: count_placed(cell) >= 1, 60.0)
 
         assert cell.supervisor.state is State.EXECUTE
 

@@ -1,0 +1,269 @@
+"""What the adversary asks for: compiled, in long runs that build up speed.
+
+Most cycles push as hard as the limits allow, in a fixed direction or along the falling
+gradient of the distance to the nearest limit. In between come requests at a limit to
+the last digit, and all that is no request at all.
+"""
+
+import math
+from typing import Any, Final
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from cell.kinematics.compiled import compiled
+from tests.oracle.plain import Bodies, MotionLimits, Numbers, Vector
+from tests.oracle.swift_check import fill_clearances, place_point
+from tests.stress.adversary_guard import ask
+
+KINDS: Final = (
+    "push",
+    "along the gradient",
+    "at a limit",
+    "no number",
+    "huge",
+    "joints permuted",
+    "anywhere",
+    "stamps",
+    "stay",
+)
+_PUSH, _GRADIENT, _EDGE, _NUMBER, _HUGE, _PERMUTED, _ANYWHERE, _STAMPS, _STAY = range(9)
+
+_MS = 1_000_000
+_START_NS = 1_000 * _MS
+_PERIOD_NS = 2 * _MS
+# Chance of a cycle that is not part of the run.
+_SPOILED = 0.02
+_RUN_CYCLES = 60
+_GRADIENT_CYCLES = 12
+_STEP_RAD = 1e-5
+
+
+@compiled
+def measure_margin(q: Vector, limits: MotionLimits, bodies: Bodies) -> float:
+    """Return the distance to the nearest limit of place, in metres and radians."""
+    margin = math.inf
+    for i in range(6):
+        margin = min(margin, q[i] - limits.joint_min_rad[i])
+        margin = min(margin, limits.joint_max_rad[i] - q[i])
+    tcp = np.empty(3)
+    place_point(q, 6, limits.flange_from_tcp[:, 3], tcp)
+    for i in range(3):
+        margin = min(margin, tcp[i] - limits.workspace_min_m[i])
+        margin = min(margin, limits.workspace_max_m[i] - tcp[i])
+    count = bodies.against_zone.shape[0] + bodies.against_self.shape[0]
+    if count > 0:
+        room = np.empty(count)
+        fill_clearances(q, bodies, room)
+        margin = min(margin, room.min())
+    return margin
+
+
+@compiled
+def fill_descent(
+    q: Vector, limits: MotionLimits, bodies: Bodies, direction: Vector
+) -> None:
+    """Write where the margin falls fastest, largest element 1, by finite differences."""
+    here = measure_margin(q, limits, bodies)
+    aside = q.copy()
+    largest = 0.0
+    for i in range(6):
+        aside[i] = q[i] + _STEP_RAD
+        direction[i] = here - measure_margin(aside, limits, bodies)
+        aside[i] = q[i]
+        largest = max(largest, abs(direction[i]))
+    for i in range(6):
+        if largest > 0.0:
+            direction[i] /= largest
+        else:
+            direction[i] = 1.0
+
+
+@compiled
+def _draw_direction(direction: Vector) -> None:
+    largest = 1e-3
+    for i in range(6):
+        direction[i] = 0.0
+        if np.random.random() < 0.6:
+            direction[i] = 2.0 * np.random.random() - 1.0
+        largest = max(largest, abs(direction[i]))
+    for i in range(6):
+        direction[i] /= largest
+
+
+@compiled
+def _nudge(value: float) -> float:
+    """Return a value, or one that differs in its last digits."""
+    choice = np.random.randint(0, 7)
+    if choice == 0:
+        return value
+    if choice == 1:
+        return np.nextafter(value, math.inf)
+    if choice == 2:
+        return np.nextafter(value, -math.inf)
+    share = 10.0 ** (-15.0 + 10.0 * np.random.random())
+    return value * (1.0 + share) if choice < 5 else value * (1.0 - share)
+
+
+@compiled
+def _write_push(
+    q: Vector, qd: Vector, direction: Vector, strength: float, lim: Any, out: Vector
+) -> None:
+    period_s = lim.period_s
+    for i in range(6):
+        speed = qd[i] + lim.joint_acceleration_radps2[i] * strength * period_s * (
+            direction[i]
+        )
+        top = lim.joint_speed_radps[i]
+        speed = min(max(speed, -top), top)
+        out[i] = q[i] + speed * period_s
+
+
+@compiled
+def _write_edge(q: Vector, qd: Vector, lim: Any, out: Vector) -> None:
+    """Write a request that meets limits of some joints to the last digits."""
+    period_s = lim.period_s
+    for i in range(6):
+        out[i] = q[i] + qd[i] * period_s
+        sign = 1.0 if np.random.random() < 0.5 else -1.0
+        choice = np.random.randint(0, 5)
+        if choice == 0:
+            change = _nudge(lim.joint_acceleration_radps2[i] * period_s)
+            out[i] = q[i] + (qd[i] + sign * change) * period_s
+        elif choice == 1:
+            out[i] = q[i] + sign * _nudge(lim.joint_speed_radps[i] * period_s)
+        elif choice == 2:
+            out[i] = _nudge(lim.joint_max_rad[i] if sign > 0 else lim.joint_min_rad[i])
+        elif choice == 3:
+            out[i] = _nudge(q[i])
+
+
+@compiled
+def _spoil(kind: int, q: Vector, lim: Any, out: Vector) -> None:
+    """Overwrite a request with something that none should be."""
+    for i in range(6):
+        if kind == _NUMBER and np.random.random() < 0.4:
+            choice = np.random.randint(0, 3)
+            out[i] = math.nan
+            if choice:
+                out[i] = math.inf if choice == 1 else -math.inf
+        elif kind == _HUGE:
+            sign = 1.0 if np.random.random() < 0.5 else -1.0
+            out[i] += sign * 10.0 ** (np.random.random() * 616.0 - 308.0)
+        elif kind == _ANYWHERE:
+            span = lim.joint_max_rad[i] - lim.joint_min_rad[i]
+            out[i] = lim.joint_min_rad[i] + np.random.random() * span
+        elif kind == _STAY:
+            out[i] = q[i]
+    if kind == _PERMUTED:
+        for i in range(5, 0, -1):
+            other = np.random.randint(0, i + 1)
+            out[i], out[other] = out[other], out[i]
+
+
+@compiled
+def _draw_age(limit_ns: int) -> int:
+    """Return an age of a stamp that is fresh, stale, at the edge or nonsense."""
+    choice = np.random.randint(0, 6)
+    if choice == 0:
+        return limit_ns
+    if choice == 1:
+        return limit_ns + 1
+    if choice == 2:
+        return -np.random.randint(0, 30) * _MS
+    if choice == 3:
+        return np.random.randint(0, 400) * _MS
+    age_ns = 1 << np.random.randint(1, 62)
+    return age_ns if choice == 4 else -age_ns
+
+
+@compiled
+def _draw_gap() -> int:
+    """Return how long after the cycle before this one comes."""
+    choice = np.random.randint(0, 6)
+    if choice < 2:
+        return np.random.randint(0, 9) * _MS
+    if choice == 2:
+        return -np.random.randint(0, 9) * _MS
+    if choice < 5:
+        return np.random.randint(0, 200) * _MS
+    return 1 << np.random.randint(1, 40)
+
+
+# Not kept on disk: it calls kernels of other files, whose changes numba would not see.
+@numba.njit  # type: ignore[untyped-decorator]
+def attack(
+    seed: int,
+    rest: NDArray[Any],
+    limits: NDArray[Any],
+    around: Any,
+    lim: MotionLimits,
+    bodies: Bodies,
+    requests: Vector,
+    stamps: Numbers,
+    path: Vector,
+    reasons: Numbers,
+    kinds: Numbers,
+) -> None:
+    """Drive the guard's kernel from rest with as many requests as there is room for.
+
+    Args:
+        seed: of all that is drawn.
+        rest: the kernel's state to begin with; overwritten.
+        limits: for the kernel.
+        around: for the kernel.
+        lim: the same limits in plain form.
+        bodies: the same surroundings in plain form.
+        requests: filled with what was asked, shape (n, 6).
+        stamps: filled with command, arm and present time, shape (n, 3) [ns].
+        path: filled with the answers after the start, shape (n + 1, 6).
+        reasons: filled with the guard's reasons, shape (n,).
+        kinds: raised by one for each request of a kind, shape (len(KINDS),).
+    """
+    np.random.seed(seed)
+    before, after = rest, rest.copy()
+    path[0] = before[0]["q"]
+    direction = np.zeros(6)
+    strength = 1.0
+    run_kind, run_left, since_gradient = _PUSH, 0, 0
+    now_ns = _START_NS
+    request = np.empty(6)
+    for k in range(requests.shape[0]):
+        q, qd = before[0]["q"], before[0]["qd"]
+        if run_left <= 0:
+            run_left = 1 + np.random.randint(0, _RUN_CYCLES)
+            run_kind = np.random.randint(0, 3)
+            strength = (0.9999, 0.6, 1.0, 1.0001)[np.random.randint(0, 4)]
+            since_gradient = _GRADIENT_CYCLES
+            _draw_direction(direction)
+        run_left -= 1
+        kind = run_kind
+        if kind == _GRADIENT and since_gradient >= _GRADIENT_CYCLES:
+            fill_descent(q, lim, bodies, direction)
+            since_gradient = 0
+        since_gradient += 1
+        if kind == _EDGE:
+            _write_edge(q, qd, lim, request)
+        else:
+            _write_push(q, qd, direction, strength, lim, request)
+        gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
+        if np.random.random() < _SPOILED:
+            kind = np.random.randint(_NUMBER, _STAY + 1)
+            _spoil(kind, q, lim, request)
+            if kind == _STAMPS:
+                gap_ns = _draw_gap()
+                command_age_ns = _draw_age(limits[0]["command_age_ns"])
+                arm_age_ns = _draw_age(limits[0]["arm_age_ns"])
+        now_ns = max(now_ns + gap_ns, 1)
+        stamps[k, 0] = now_ns - command_age_ns
+        stamps[k, 1] = now_ns - arm_age_ns
+        stamps[k, 2] = now_ns
+        requests[k] = request
+        kinds[kind] += 1
+        ask(
+            before, request, stamps[k, 0], stamps[k, 1], now_ns, limits, around, after
+        )
+        path[k + 1] = after[0]["q"]
+        reasons[k] = after[0]["reason"]
+        before, after = after, before

@@ -1,0 +1,208 @@
+"""What the guard's class adds to its kernel: arming, copies, and what goes wrong."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cell.contracts.geometry import Pose
+from cell.contracts.servo import HoldReason
+from safety.guard import EnvelopeGuard
+from safety.limits import make_limits
+from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
+
+MS = 1_000_000
+START_NS = 1_000 * MS
+NO_TIME: Any = None
+TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
+STEP = np.array([20.0 * PERIOD_S**2, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+
+def make_armed() -> EnvelopeGuard:
+    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+    guard.reset(HOME_Q)
+    return guard
+
+
+def vet(guard: EnvelopeGuard, request: Any, cycle: int) -> Any:
+    now_ns = START_NS + cycle * 2 * MS
+    return guard.vet(request, now_ns, now_ns, now_ns)
+
+
+def set_going(guard: EnvelopeGuard, cycles: int = 10) -> Any:
+    """Speed up; return position and velocity."""
+    q, qd = HOME_Q, np.zeros(6)
+    for cycle in range(cycles):
+        qd = qd + STEP / PERIOD_S
+        verdict = vet(guard, q + qd * PERIOD_S, cycle)
+        assert verdict.reason is HoldReason.NONE
+        q = verdict.q
+    return q, qd
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_one_joint_that_is_no_number_leaves_the_guard_unarmed(
+    joint: Any, value: Any
+) -> None:
+    measured = HOME_Q.copy()
+    measured[joint] = value
+    guard = make_armed()
+
+    guard.reset(measured)
+
+    verdict = vet(guard, HOME_Q, 0)
+    assert verdict.reason is HoldReason.NOT_ARMED
+    assert np.isnan(verdict.q).all()
+    assert (verdict.margin, verdict.value) == (-1.0, 0.0)
+    assert guard.hold(HoldReason.LINK_LOST, START_NS).reason is HoldReason.NOT_ARMED
+
+
+def test_an_unarmed_guard_can_be_armed() -> None:
+    guard = make_armed()
+    guard.reset(np.full(6, np.nan))
+
+    guard.reset(HOME_Q)
+
+    assert vet(guard, HOME_Q, 0).reason is HoldReason.NONE
+
+
+def test_a_reset_forgets_all_motion() -> None:
+    guard = make_armed()
+    q, qd = set_going(guard)
+    guard.hold(HoldReason.TRACKING_ERROR, START_NS + 22 * MS)
+
+    guard.reset(q)
+
+    verdict = vet(guard, q, 300)
+    assert verdict.reason is HoldReason.NONE
+    assert (verdict.q == q).all()
+    held = guard.hold(HoldReason.TRACKING_ERROR, START_NS + 602 * MS)
+    assert (held.q == q).all()
+
+
+def test_what_the_guard_answers_becomes_what_it_goes_on_from() -> None:
+    guard = make_armed()
+    q, qd = set_going(guard)
+
+    first = guard.hold(HoldReason.TRACKING_ERROR, START_NS + 20 * MS)
+    second = guard.hold(HoldReason.TRACKING_ERROR, START_NS + 22 * MS)
+
+    assert first.q[0] - q[0] == pytest.approx((qd[0] - 25.0 * PERIOD_S) * PERIOD_S)
+    step = (qd[0] - 2 * 25.0 * PERIOD_S) * PERIOD_S
+    assert second.q[0] - first.q[0] == pytest.approx(step)
+
+
+def test_the_unarmed_answer_is_a_copy() -> None:
+    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+
+    vet(guard, HOME_Q, 0).q[:] = 0.0
+
+    assert np.isnan(vet(guard, HOME_Q, 1).q).all()
+
+
+def test_a_verdict_is_no_window_into_the_guard() -> None:
+    guard = make_armed()
+    verdict = vet(guard, HOME_Q, 0)
+
+    verdict.q[:] = 99.0
+
+    assert (guard.hold(HoldReason.LINK_LOST, START_NS + 2 * MS).q == HOME_Q).all()
+
+
+def test_limits_cannot_be_changed_afterwards() -> None:
+    limits = make_limits(SAFETY, TOOL, PERIOD_S)
+    guard = EnvelopeGuard(limits)
+    guard.reset(HOME_Q)
+
+    limits["joint_acceleration_radps2"] = 1e9
+
+    assert vet(guard, HOME_Q + 10 * STEP, 0).reason is HoldReason.JOINT_ACCELERATION
+
+
+@pytest.mark.parametrize(
+    "request_q",
+    [
+        np.append(HOME_Q, 0.0),
+        HOME_Q.reshape(2, 3),
+        HOME_Q[:5],
+        "123456",
+        None,
+        {1, 2},
+        [[1.0], [2.0, 3.0]],
+    ],
+    ids=str,
+)
+def test_what_has_not_six_numbers_is_no_request(request_q: Any) -> None:
+    guard = make_armed()
+
+    verdict = vet(guard, request_q, 0)
+
+    assert verdict.reason is HoldReason.COMMAND_NOT_FINITE
+    assert (verdict.q == HOME_Q).all()
+
+
+def test_a_request_is_never_trimmed_to_fit() -> None:
+    guard = make_armed()
+    beyond = HOME_Q.copy()
+    beyond[2] = -2.95
+    guard.reset(np.where(np.arange(6) == 2, -2.9, HOME_Q))
+
+    assert vet(guard, beyond, 0).reason is HoldReason.JOINT_POSITION
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("stamp", [None, "now", 2**63, -(2**63) - 1, math.nan, math.inf])
+def test_a_stamp_that_does_not_fit_holds(which: Any, stamp: Any) -> None:
+    guard = make_armed()
+    stamps: list[Any] = [START_NS, START_NS, START_NS]
+    stamps[which] = stamp
+
+    verdict = guard.vet(HOME_Q + STEP, *stamps)
+
+    assert verdict.reason is HoldReason.GUARD_EXCEPTION
+    assert (verdict.q == HOME_Q).all()
+
+
+def test_a_failure_in_motion_ramps_with_a_time_and_stops_dead_without_one() -> None:
+    guard = make_armed()
+    q, qd = set_going(guard)
+
+    ramped = guard.vet(q, NO_TIME, START_NS, START_NS + 20 * MS)
+    stopped = guard.vet(q, NO_TIME, START_NS, NO_TIME)
+    after = guard.hold(HoldReason.LINK_LOST, START_NS + 24 * MS)
+
+    assert ramped.reason is HoldReason.GUARD_EXCEPTION
+    assert ramped.q[0] > q[0]
+    assert stopped.reason is HoldReason.GUARD_EXCEPTION
+    assert (stopped.q == ramped.q).all()
+    # It has come to rest: nothing of the old velocity is left.
+    assert (after.q == stopped.q).all()
+
+
+def test_integers_of_any_kind_are_stamps() -> None:
+    guard = make_armed()
+    now = np.int64(START_NS)
+
+    assert guard.vet(HOME_Q, now, float(START_NS), START_NS).reason is HoldReason.NONE
+
+
+def test_a_verdict_names_its_reason_margin_and_value() -> None:
+    guard = make_armed()
+
+    verdict = guard.vet(HOME_Q, START_NS - 200 * MS, START_NS, START_NS)
+
+    assert verdict.reason is HoldReason.COMMAND_STALE
+    assert verdict.margin == pytest.approx(-1.0)
+    assert verdict.value == pytest.approx(0.2)
+    assert type(verdict.margin) is type(verdict.value) is float
+
+
+def test_a_new_guard_has_made_no_motion_while_it_warmed_up() -> None:
+    guard = make_armed()
+
+    verdict = vet(guard, HOME_Q, 0)
+
+    assert verdict.reason is HoldReason.NONE
+    assert (verdict.q == HOME_Q).all()

@@ -20,6 +20,7 @@ class MotionLimits(NamedTuple):
         joint_max_rad: shape (6,).
         joint_speed_radps: shape (6,).
         joint_acceleration_radps2: shape (6,).
+        joint_jerk_radps3: of what is granted, shape (6,); infinite where there is none.
         tcp_speed_mps: of the tool point [m/s].
         workspace_min_m: lowest corner for the tool point, shape (3,).
         workspace_max_m: highest corner, shape (3,).
@@ -31,6 +32,7 @@ class MotionLimits(NamedTuple):
     joint_max_rad: Vector
     joint_speed_radps: Vector
     joint_acceleration_radps2: Vector
+    joint_jerk_radps3: Vector
     tcp_speed_mps: float
     workspace_min_m: Vector
     workspace_max_m: Vector
@@ -79,9 +81,9 @@ NOTHING_AROUND = Bodies(
 def read_limits(packed: NDArray[Any]) -> MotionLimits:
     """Return packed limits, one record with fields of these names, as plain arrays."""
     record = packed[0]
-    return MotionLimits(
-        *(
-            float(record[name]) if record[name].ndim == 0 else np.array(record[name])
-            for name in MotionLimits._fields
-        )
-    )
+    plain: dict[str, Any] = {"joint_jerk_radps3": np.full(6, np.inf)}
+    for name in MotionLimits._fields:
+        if name in (packed.dtype.names or ()):
+            value = record[name]
+            plain[name] = float(value) if value.ndim == 0 else np.array(value)
+    return MotionLimits(**plain)

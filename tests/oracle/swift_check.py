@@ -26,14 +26,17 @@ WHAT: Final = (
     "workspace below",
     "clearance",
     "faster while it holds",
+    "joint jerk",
 )
 """What each column of the counts is about."""
 
 _NUMBER, _ABOVE, _BELOW, _SPEED, _ACCELERATION = 0, 1, 2, 3, 4
-_TCP_SPEED, _OVER, _UNDER, _CLEARANCE, _HOLD = 5, 6, 7, 8, 9
+_TCP_SPEED, _OVER, _UNDER, _CLEARANCE, _HOLD, _JERK = 5, 6, 7, 8, 9, 10
 # Of the distances here; the search ends a little before the minimum.
 _CLEARANCE_M = 1e-6
 _FAR_M = 0.05
+# Of third differences of numbers near 6.
+_JERK_ROUNDING = 1e-3
 _SECTIONS = 40
 _GOLDEN = 0.6180339887498949
 
@@ -249,61 +252,87 @@ def count_breaches(
         The first step with a breach, -1 if there is none.
     """
     first = -1
-    period_s = limits.period_s
-    speed_before = np.zeros(6)
+    speed, change = np.zeros(6), np.zeros(6)
     tcp, tcp_before = np.empty(3), np.empty(3)
     pairs = bodies.against_zone.shape[0] + bodies.against_self.shape[0]
     room, room_before = np.empty(pairs), np.empty(pairs)
     place_point(path[0], 6, limits.flange_from_tcp[:, 3], tcp_before)
     fill_clearances(path[0], bodies, room_before)
     for k in range(1, path.shape[0]):
-        q, before = path[k], path[k - 1]
-        broken = 0
-        for i in range(6):
-            if not math.isfinite(q[i]):
-                counts[_NUMBER] += 1
-                broken += 1
         if restarts[k - 1]:
-            speed_before[:] = 0.0
-        for i in range(6):
-            if not q[i] <= max(limits.joint_max_rad[i], before[i]) + 1e-9:
-                counts[_ABOVE] += 1
-                broken += 1
-            if not q[i] >= min(limits.joint_min_rad[i], before[i]) - 1e-9:
-                counts[_BELOW] += 1
-                broken += 1
-            speed = (q[i] - before[i]) / period_s
-            if not abs(speed) <= limits.joint_speed_radps[i] + 1e-6:
-                counts[_SPEED] += 1
-                broken += 1
-            change = abs(speed - speed_before[i]) / period_s
-            if not change <= limits.joint_acceleration_radps2[i] + 1e-4:
-                counts[_ACCELERATION] += 1
-                broken += 1
-            if holds[k - 1] and not abs(speed) <= abs(speed_before[i]) + 1e-9:
-                counts[_HOLD] += 1
-                broken += 1
-            speed_before[i] = speed
-        place_point(q, 6, limits.flange_from_tcp[:, 3], tcp)
-        total = 0.0
-        for i in range(3):
-            total += (tcp[i] - tcp_before[i]) ** 2
-            if not tcp[i] <= max(limits.workspace_max_m[i], tcp_before[i]) + 1e-9:
-                counts[_OVER] += 1
-                broken += 1
-            if not tcp[i] >= min(limits.workspace_min_m[i], tcp_before[i]) - 1e-9:
-                counts[_UNDER] += 1
-                broken += 1
-        if not math.sqrt(total) / period_s <= limits.tcp_speed_mps + 1e-6:
-            counts[_TCP_SPEED] += 1
-            broken += 1
-        fill_clearances(q, bodies, room)
+            speed[:] = 0.0
+        total = counts.sum()
+        _count_places(path[k], path[k - 1], limits, counts)
+        _count_rates(path[k], path[k - 1], holds[k - 1], limits, speed, change, counts)
+        place_point(path[k], 6, limits.flange_from_tcp[:, 3], tcp)
+        _count_tool(tcp, tcp_before, limits, counts)
+        fill_clearances(path[k], bodies, room)
         for j in range(pairs):
             if not room[j] >= min(room_before[j], 0.0) - _CLEARANCE_M:
                 counts[_CLEARANCE] += 1
-                broken += 1
-            room_before[j] = room[j]
+        room_before[:] = room
         tcp_before[:] = tcp
-        if broken and first < 0:
+        if first < 0 and counts.sum() > total:
             first = k
     return first
+
+
+@compiled
+def _count_places(
+    q: Vector, before: Vector, limits: MotionLimits, counts: Numbers
+) -> None:
+    for i in range(6):
+        if not math.isfinite(q[i]):
+            counts[_NUMBER] += 1
+        if not q[i] <= max(limits.joint_max_rad[i], before[i]) + 1e-9:
+            counts[_ABOVE] += 1
+        if not q[i] >= min(limits.joint_min_rad[i], before[i]) - 1e-9:
+            counts[_BELOW] += 1
+
+
+@compiled
+def _count_rates(
+    q: Vector,
+    q_before: Vector,
+    is_hold: bool,
+    limits: MotionLimits,
+    speed: Vector,
+    change: Vector,
+    counts: Numbers,
+) -> None:
+    """Check one step and bring `speed` and `change`, shapes (6,), up to date."""
+    is_still = True
+    for i in range(6):
+        before, change_before = speed[i], change[i]
+        speed[i] = (q[i] - q_before[i]) / limits.period_s
+        change[i] = (speed[i] - before) / limits.period_s
+        is_still = is_still and speed[i] == 0.0
+        if not abs(speed[i]) <= limits.joint_speed_radps[i] + 1e-6:
+            counts[_SPEED] += 1
+        if not abs(change[i]) <= limits.joint_acceleration_radps2[i] + 1e-4:
+            counts[_ACCELERATION] += 1
+        if is_hold:
+            if not abs(speed[i]) <= abs(before) + 1e-9:
+                counts[_HOLD] += 1
+        else:
+            # The ramp to rest begins and ends harder than what is granted.
+            jerk = abs(change[i] - change_before) / limits.period_s
+            if not jerk <= limits.joint_jerk_radps3[i] * (1.0 + _JERK_ROUNDING):
+                counts[_JERK] += 1
+    if is_hold and is_still:
+        change[:] = 0.0
+
+
+@compiled
+def _count_tool(
+    tcp: Vector, before: Vector, limits: MotionLimits, counts: Numbers
+) -> None:
+    total = 0.0
+    for i in range(3):
+        total += (tcp[i] - before[i]) ** 2
+        if not tcp[i] <= max(limits.workspace_max_m[i], before[i]) + 1e-9:
+            counts[_OVER] += 1
+        if not tcp[i] >= min(limits.workspace_min_m[i], before[i]) - 1e-9:
+            counts[_UNDER] += 1
+    if not math.sqrt(total) / limits.period_s <= limits.tcp_speed_mps + 1e-6:
+        counts[_TCP_SPEED] += 1

@@ -301,3 +301,14 @@ def test_growing_faster_while_holding_is_a_breach() -> None:
     # The first step of the glide is still.
     assert first == 2
     assert counts[WHAT.index("faster while it holds")] == 199
+
+
+def test_a_jerk_beyond_its_limit_is_a_breach_unless_the_guard_holds() -> None:
+    path = glide(0, 0.5)
+    limits = tightened(joint_jerk_radps3=np.full(6, 100.0))
+    counts = np.zeros(len(WHAT), np.int64)
+    quiet = np.zeros(len(path) - 1, np.bool_)
+    count_breaches(path, quiet, ~quiet, limits, NOTHING_AROUND, counts)
+
+    assert "joint jerk" in find_swiftly(path, limits, NOTHING_AROUND)
+    assert counts[WHAT.index("joint jerk")] == 0

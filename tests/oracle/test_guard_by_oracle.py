@@ -11,7 +11,7 @@ from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, SAFETY, TOOL_Z_M, compute_tcp
 from tests.oracle.slow_oracle import SlowOracle
-from tests.stress.adversary_guard import PERIOD_S, make_guard, make_opponent
+from tests.stress.adversary_guard import PERIOD_S, make_guard, make_opponent, vet
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
 PERIOD_NS = 2_000_000
@@ -42,7 +42,7 @@ def drive(guard: Any, start: Any, motion: Any) -> tuple[Any, list[HoldReason]]:
             now_ns += PERIOD_NS
             push = 25.0 * strength * PERIOD_S * np.array(direction)
             request = q + np.clip(qd + push, -top, top) * PERIOD_S
-            verdict = guard.vet(request, now_ns, now_ns, now_ns)
+            verdict = vet(guard, request, now_ns, now_ns, now_ns)
             qd, q = (verdict.q - q) / PERIOD_S, verdict.q
             path.append(q)
             reasons.append(verdict.reason)

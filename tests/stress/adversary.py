@@ -24,7 +24,13 @@ from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, SAFETY, TOOL_Z_M
 from tests.oracle.plain import Vector
 from tests.oracle.slow_oracle import SlowOracle
 from tests.oracle.swift_check import WHAT, count_breaches, place_point
-from tests.stress.adversary_guard import Opponent, make_guard, make_opponent, make_rest
+from tests.stress.adversary_guard import (
+    Opponent,
+    make_guard,
+    make_opponent,
+    make_rest,
+    vet,
+)
 from tests.stress.adversary_requests import KINDS, attack
 
 EPISODE = 250
@@ -196,7 +202,7 @@ def check_slowly(episode: Episode, findings: Findings) -> None:
     guard.reset(episode.start)
     for k, request in enumerate(episode.requests):
         command_ns, arm_ns, now_ns = (int(stamp) for stamp in episode.stamps[k])
-        verdict = guard.vet(request, command_ns, arm_ns, now_ns)
+        verdict = vet(guard, request, command_ns, arm_ns, now_ns)
         if verdict.reason is HoldReason.GUARD_EXCEPTION:
             findings.exceptions += 1
         if not (verdict.q == episode.path[k + 1]).all():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose
+from cell.contracts.runtime import Verdict
 from cell.kinematics.compiled import compiled
 from safety.config import SafetyConfig
 from safety.envelope import STATE, vet_setpoint
@@ -44,6 +45,13 @@ def make_opponent(config: SafetyConfig, flange_from_tcp: Pose) -> Opponent:
 def make_guard(opponent: Opponent) -> EnvelopeGuard:
     """Build the guard whose kernel `ask` calls."""
     return EnvelopeGuard(opponent.limits)
+
+
+def vet(
+    guard: EnvelopeGuard, request: Vector, command_ns: int, arm_ns: int, now_ns: int
+) -> Verdict:
+    """Ask the guard's class as `ask` asks its kernel."""
+    return guard.vet(request, command_ns, arm_ns, now_ns)
 
 
 def make_rest(q: Vector) -> NDArray[Any]:

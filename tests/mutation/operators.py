@@ -79,7 +79,7 @@ _SWAPPED_CALLS = {
     "ones": ("function", "zeros"),
 }
 _CHOICES = {"min", "max", "minimum", "maximum"}
-_WRAPPERS = {"abs", "fabs", "sqrt", "round", "bool"}
+_WRAPPERS = {"abs", "fabs", "sqrt", "round"}
 _SWAPPED_ARGUMENTS = {"atan2", "arctan2"}
 _SWAPPED_WORDS = {"min": "max", "max": "min", "low": "high", "high": "low"}
 _EDGE_KEYWORDS = {"gt": "ge", "ge": "gt", "lt": "le", "le": "lt"}

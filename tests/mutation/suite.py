@@ -21,6 +21,8 @@ ARGUMENTS = (
     *("-q", "-s", "--noconftest", "--timeout=0"),
     *("-p", "no:randomly", "-p", "no:xdist"),
     *("-p", "no:cacheprovider", "-p", "no:faulthandler"),
+    # Everything is imported before the forks.
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )
 _SHORTEST_LIMIT_S = 2.0
 _TIMES_THE_SUITE = 10.0

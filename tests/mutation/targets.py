@@ -22,14 +22,14 @@ TARGETS = (
     Target(
         "safety.envelope",
         (
-            f"{_UNIT}/test_guard_reasons.py",
             f"{_UNIT}/test_envelope_edges.py",
             f"{_UNIT}/test_envelope_reference.py",
+            f"{_UNIT}/test_guard_reasons.py",
         ),
     ),
     Target(
         "safety.guard",
-        (f"{_UNIT}/test_guard_reasons.py", f"{_UNIT}/test_guard_edges.py"),
+        (f"{_UNIT}/test_guard_edges.py", f"{_UNIT}/test_guard_reasons.py"),
     ),
     Target(
         "safety.limits",

@@ -524,10 +524,10 @@ def test_the_workspace_reaches_to_where_the_tool_stands() -> None:
 
 
 def test_what_is_no_place_breaks_the_workspace() -> None:
-    margin, axis = place([0.0, math.nan, 4.0], [0.0, 0.0, 4.0])
+    margin, axis = place([0.0, 0.0, math.nan], [0.0, 0.0, 4.0])
 
-    assert not margin >= 0.0
-    assert axis in (1, 2)
+    assert math.isnan(margin)
+    assert axis == 2
 
 
 def test_the_tool_may_stand_just_at_a_face_and_not_go_beyond() -> None:
@@ -581,7 +581,7 @@ def test_a_step_just_at_the_tool_speed_is_judged_by_its_way_to_rest() -> None:
 def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     was, q = state(qd=one(0, 0.5)), HOME_Q + one(0, 0.5 * PERIOD_S)
     start = find_tool(HOME_Q)
-    lim = limits(**EMPTY, tcp_speed_mps=0.3)
+    lim = limits(**EMPTY, tcp_speed_mps=0.1)
     # Falls all the way, so the first stretch is the quickest.
     speed = check_braking(was[0], q, start, lim[0])[2]
     limit = speed / 0.97
@@ -589,12 +589,10 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
         limit = np.nextafter(limit, 0.0)
     while 0.97 * limit < speed:
         limit = np.nextafter(limit, 9.0)
-    if 0.97 * limit != speed:
-        pytest.skip("no limit meets this speed exactly")
+    assert 0.97 * limit == speed
 
-    assert check_braking(was[0], q, start, limits(**EMPTY, tcp_speed_mps=limit)[0])[
-        :3
-    ] == (0, 0.0, 0.0)
+    just = limits(**EMPTY, tcp_speed_mps=limit)
+    assert check_braking(was[0], q, start, just[0])[:3] == (0, 0.0, 0.0)
 
 
 def bent(angle: float) -> Any:

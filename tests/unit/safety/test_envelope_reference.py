@@ -220,15 +220,16 @@ class Draw:
             "joint_speed_radps": tuple(rng.uniform(1.2, 3.1, 6)),
             "joint_min_rad": tuple(q - rng.uniform(0.02, 0.8, 6) * tightness),
             "joint_max_rad": tuple(q + rng.uniform(0.02, 0.8, 6) * tightness),
-            "tcp_speed_mps": float(rng.uniform(0.3, 3.0)),
+            "tcp_speed_mps": float(rng.choice([0.1, 0.5, 1.0, 3.0])),
             "workspace_min_m": tuple(tcp - rng.uniform(-0.005, 0.2, 3) * tightness),
             "workspace_max_m": tuple(tcp + rng.uniform(0.01, 0.2, 3) * tightness),
         }
         bounds = {
-            key: tuple(np.clip(value, -6.2, 6.2)) if "joint_m" in key else value
+            key: tuple(np.clip(value, -top, top))
             for key, value in changes.items()
+            if (top := {"joint_m": 6.2, "workspa": 0.95}.get(key[:7]))
         }
-        config = SAFETY.model_copy(update=bounds)
+        config = SAFETY.model_copy(update=changes | bounds)
         return make_limits(config, TOOL, PERIOD_S)
 
 

@@ -78,9 +78,7 @@ def find_unlisted(
     ]
 
 
-def find_outdated(
-    results: Sequence[Result], listed: Sequence[Equivalent]
-) -> list[str]:
+def find_outdated(results: Sequence[Result], listed: Sequence[Equivalent]) -> list[str]:
     """Return listed mutants of these modules that were noticed or do not exist."""
     quiet = {result.mutant.key for result in results if is_quiet(result)}
     modules = {result.mutant.module for result in results}
@@ -200,8 +198,6 @@ def _count_by_operator(results: Sequence[Result]) -> dict[str, dict[str, int]]:
     for result in results:
         counts.setdefault(result.mutant.operator, Counter())[result.status] += 1
     return {operator: dict(count) for operator, count in sorted(counts.items())}
-
-
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tests.mutation.operators import (
     StatementAlternative,
     change_returned,
     find_alternatives,
+    find_sizes,
     find_statement_alternatives,
     is_idle_keyword,
     negate,
@@ -98,6 +99,8 @@ class _Weaver(ast.NodeTransformer):
         # Mutants that a place has because of what surrounds it, by identity.
         self._from_outside: dict[int, list[Alternative]] = {}
         self._left_alone: set[int] = set()
+        # Sizes of scratch arrays, whose growth changes nothing, by identity.
+        self._sizes: set[int] = set()
         self._seen: Counter[tuple[str, str, str, str]] = Counter()
 
     def visit(self, node: ast.AST) -> ast.AST:
@@ -182,8 +185,12 @@ class _Weaver(ast.NodeTransformer):
         alternatives = self._from_outside.pop(id(node), [])
         if not isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
             alternatives += find_alternatives(pristine)
+        if id(node) in self._sizes:
+            alternatives = alternatives[1:]
         alternatives = _without_repeats(alternatives)
         numbers = self._register(pristine, alternatives)
+        if isinstance(node, ast.Call):
+            self._sizes.update(id(size) for size in find_sizes(node))
         woven = self._visit_parts(node)
         return self._choose(node, woven, numbers, alternatives)
 
@@ -283,9 +290,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _is_on(number: int) -> ast.Compare:
-    return ast.Compare(
-        ast.Name(SWITCH, ast.Load()), [ast.Eq()], [ast.Constant(number)]
-    )
+    return ast.Compare(ast.Name(SWITCH, ast.Load()), [ast.Eq()], [ast.Constant(number)])
 
 
 def _is_between(first: int, last: int) -> ast.Compare:

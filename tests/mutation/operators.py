@@ -132,8 +132,9 @@ def change_returned(value: ast.expr) -> Iterator[Alternative]:
                 if isinstance(element, ast.Constant | ast.JoinedStr):
                     continue
                 changed = copy.deepcopy(value)
+                # Turns the sign of an infinity as well.
                 changed.elts[index] = ast.BinOp(
-                    copy.deepcopy(element), ast.Add(), ast.Constant(1)
+                    ast.Constant(1), ast.Sub(), copy.deepcopy(element)
                 )
                 yield Alternative("return", changed)
         case ast.Constant(value=str() as text):
@@ -260,6 +261,18 @@ def _of_call(node: ast.Call) -> Iterator[Alternative]:
             changed = copy.deepcopy(node)
             changed.keywords[index].arg = _EDGE_KEYWORDS[keyword.arg]
             yield Alternative("boundary", changed)
+
+
+def find_sizes(node: ast.Call) -> Iterator[ast.Constant]:
+    """Yield the sizes of an array that is made empty, as scratch.
+
+    One that is too small is noticed; what is too large about it is never read.
+    """
+    if _name_of(node.func) == "empty":
+        for argument in node.args:
+            for part in ast.walk(argument):
+                if isinstance(part, ast.Constant):
+                    yield part
 
 
 def is_idle_keyword(keyword: ast.keyword) -> bool:

@@ -87,6 +87,13 @@ def test_a_constant_has_its_neighbours(constant: Any, others: Any) -> None:
     assert changed == others
 
 
+def test_a_scratch_array_has_no_mutant_that_is_larger() -> None:
+    source = "def f():\n    g(np.empty((3, 4)), np.zeros(5))\n"
+
+    sizes = {after for operator, after in changes_of(source) if operator == "constant"}
+    assert sizes == {"2", "3", "4", "6"}
+
+
 def test_a_comparison_under_not_has_a_mutant_that_only_nan_tells_apart() -> None:
     names, mutants = weave("def f(a):\n    return not a >= 0.5\n")
     number = next(m.number for m in mutants if m.operator == "nan")
@@ -128,7 +135,7 @@ def test_returned_values_have_mutants() -> None:
     source = "def f(a):\n    if a:\n        return 'no', a, 1.0\n    return g(a)\n"
 
     returned = {after for operator, after in changes_of(source) if operator == "return"}
-    assert returned == {"('no', a + 1, 1.0)", "None"}
+    assert returned == {"('no', 1 - a, 1.0)", "None"}
 
 
 def test_returned_texts_have_mutants() -> None:

@@ -126,9 +126,7 @@ def _read_server(
         yield "the fork server ended early"
 
 
-def _end_server(
-    serve: Callable[[Callable[[object], None]], None], writer: int
-) -> None:
+def _end_server(serve: Callable[[Callable[[object], None]], None], writer: int) -> None:
     code = 1
     try:
         with os.fdopen(writer, "w") as pipe:

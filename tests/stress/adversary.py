@@ -128,7 +128,9 @@ def _draw_opponent(rng: np.random.Generator, number: int) -> Opponent:
             changes["tcp_speed_mps"] = float(rng.uniform(0.005, 0.2))
         case 6:  # lopsided joints
             changes["joint_speed_radps"] = tuple(rng.choice([0.01, 0.3, 3.0], 6))
-            changes["joint_acceleration_radps2"] = tuple(rng.choice([1.0, 9.0, 40.0], 6))
+            changes["joint_acceleration_radps2"] = tuple(
+                rng.choice([1.0, 9.0, 40.0], 6)
+            )
         case 7:  # contradictory: the arm starts outside of everything
             changes["workspace_min_m"] = (0.3, 0.3, 0.3)
             changes["workspace_max_m"] = (0.31, 0.31, 0.31)
@@ -143,9 +145,7 @@ def _corner(place: Vector) -> tuple[float, ...]:
     return tuple(np.clip(place, -ceilings.REACH_M, ceilings.REACH_M).tolist())
 
 
-def run_episodes(
-    requests: int, seed: int, findings: Findings
-) -> Iterator[Episode]:
+def run_episodes(requests: int, seed: int, findings: Findings) -> Iterator[Episode]:
     """Attack in episodes and yield each; its exceptions are counted in `findings`."""
     rng = np.random.default_rng(seed)
     opponents = draw_opponents(rng)

@@ -81,7 +81,12 @@ def fill_descent(
 
 
 @compiled
-def _draw_direction(direction: Vector) -> None:
+def _draw_direction(q: Vector, direction: Vector) -> None:
+    if np.random.random() < 0.1:
+        # Straightens the wrist, which leads into a singularity.
+        direction[:] = 0.0
+        direction[4] = -1.0 if math.sin(q[4]) > 0.0 else 1.0
+        return
     largest = 1e-3
     for i in range(6):
         direction[i] = 0.0
@@ -112,8 +117,9 @@ def _write_push(
 ) -> None:
     period_s = lim.period_s
     for i in range(6):
-        speed = qd[i] + lim.joint_acceleration_radps2[i] * strength * period_s * (
-            direction[i]
+        speed = (
+            qd[i]
+            + lim.joint_acceleration_radps2[i] * strength * period_s * (direction[i])
         )
         top = lim.joint_speed_radps[i]
         speed = min(max(speed, -top), top)
@@ -124,13 +130,18 @@ def _write_push(
 def _write_edge(q: Vector, qd: Vector, lim: Any, out: Vector) -> None:
     """Write a request that meets limits of some joints to the last digits."""
     period_s = lim.period_s
+    some = np.random.random()
     for i in range(6):
         out[i] = q[i] + qd[i] * period_s
+        if np.random.random() > some:
+            continue
         sign = 1.0 if np.random.random() < 0.5 else -1.0
         choice = np.random.randint(0, 5)
         if choice == 0:
             change = _nudge(lim.joint_acceleration_radps2[i] * period_s)
-            out[i] = q[i] + (qd[i] + sign * change) * period_s
+            speed = qd[i] + sign * change
+            if abs(speed) <= lim.joint_speed_radps[i]:
+                out[i] = q[i] + speed * period_s
         elif choice == 1:
             out[i] = q[i] + sign * _nudge(lim.joint_speed_radps[i] * period_s)
         elif choice == 2:
@@ -233,10 +244,12 @@ def attack(
         q, qd = before[0]["q"], before[0]["qd"]
         if run_left <= 0:
             run_left = 1 + np.random.randint(0, _RUN_CYCLES)
-            run_kind = np.random.randint(0, 3)
-            strength = (0.9999, 0.6, 1.0, 1.0001)[np.random.randint(0, 4)]
+            run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[
+                np.random.randint(0, 5)
+            ]
+            strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[np.random.randint(0, 6)]
             since_gradient = _GRADIENT_CYCLES
-            _draw_direction(direction)
+            _draw_direction(q, direction)
         run_left -= 1
         kind = run_kind
         if kind == _GRADIENT and since_gradient >= _GRADIENT_CYCLES:
@@ -261,9 +274,7 @@ def attack(
         stamps[k, 2] = now_ns
         requests[k] = request
         kinds[kind] += 1
-        ask(
-            before, request, stamps[k, 0], stamps[k, 1], now_ns, limits, around, after
-        )
+        ask(before, request, stamps[k, 0], stamps[k, 1], now_ns, limits, around, after)
         path[k + 1] = after[0]["q"]
         reasons[k] = after[0]["reason"]
         before, after = after, before

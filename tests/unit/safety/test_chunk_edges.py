@@ -154,7 +154,10 @@ def test_the_way_is_looked_at_all_along() -> None:
     places = np.array(path)
     low, high = places.min(axis=0), places.max(axis=0)
 
-    roomy = {"workspace_min_m": tuple(low - 1e-3), "workspace_max_m": tuple(high + 1e-3)}
+    roomy = {
+        "workspace_min_m": tuple(low - 1e-3),
+        "workspace_max_m": tuple(high + 1e-3),
+    }
     assert check(ABOVE, q_start=before, **roomy) == ""
     for axis in range(3):
         for bounds, sign in ((low, 1.0), (high, -1.0)):

@@ -237,7 +237,11 @@ def test_a_hold_writes_its_reason_and_one_step_of_the_ramp() -> None:
 
     hold_setpoint(before, 17, NOW_NS, limits(), after)
 
-    assert (after[0]["reason"], after[0]["margin"], after[0]["value"]) == (17, -1.0, 0.0)
+    assert (after[0]["reason"], after[0]["margin"], after[0]["value"]) == (
+        17,
+        -1.0,
+        0.0,
+    )
     assert after[0]["qd"][0] == pytest.approx(0.45)
 
 
@@ -279,9 +283,7 @@ def test_the_first_number_that_is_none_is_the_value(joint: Any) -> None:
 
 
 def judge_with(lim: Any, q: Any, command_age_ns: int = 0) -> Any:
-    return judge(
-        state()[0], q, NOW_NS - command_age_ns, NOW_NS, NOW_NS, lim[0]
-    )
+    return judge(state()[0], q, NOW_NS - command_age_ns, NOW_NS, NOW_NS, lim[0])
 
 
 def test_the_smallest_of_all_margins_is_the_margin() -> None:
@@ -607,9 +609,7 @@ def test_a_step_just_at_the_least_singular_value_is_granted() -> None:
     assert sigma < find_sigma(was["q"][0])
 
     at = judge_tool(was, q, limits(**EMPTY, singular_value=sigma))
-    above = judge_tool(
-        was, q, limits(**EMPTY, singular_value=np.nextafter(sigma, 1.0))
-    )
+    above = judge_tool(was, q, limits(**EMPTY, singular_value=np.nextafter(sigma, 1.0)))
 
     assert at[:2] == (0, 0.0)
     assert above[0] == SINGULAR
@@ -627,7 +627,10 @@ def test_a_singular_value_of_nothing_is_no_division_by_nothing() -> None:
 
 
 def test_standing_in_a_singular_place_has_no_margin_left() -> None:
-    assert judge_tool(state(q=bent(-0.01)), bent(-0.01), limits(**EMPTY))[:2] == (0, 0.0)
+    assert judge_tool(state(q=bent(-0.01)), bent(-0.01), limits(**EMPTY))[:2] == (
+        0,
+        0.0,
+    )
 
 
 def test_the_smallest_margin_of_the_tool_counts() -> None:
@@ -656,3 +659,22 @@ def test_a_limit_of_the_tool_that_is_no_number_is_broken(key: Any, wanted: Any) 
     lim[key] = math.nan
 
     assert judge_tool(state(), HOME_Q + one(0, 1e-6), lim)[0] == wanted
+
+
+def test_a_least_singular_value_that_is_no_number_is_met_by_every_approach() -> None:
+    was, q = state(q=bent(-0.8)), bent(-0.8 + 1e-5)
+    lim = limits(**EMPTY, singular_value=math.nan)
+
+    reason, margin, value = judge_tool(was, q, lim)
+
+    assert reason == SINGULAR
+    assert math.isnan(margin)
+    assert value == find_sigma(q)
+
+
+def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
+    far = np.full(3, 90.0)
+
+    at_rest = check_braking(state()[0], HOME_Q, far, limits()[0])
+
+    assert at_rest[:3] == (0, 1.0, 0.0)

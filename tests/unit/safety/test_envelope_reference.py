@@ -209,7 +209,9 @@ class Draw:
         self.request = q + qd_next * PERIOD_S
         if rng.random() < 0.05:
             self.request[rng.integers(6)] = rng.choice([np.nan, np.inf, -np.inf])
-        self.command_ns = self.now_ns - int(rng.choice([0, 1, 9, 25, -5, -11, 120]) * MS)
+        self.command_ns = self.now_ns - int(
+            rng.choice([0, 1, 9, 25, -5, -11, 120]) * MS
+        )
         self.arm_ns = self.now_ns - int(rng.choice([0, 3, 18, -5, 2, 1, 52]) * MS)
 
     def _draw_limits(self, rng: np.random.Generator, q: Any) -> Any:

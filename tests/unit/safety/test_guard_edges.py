@@ -8,6 +8,8 @@ import pytest
 
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
+from safety import guard as guard_module
+from safety.envelope import STATE
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
@@ -153,7 +155,9 @@ def test_a_request_is_never_trimmed_to_fit() -> None:
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("stamp", [None, "now", 2**63, -(2**63) - 1, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "stamp", [None, "now", 2**63, -(2**63) - 1, math.nan, math.inf]
+)
 def test_a_stamp_that_does_not_fit_holds(which: Any, stamp: Any) -> None:
     guard = make_armed()
     stamps: list[Any] = [START_NS, START_NS, START_NS]
@@ -206,3 +210,27 @@ def test_a_new_guard_has_made_no_motion_while_it_warmed_up() -> None:
 
     assert verdict.reason is HoldReason.NONE
     assert (verdict.q == HOME_Q).all()
+
+
+def test_a_new_guard_compiles_its_kernels_and_stands_nowhere(monkeypatch: Any) -> None:
+    limits = make_limits(SAFETY, TOOL, PERIOD_S)
+    called: list[Any] = []
+    monkeypatch.setattr(guard_module, "vet_setpoint", lambda *a: called.append(a))
+    monkeypatch.setattr(guard_module, "hold_setpoint", lambda *a: called.append(a))
+
+    guard = EnvelopeGuard(limits)
+
+    nowhere = np.zeros(1, STATE)
+    vetted, held = called
+    assert (guard._state == nowhere).all()
+    assert (guard._after == nowhere).all()
+    assert guard._state.shape == guard._after.shape == (1,)
+    for call in called:
+        assert call[0].shape == (1,)
+        assert (call[0] == nowhere).all()
+        assert call[0] is not guard._state
+        assert call[-2] is guard._limits
+        assert call[-1] is guard._after
+    assert np.array_equal(vetted[1], np.zeros(6))
+    assert vetted[2:5] == (1, 1, 1)
+    assert held[1:3] == (1, 1)

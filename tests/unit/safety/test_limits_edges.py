@@ -184,3 +184,12 @@ def test_a_tool_may_reach_a_metre_and_not_further(axis: Any, sign: Any) -> None:
 def test_a_list_of_the_wrong_length_is_refused(key: Any) -> None:
     with pytest.raises(ValidationError, match=key):
         SafetyConfig(**SAFETY.model_dump() | {key: getattr(SAFETY, key)[:-1]})
+
+
+@pytest.mark.parametrize(("key", "index"), PLACES)
+def test_a_limit_may_be_as_small_as_one_likes(key: Any, index: Any) -> None:
+    if key in POSITIVE:
+        value = vary(key, index, 1e-6)
+
+        make_limits(changed(**{key: value}), TOOL, PERIOD_S)
+        SafetyConfig(**SAFETY.model_dump() | {key: value})

@@ -673,8 +673,8 @@ def test_a_least_singular_value_that_is_no_number_is_met_by_every_approach() -> 
 
 
 def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
-    far = np.full(3, 90.0)
+    lim = limits(workspace_min_m=np.full(3, -3.0), workspace_max_m=np.full(3, -2.0))
 
-    at_rest = check_braking(state()[0], HOME_Q, far, limits()[0])
+    at_rest = check_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
 
     assert at_rest[:3] == (0, 1.0, 0.0)

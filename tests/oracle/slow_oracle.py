@@ -17,6 +17,7 @@ from tests.oracle.plain import (
     NOTHING_AROUND,
     Bodies,
     MotionLimits,
+    Numbers,
     Vector,
 )
 
@@ -66,7 +67,10 @@ class SlowOracle:
         return np.array(zones + own)
 
     def find_breaches(
-        self, path: Vector, restarts: NDArray[np.bool_] | None = None
+        self,
+        path: Vector,
+        restarts: NDArray[np.bool_] | None = None,
+        holds: NDArray[np.bool_] | None = None,
     ) -> list[Breach]:
         """Check setpoints that follow each other by one period.
 
@@ -74,17 +78,22 @@ class SlowOracle:
             path: from rest, shape (n + 1, 6) [rad].
             restarts: for each step whether the arm had come to rest before it, because
                 setpoints were missing for long, shape (n,).
+            holds: for each step whether it is part of a ramp to rest, shape (n,). A
+                ramp belongs to the step that was granted before it.
         """
         found: list[Breach] = []
         found += _name("a position that is no number", ~np.isfinite(path).all(axis=1))
         if found:
             return found
+        from_row = np.arange(len(path) - 1)
+        if holds is not None:
+            from_row = np.maximum.accumulate(np.where(holds, 0, from_row))
         found += self._check_joints(path, restarts)
         tcp = np.array([self.find_tcp(q) for q in path])
-        found += self._check_tool(tcp)
+        found += self._check_tool(tcp, from_row)
         if len(self._bodies.against_zone) or len(self._bodies.against_self):
             clearance = np.array([self.measure(q) for q in path])
-            found += _ratchet("clearance", -clearance, _CLEARANCE_M)
+            found += _ratchet("clearance", -clearance, _CLEARANCE_M, from_row)
         return found
 
     def _check_joints(
@@ -107,13 +116,17 @@ class SlowOracle:
             ),
         ]
 
-    def _check_tool(self, tcp: Vector) -> list[Breach]:
+    def _check_tool(self, tcp: Vector, from_row: Numbers) -> list[Breach]:
         limits = self._limits
         speed = np.linalg.norm(np.diff(tcp, axis=0), axis=1) / limits.period_s
         return [
             *_cap("tool speed", (speed - limits.tcp_speed_mps)[:, None], _SPEED),
-            *_ratchet("workspace above", tcp - limits.workspace_max_m, _PLACE_M),
-            *_ratchet("workspace below", limits.workspace_min_m - tcp, _PLACE_M),
+            *_ratchet(
+                "workspace above", tcp - limits.workspace_max_m, _PLACE_M, from_row
+            ),
+            *_ratchet(
+                "workspace below", limits.workspace_min_m - tcp, _PLACE_M, from_row
+            ),
         ]
 
     def _place(self, q: Vector) -> None:
@@ -168,10 +181,15 @@ def _cap(what: str, excess: Vector, tolerance: float) -> list[Breach]:
     ]
 
 
-def _ratchet(what: str, excess: Vector, tolerance: float) -> list[Breach]:
-    """As `_cap` for rows 1 to n, where the excess of the row before is permitted."""
-    permitted = np.maximum(excess[:-1], 0.0)
-    return _cap(what, excess[1:] - permitted, tolerance)
+def _ratchet(
+    what: str, excess: Vector, tolerance: float, from_row: Numbers | None = None
+) -> list[Breach]:
+    """As `_cap` for rows 1 to n, where the excess of an earlier row is permitted.
+
+    That is the row before, if `from_row` does not say another for each.
+    """
+    before = excess[:-1] if from_row is None else excess[from_row]
+    return _cap(what, excess[1:] - np.maximum(before, 0.0), tolerance)
 
 
 def _name(what: str, broken: NDArray[np.bool_]) -> list[Breach]:

@@ -8,12 +8,11 @@ find its minimum.
 import math
 from typing import Final
 
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cell.kinematics.compiled import compiled
-from tests.oracle.plain import BOX, CYLINDER, Bodies, MotionLimits, Numbers, Vector
+from tests.oracle.plain import BOX, HALF_SPACE, Bodies, MotionLimits, Numbers, Vector
 
 WHAT: Final = (
     "a position that is no number",
@@ -128,7 +127,7 @@ def measure_to_zone(
                 total += pose[row, column] * (segment[side, row] - pose[row, 3])
             local[side, column] = total
     kind, size = bodies.zone_kind[zone], bodies.zone_size[zone]
-    if kind != BOX and kind != CYLINDER:
+    if kind == HALF_SPACE:
         return min(local[0, 2], local[1, 2])
     # Balls about both: quick to tell that they are far from each other.
     middle, half, span = 0.0, 0.0, 0.0
@@ -157,7 +156,7 @@ def measure_to_zone(
     at_ends = min(
         _measure_point(local, 0.0, kind, size), _measure_point(local, 1.0, kind, size)
     )
-    return min(min(at_left, at_right), at_ends)
+    return min(at_left, at_right, at_ends)
 
 
 @compiled
@@ -168,7 +167,7 @@ def _measure_point(local: Vector, share: float, kind: int, size: Vector) -> floa
     z = local[0, 2] + share * (local[1, 2] - local[0, 2])
     if kind == BOX:
         dx, dy, dz = abs(x) - size[0], abs(y) - size[1], abs(z) - size[2]
-        inside = min(max(dx, max(dy, dz)), 0.0)
+        inside = min(max(dx, dy, dz), 0.0)
         dx, dy, dz = max(dx, 0.0), max(dy, 0.0), max(dz, 0.0)
         return math.sqrt(dx * dx + dy * dy + dz * dz) + inside
     beside, above = math.hypot(x, y) - size[0], abs(z) - size[1]
@@ -184,8 +183,10 @@ def measure_between(one: Vector, other: Vector) -> float:
     at right angles to both, or begins at one of the four ends.
     """
     nearest = min(
-        min(_measure_end(one[0], other), _measure_end(one[1], other)),
-        min(_measure_end(other[0], one), _measure_end(other[1], one)),
+        _measure_end(one[0], other),
+        _measure_end(one[1], other),
+        _measure_end(other[0], one),
+        _measure_end(other[1], one),
     )
     ux, uy, uz = one[1, 0] - one[0, 0], one[1, 1] - one[0, 1], one[1, 2] - one[0, 2]
     vx, vy, vz = (
@@ -253,22 +254,28 @@ def count_breaches(
     """
     first = -1
     speed, change = np.zeros(6), np.zeros(6)
-    tcp, tcp_before = np.empty(3), np.empty(3)
+    tcp, tcp_before, tcp_granted = np.empty(3), np.empty(3), np.empty(3)
     pairs = bodies.against_zone.shape[0] + bodies.against_self.shape[0]
-    room, room_before = np.empty(pairs), np.empty(pairs)
+    room, room_before, room_granted = np.empty(pairs), np.empty(pairs), np.empty(pairs)
     place_point(path[0], 6, limits.flange_from_tcp[:, 3], tcp_before)
     fill_clearances(path[0], bodies, room_before)
+    tcp_granted[:] = tcp_before
+    room_granted[:] = room_before
     for k in range(1, path.shape[0]):
         if restarts[k - 1]:
             speed[:] = 0.0
+        if not holds[k - 1]:
+            # A ramp belongs to the step that was granted before it.
+            tcp_granted[:] = tcp_before
+            room_granted[:] = room_before
         total = counts.sum()
         _count_places(path[k], path[k - 1], limits, counts)
         _count_rates(path[k], path[k - 1], holds[k - 1], limits, speed, change, counts)
         place_point(path[k], 6, limits.flange_from_tcp[:, 3], tcp)
-        _count_tool(tcp, tcp_before, limits, counts)
+        _count_tool(tcp, tcp_before, tcp_granted, limits, counts)
         fill_clearances(path[k], bodies, room)
         for j in range(pairs):
-            if not room[j] >= min(room_before[j], 0.0) - _CLEARANCE_M:
+            if not room[j] >= min(room_granted[j], 0.0) - _CLEARANCE_M:
                 counts[_CLEARANCE] += 1
         room_before[:] = room
         tcp_before[:] = tcp
@@ -325,14 +332,18 @@ def _count_rates(
 
 @compiled
 def _count_tool(
-    tcp: Vector, before: Vector, limits: MotionLimits, counts: Numbers
+    tcp: Vector,
+    before: Vector,
+    granted: Vector,
+    limits: MotionLimits,
+    counts: Numbers,
 ) -> None:
     total = 0.0
     for i in range(3):
         total += (tcp[i] - before[i]) ** 2
-        if not tcp[i] <= max(limits.workspace_max_m[i], before[i]) + 1e-9:
+        if not tcp[i] <= max(limits.workspace_max_m[i], granted[i]) + 1e-9:
             counts[_OVER] += 1
-        if not tcp[i] >= min(limits.workspace_min_m[i], before[i]) - 1e-9:
+        if not tcp[i] >= min(limits.workspace_min_m[i], granted[i]) - 1e-9:
             counts[_UNDER] += 1
     if not math.sqrt(total) / limits.period_s <= limits.tcp_speed_mps + 1e-6:
         counts[_TCP_SPEED] += 1

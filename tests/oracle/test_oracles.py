@@ -312,3 +312,29 @@ def test_a_jerk_beyond_its_limit_is_a_breach_unless_the_guard_holds() -> None:
 
     assert "joint jerk" in find_swiftly(path, limits, NOTHING_AROUND)
     assert counts[WHAT.index("joint jerk")] == 0
+
+
+def test_a_ramp_may_swing_back_to_where_its_last_granted_step_began() -> None:
+    out_and_back = np.array([0.0, -2e-4, -3e-4, -1e-4])[:, None] * np.eye(6)[1]
+    path = HOME_Q + out_and_back
+    low = tightened(
+        workspace_max_m=TCP - np.array([9.0, 9.0, 1e-2]) * [0, 0, 1],
+        joint_acceleration_radps2=np.full(6, 1e3),
+    )
+    quiet = np.zeros(3, np.bool_)
+    ramp = np.array([False, True, True])
+
+    def count(holds: Any) -> int:
+        counts = np.zeros(len(WHAT), np.int64)
+        count_breaches(path, quiet, holds, low, NOTHING_AROUND, counts)
+        return int(counts[WHAT.index("workspace above")])
+
+    def list_slowly(holds: Any) -> list[int]:
+        found = SlowOracle(low).find_breaches(path, holds=holds)
+        return [b.step for b in found if b.what == "workspace above"]
+
+    # Upwards is outwards: the first two steps go further out whatever they are.
+    assert count(quiet) == len(list_slowly(quiet)) == 2
+    assert count(ramp) == len(list_slowly(ramp)) == 3
+    assert count(np.array([False, False, True])) == 2
+    assert list_slowly(np.array([False, False, True])) == [1, 2]

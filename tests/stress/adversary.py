@@ -31,7 +31,7 @@ from tests.stress.adversary_guard import (
     make_rest,
     vet,
 )
-from tests.stress.adversary_requests import KINDS, attack
+from tests.stress.adversary_requests import KINDS, Record, attack, make_record
 
 EPISODE = 250
 _SETS = 64
@@ -77,20 +77,17 @@ class Episode:
     number: int
     opponent: Opponent
     start: Vector
-    requests: Vector
-    stamps: NDArray[np.int64]
-    path: Vector
-    reasons: NDArray[np.int64]
+    record: Record
 
     @property
     def restarts(self) -> NDArray[np.bool_]:
         """Before which steps the robot had come to rest for want of setpoints."""
-        gaps = np.diff(self.stamps[:, 2], prepend=self.stamps[0, 2])
+        gaps = np.diff(self.record.stamps[:, 2], prepend=self.record.stamps[0, 2])
         return np.asarray(gaps > _STANDSTILL_NS)
 
     @property
     def holds(self) -> NDArray[np.bool_]:
-        return np.asarray(self.reasons != HoldReason.NONE)
+        return np.asarray(self.record.reasons != HoldReason.NONE)
 
 
 def draw_opponents(rng: np.random.Generator, count: int = _SETS) -> list[Opponent]:
@@ -152,27 +149,16 @@ def run_episodes(requests: int, seed: int, findings: Findings) -> Iterator[Episo
     for number in range(-(-requests // EPISODE)):
         opponent = opponents[int(rng.integers(len(opponents)))]
         start = (HOME_Q, OVER_BIN_Q)[number % 2] + rng.normal(0.0, 0.02, 6)
-        episode = Episode(
-            number,
-            opponent,
-            start,
-            np.empty((EPISODE, 6)),
-            np.zeros((EPISODE, 3), np.int64),
-            np.empty((EPISODE + 1, 6)),
-            np.zeros(EPISODE, np.int64),
-        )
+        episode = Episode(number, opponent, start, make_record(EPISODE))
         try:
             attack(
-                int(rng.integers(2**31)),
+                rng,
                 make_rest(start),
                 opponent.limits,
                 opponent.around,
                 opponent.plain,
                 opponent.bodies,
-                episode.requests,
-                episode.stamps,
-                episode.path,
-                episode.reasons,
+                episode.record,
                 findings.kinds,
             )
         except Exception as error:  # noqa: BLE001  (counted: there must be none)
@@ -185,7 +171,7 @@ def run_episodes(requests: int, seed: int, findings: Findings) -> Iterator[Episo
 def check_swiftly(episode: Episode, findings: Findings) -> None:
     """Judge an episode by compiled formulas."""
     first = count_breaches(
-        episode.path,
+        episode.record.path,
         episode.restarts,
         episode.holds,
         episode.opponent.plain,
@@ -200,23 +186,26 @@ def check_slowly(episode: Episode, findings: Findings) -> None:
     """Run an episode through the guard's class, and judge it by MuJoCo."""
     guard = make_guard(episode.opponent)
     guard.reset(episode.start)
-    for k, request in enumerate(episode.requests):
-        command_ns, arm_ns, now_ns = (int(stamp) for stamp in episode.stamps[k])
+    for k, request in enumerate(episode.record.requests):
+        command_ns, arm_ns, now_ns = (int(stamp) for stamp in episode.record.stamps[k])
         verdict = vet(guard, request, command_ns, arm_ns, now_ns)
         if verdict.reason is HoldReason.GUARD_EXCEPTION:
             findings.exceptions += 1
-        if not (verdict.q == episode.path[k + 1]).all():
+        if not (verdict.q == episode.record.path[k + 1]).all():
             findings.differences += 1
             findings.note(f"episode {episode.number}, step {k}: the class differs")
             break
     oracle = SlowOracle(episode.opponent.plain, episode.opponent.bodies)
-    for breach in oracle.find_breaches(episode.path, episode.restarts):
+    breaches = oracle.find_breaches(
+        episode.record.path, episode.restarts, episode.holds
+    )
+    for breach in breaches:
         findings.slow_breaches[breach.what] += 1
         findings.note(f"episode {episode.number}, step {breach.step}: {breach}")
-    findings.slowly_checked += len(episode.requests)
+    findings.slowly_checked += len(episode.record.requests)
 
 
-def run(requests: int, seed: int, slowly: int, say: bool = False) -> Findings:
+def run(requests: int, seed: int, slowly: int, *, say: bool = False) -> Findings:
     """Attack and judge.
 
     Args:
@@ -232,10 +221,10 @@ def run(requests: int, seed: int, slowly: int, say: bool = False) -> Findings:
         check_swiftly(episode, findings)
         if episode.number % every == 0:
             check_slowly(episode, findings)
-        values, counts = np.unique(episode.reasons, return_counts=True)
+        values, counts = np.unique(episode.record.reasons, return_counts=True)
         for value, count in zip(values, counts, strict=True):
             findings.reasons[HoldReason(int(value)).name] += int(count)
-        findings.requests += len(episode.requests)
+        findings.requests += len(episode.record.requests)
         findings.seconds = time.monotonic() - started_s
         if say and time.monotonic() - said_s > _QUIET_S:
             said_s = time.monotonic()

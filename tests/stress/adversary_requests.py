@@ -6,7 +6,7 @@ the last digit, and all that is no request at all.
 """
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numba
 import numpy as np
@@ -64,7 +64,7 @@ def measure_margin(q: Vector, limits: MotionLimits, bodies: Bodies) -> float:
 def fill_descent(
     q: Vector, limits: MotionLimits, bodies: Bodies, direction: Vector
 ) -> None:
-    """Write where the margin falls fastest, largest element 1, by finite differences."""
+    """Write where the margin falls fastest, largest element 1, by differences."""
     here = measure_margin(q, limits, bodies)
     aside = q.copy()
     largest = 0.0
@@ -81,8 +81,8 @@ def fill_descent(
 
 
 @compiled
-def _draw_direction(q: Vector, direction: Vector) -> None:
-    if np.random.random() < 0.1:
+def _draw_direction(rng: np.random.Generator, q: Vector, direction: Vector) -> None:
+    if rng.random() < 0.1:
         # Straightens the wrist, which leads into a singularity.
         direction[:] = 0.0
         direction[4] = -1.0 if math.sin(q[4]) > 0.0 else 1.0
@@ -90,30 +90,35 @@ def _draw_direction(q: Vector, direction: Vector) -> None:
     largest = 1e-3
     for i in range(6):
         direction[i] = 0.0
-        if np.random.random() < 0.6:
-            direction[i] = 2.0 * np.random.random() - 1.0
+        if rng.random() < 0.6:
+            direction[i] = 2.0 * rng.random() - 1.0
         largest = max(largest, abs(direction[i]))
     for i in range(6):
         direction[i] /= largest
 
 
 @compiled
-def _nudge(value: float) -> float:
+def _nudge(rng: np.random.Generator, value: float) -> float:
     """Return a value, or one that differs in its last digits."""
-    choice = np.random.randint(0, 7)
+    choice = rng.integers(0, 7)
     if choice == 0:
         return value
     if choice == 1:
         return np.nextafter(value, math.inf)
     if choice == 2:
         return np.nextafter(value, -math.inf)
-    share = 10.0 ** (-15.0 + 10.0 * np.random.random())
+    share = 10.0 ** (-15.0 + 10.0 * rng.random())
     return value * (1.0 + share) if choice < 5 else value * (1.0 - share)
 
 
 @compiled
 def _write_push(
-    q: Vector, qd: Vector, direction: Vector, strength: float, lim: Any, out: Vector
+    q: Vector,
+    qd: Vector,
+    direction: Vector,
+    strength: float,
+    lim: MotionLimits,
+    out: Vector,
 ) -> None:
     period_s = lim.period_s
     for i in range(6):
@@ -127,129 +132,169 @@ def _write_push(
 
 
 @compiled
-def _write_edge(q: Vector, qd: Vector, lim: Any, out: Vector) -> None:
+def _write_edge(
+    rng: np.random.Generator, q: Vector, qd: Vector, lim: MotionLimits, out: Vector
+) -> None:
     """Write a request that meets limits of some joints to the last digits."""
     period_s = lim.period_s
-    some = np.random.random()
+    some = rng.random()
     for i in range(6):
         out[i] = q[i] + qd[i] * period_s
-        if np.random.random() > some:
+        if rng.random() > some:
             continue
-        sign = 1.0 if np.random.random() < 0.5 else -1.0
-        choice = np.random.randint(0, 5)
+        sign = 1.0 if rng.random() < 0.5 else -1.0
+        choice = rng.integers(0, 5)
         if choice == 0:
-            change = _nudge(lim.joint_acceleration_radps2[i] * period_s)
+            change = _nudge(rng, lim.joint_acceleration_radps2[i] * period_s)
             speed = qd[i] + sign * change
             if abs(speed) <= lim.joint_speed_radps[i]:
                 out[i] = q[i] + speed * period_s
         elif choice == 1:
-            out[i] = q[i] + sign * _nudge(lim.joint_speed_radps[i] * period_s)
+            out[i] = q[i] + sign * _nudge(rng, lim.joint_speed_radps[i] * period_s)
         elif choice == 2:
-            out[i] = _nudge(lim.joint_max_rad[i] if sign > 0 else lim.joint_min_rad[i])
+            out[i] = _nudge(
+                rng, lim.joint_max_rad[i] if sign > 0 else lim.joint_min_rad[i]
+            )
         elif choice == 3:
-            out[i] = _nudge(q[i])
+            out[i] = _nudge(rng, q[i])
 
 
 @compiled
-def _spoil(kind: int, q: Vector, lim: Any, out: Vector) -> None:
+def _spoil(
+    rng: np.random.Generator, kind: int, q: Vector, lim: MotionLimits, out: Vector
+) -> None:
     """Overwrite a request with something that none should be."""
     for i in range(6):
-        if kind == _NUMBER and np.random.random() < 0.4:
-            choice = np.random.randint(0, 3)
+        if kind == _NUMBER and rng.random() < 0.4:
+            choice = rng.integers(0, 3)
             out[i] = math.nan
             if choice:
                 out[i] = math.inf if choice == 1 else -math.inf
         elif kind == _HUGE:
-            sign = 1.0 if np.random.random() < 0.5 else -1.0
-            out[i] += sign * 10.0 ** (np.random.random() * 616.0 - 308.0)
+            sign = 1.0 if rng.random() < 0.5 else -1.0
+            out[i] += sign * 10.0 ** (rng.random() * 616.0 - 308.0)
         elif kind == _ANYWHERE:
             span = lim.joint_max_rad[i] - lim.joint_min_rad[i]
-            out[i] = lim.joint_min_rad[i] + np.random.random() * span
+            out[i] = lim.joint_min_rad[i] + rng.random() * span
         elif kind == _STAY:
             out[i] = q[i]
     if kind == _PERMUTED:
         for i in range(5, 0, -1):
-            other = np.random.randint(0, i + 1)
+            other = rng.integers(0, i + 1)
             out[i], out[other] = out[other], out[i]
 
 
 @compiled
-def _draw_age(limit_ns: int) -> int:
+def _draw_age(rng: np.random.Generator, limit_ns: int) -> int:
     """Return an age of a stamp that is fresh, stale, at the edge or nonsense."""
-    choice = np.random.randint(0, 6)
+    choice = rng.integers(0, 6)
     if choice == 0:
         return limit_ns
     if choice == 1:
         return limit_ns + 1
     if choice == 2:
-        return -np.random.randint(0, 30) * _MS
+        return -rng.integers(0, 30) * _MS
     if choice == 3:
-        return np.random.randint(0, 400) * _MS
-    age_ns = 1 << np.random.randint(1, 62)
+        return rng.integers(0, 400) * _MS
+    age_ns = 1 << rng.integers(1, 62)
     return age_ns if choice == 4 else -age_ns
 
 
 @compiled
-def _draw_gap() -> int:
+def _draw_gap(rng: np.random.Generator) -> int:
     """Return how long after the cycle before this one comes."""
-    choice = np.random.randint(0, 6)
+    choice = rng.integers(0, 6)
     if choice < 2:
-        return np.random.randint(0, 9) * _MS
+        return rng.integers(0, 9) * _MS
     if choice == 2:
-        return -np.random.randint(0, 9) * _MS
+        return -rng.integers(0, 9) * _MS
     if choice < 5:
-        return np.random.randint(0, 200) * _MS
-    return 1 << np.random.randint(1, 40)
+        return rng.integers(0, 200) * _MS
+    return 1 << rng.integers(1, 40)
+
+
+class Record(NamedTuple):
+    """What was asked and answered in one stretch of `n` cycles.
+
+    Attributes:
+        requests: shape (n, 6) [rad].
+        stamps: of the command, of the arm and of the cycle, shape (n, 3) [ns].
+        path: the start and the answers, shape (n + 1, 6) [rad].
+        reasons: of the guard, shape (n,).
+    """
+
+    requests: Vector
+    stamps: Numbers
+    path: Vector
+    reasons: Numbers
+
+
+def make_record(count: int) -> Record:
+    """Return room for that many cycles."""
+    return Record(
+        np.empty((count, 6)),
+        np.zeros((count, 3), np.int64),
+        np.empty((count + 1, 6)),
+        np.zeros(count, np.int64),
+    )
+
+
+@compiled
+def _draw_times(
+    rng: np.random.Generator,
+    kind: int,
+    now_ns: int,
+    limits: NDArray[Any],
+    stamps: Numbers,
+) -> None:
+    """Write the stamps of a cycle that follows one at `now_ns`."""
+    gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
+    if kind == _STAMPS:
+        gap_ns = _draw_gap(rng)
+        command_age_ns = _draw_age(rng, limits[0]["command_age_ns"])
+        arm_age_ns = _draw_age(rng, limits[0]["arm_age_ns"])
+    stamps[2] = max(now_ns + gap_ns, 1)
+    stamps[0] = stamps[2] - command_age_ns
+    stamps[1] = stamps[2] - arm_age_ns
 
 
 # Not kept on disk: it calls kernels of other files, whose changes numba would not see.
 @numba.njit  # type: ignore[untyped-decorator]
 def attack(
-    seed: int,
+    rng: np.random.Generator,
     rest: NDArray[Any],
     limits: NDArray[Any],
     around: Any,
     lim: MotionLimits,
     bodies: Bodies,
-    requests: Vector,
-    stamps: Numbers,
-    path: Vector,
-    reasons: Numbers,
+    record: Record,
     kinds: Numbers,
 ) -> None:
     """Drive the guard's kernel from rest with as many requests as there is room for.
 
     Args:
-        seed: of all that is drawn.
+        rng: of all that is drawn.
         rest: the kernel's state to begin with; overwritten.
         limits: for the kernel.
         around: for the kernel.
         lim: the same limits in plain form.
         bodies: the same surroundings in plain form.
-        requests: filled with what was asked, shape (n, 6).
-        stamps: filled with command, arm and present time, shape (n, 3) [ns].
-        path: filled with the answers after the start, shape (n + 1, 6).
-        reasons: filled with the guard's reasons, shape (n,).
+        record: filled.
         kinds: raised by one for each request of a kind, shape (len(KINDS),).
     """
-    np.random.seed(seed)
     before, after = rest, rest.copy()
-    path[0] = before[0]["q"]
-    direction = np.zeros(6)
-    strength = 1.0
+    record.path[0] = before[0]["q"]
+    direction, request = np.zeros(6), np.empty(6)
+    strength, now_ns = 1.0, _START_NS
     run_kind, run_left, since_gradient = _PUSH, 0, 0
-    now_ns = _START_NS
-    request = np.empty(6)
-    for k in range(requests.shape[0]):
+    for k in range(record.requests.shape[0]):
         q, qd = before[0]["q"], before[0]["qd"]
         if run_left <= 0:
-            run_left = 1 + np.random.randint(0, _RUN_CYCLES)
-            run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[
-                np.random.randint(0, 5)
-            ]
-            strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[np.random.randint(0, 6)]
+            run_left = rng.integers(1, _RUN_CYCLES)
+            run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[rng.integers(0, 5)]
+            strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
             since_gradient = _GRADIENT_CYCLES
-            _draw_direction(q, direction)
+            _draw_direction(rng, q, direction)
         run_left -= 1
         kind = run_kind
         if kind == _GRADIENT and since_gradient >= _GRADIENT_CYCLES:
@@ -257,24 +302,18 @@ def attack(
             since_gradient = 0
         since_gradient += 1
         if kind == _EDGE:
-            _write_edge(q, qd, lim, request)
+            _write_edge(rng, q, qd, lim, request)
         else:
             _write_push(q, qd, direction, strength, lim, request)
-        gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
-        if np.random.random() < _SPOILED:
-            kind = np.random.randint(_NUMBER, _STAY + 1)
-            _spoil(kind, q, lim, request)
-            if kind == _STAMPS:
-                gap_ns = _draw_gap()
-                command_age_ns = _draw_age(limits[0]["command_age_ns"])
-                arm_age_ns = _draw_age(limits[0]["arm_age_ns"])
-        now_ns = max(now_ns + gap_ns, 1)
-        stamps[k, 0] = now_ns - command_age_ns
-        stamps[k, 1] = now_ns - arm_age_ns
-        stamps[k, 2] = now_ns
-        requests[k] = request
+        if rng.random() < _SPOILED:
+            kind = rng.integers(_NUMBER, _STAY + 1)
+            _spoil(rng, kind, q, lim, request)
+        stamps = record.stamps[k]
+        _draw_times(rng, kind, now_ns, limits, stamps)
+        now_ns = stamps[2]
+        record.requests[k] = request
         kinds[kind] += 1
-        ask(before, request, stamps[k, 0], stamps[k, 1], now_ns, limits, around, after)
-        path[k + 1] = after[0]["q"]
-        reasons[k] = after[0]["reason"]
+        ask(before, request, stamps[0], stamps[1], now_ns, limits, around, after)
+        record.path[k + 1] = after[0]["q"]
+        record.reasons[k] = after[0]["reason"]
         before, after = after, before

@@ -58,7 +58,7 @@ def test_an_answer_that_was_tampered_with_is_noticed_by_both(
     joint: Any, spoil: Any
 ) -> None:
     episode = next(adversary.run_episodes(1, 3, Findings()))
-    episode.path[100, joint] += spoil
+    episode.record.path[100, joint] += spoil
     swift, slow = Findings(), Findings()
 
     check_swiftly(episode, swift)
@@ -91,4 +91,4 @@ def test_the_command_ends_with_one_when_there_are_faults(
 def test_attacks_begin_near_where_the_arm_works() -> None:
     episode = next(adversary.run_episodes(1, 0, Findings()))
 
-    assert np.abs(episode.path[0] - HOME_Q).max() < 0.2
+    assert np.abs(episode.record.path[0] - HOME_Q).max() < 0.2

@@ -23,7 +23,6 @@ from tests.mutation.campaign import (
     run_campaign,
 )
 from tests.mutation.equivalents import Equivalent, read_equivalents
-from tests.mutation.instrument import Mutant
 from tests.mutation.targets import TARGETS, Target, find_target
 from tests.mutation.trial import Status
 

@@ -57,8 +57,8 @@ def leave_uncompiled() -> None:
     Called before anything of `safety` is imported. The kinematics are not mutated here
     and would take nine tenths of the time.
     """
-    import cell.kinematics  # noqa: F401, PLC0415  (decorates its kernels now)
-    from cell.kinematics import compiled  # noqa: PLC0415
+    import cell.kinematics  # noqa: F401  (decorates its kernels now)
+    from cell.kinematics import compiled
 
     if any(name.startswith("safety.") for name in sys.modules):
         raise RuntimeError("safety is imported already; start afresh")

@@ -95,11 +95,7 @@ def find_alternatives(node: ast.expr) -> Iterator[Alternative]:
         case ast.UnaryOp():
             yield from _of_unary(node)
         case ast.BinOp():
-            swapped = _ARITHMETIC.get(type(node.op))
-            if swapped is not None:
-                changed = copy.deepcopy(node)
-                changed.op = swapped()
-                yield Alternative("arithmetic", changed)
+            yield from _of_arithmetic(node)
         case ast.BoolOp():
             yield from _of_boolean(node)
         case ast.Constant():
@@ -109,11 +105,7 @@ def find_alternatives(node: ast.expr) -> Iterator[Alternative]:
         case ast.Subscript(slice=ast.Constant(value=str())):
             yield from _of_field(node)
         case ast.Attribute():
-            word = _swap_word(node.attr)
-            if word is not None:
-                changed_name = copy.deepcopy(node)
-                changed_name.attr = word
-                yield Alternative("min/max", changed_name)
+            yield from _of_attribute(node)
         case _:
             return
 
@@ -200,12 +192,22 @@ def _of_compare(node: ast.Compare) -> Iterator[Alternative]:
 def _of_unary(node: ast.UnaryOp) -> Iterator[Alternative]:
     if isinstance(node.op, ast.Not | ast.USub | ast.Invert):
         yield Alternative("negation", copy.deepcopy(node.operand))
-    test = node.operand
-    if isinstance(node.op, ast.Not) and isinstance(test, ast.Compare):
-        if len(test.ops) == 1 and type(test.ops[0]) in _COMPLEMENT:
-            changed = copy.deepcopy(test)
-            changed.ops[0] = _COMPLEMENT[type(test.ops[0])]()
-            yield Alternative("nan", changed)
+    match node:
+        case ast.UnaryOp(ast.Not(), ast.Compare(ops=[op]) as test):
+            if type(op) in _COMPLEMENT:
+                changed = copy.deepcopy(test)
+                changed.ops[0] = _COMPLEMENT[type(op)]()
+                yield Alternative("nan", changed)
+        case _:
+            return
+
+
+def _of_arithmetic(node: ast.BinOp) -> Iterator[Alternative]:
+    swapped = _ARITHMETIC.get(type(node.op))
+    if swapped is not None:
+        changed = copy.deepcopy(node)
+        changed.op = swapped()
+        yield Alternative("arithmetic", changed)
 
 
 def _of_boolean(node: ast.BoolOp) -> Iterator[Alternative]:
@@ -286,6 +288,14 @@ def _of_field(node: ast.Subscript) -> Iterator[Alternative]:
     if word is not None:
         changed = copy.deepcopy(node)
         changed.slice = ast.Constant(word)
+        yield Alternative("min/max", changed)
+
+
+def _of_attribute(node: ast.Attribute) -> Iterator[Alternative]:
+    word = _swap_word(node.attr)
+    if word is not None:
+        changed = copy.deepcopy(node)
+        changed.attr = word
         yield Alternative("min/max", changed)
 
 

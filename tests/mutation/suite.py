@@ -1,4 +1,4 @@
-"""The tests of one target, collected once by pytest and run again in forked children."""
+"""The tests of one target: collected once by pytest, run again in forked children."""
 
 import gc
 import os

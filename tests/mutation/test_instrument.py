@@ -48,7 +48,10 @@ def changes_of(source: str) -> set[tuple[str, str]]:
         ("all(a)", {("boolean", "any(a)")}),
         ("a['joint_min_rad']", {("min/max", "a['joint_max_rad']")}),
         ("a._low", {("min/max", "a._high")}),
-        ("Field(ge=a, lt=b)", {("boundary", "Field(gt=a, lt=b)"), ("boundary", "Field(ge=a, le=b)")}),
+        (
+            "Field(ge=a, lt=b)",
+            {("boundary", "Field(gt=a, lt=b)"), ("boundary", "Field(ge=a, le=b)")},
+        ),
         (
             "min(a, b)",
             {("min/max", "max(a, b)"), ("min/max", "a"), ("min/max", "b")},

@@ -28,7 +28,10 @@ def outcomes(repository: Path) -> dict[str, dict[str, str]]:
 
 
 def test_every_planted_mistake_is_found(outcomes: dict[str, dict[str, str]]) -> None:
-    missed = [name for name, record in outcomes.items() if record["status"] != "killed"]
+    found = {"killed", "timeout"}
+    missed = [
+        name for name, record in outcomes.items() if record["status"] not in found
+    ]
 
     assert missed == []
     assert set(outcomes) == {seed.name for seed in SEEDS}
@@ -40,7 +43,7 @@ def test_they_are_found_by_tests_and_not_by_broken_imports(
     strange = {
         name: record["by"]
         for name, record in outcomes.items()
-        if "::" not in record["by"]
+        if record["status"] == "killed" and "::" not in record["by"]
     }
 
     assert strange == {}

@@ -6,7 +6,6 @@ in a process that has imported neither the module nor its tests.
 """
 
 import contextlib
-
 import json
 import os
 import sys

@@ -98,7 +98,9 @@ def test_a_pose_has_three_and_four_numbers_all_of_them_finite() -> None:
         assert check(Pose(place, broken)) == "step 0 is not finite"
 
 
-@pytest.mark.parametrize(("scale", "passes"), [(1.0009, 1), (0.9991, 1), (1.0011, 0), (0.9989, 0)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scale", "passes"), [(1.0009, 1), (0.9991, 1), (1.0011, 0), (0.9989, 0)]
+)
 def test_a_quaternion_has_unit_length(scale: Any, passes: Any) -> None:
     found = check(Pose(ABOVE.position_m, ABOVE.quat_wxyz * scale))
 
@@ -129,9 +131,11 @@ def test_a_pose_out_of_reach_is_refused() -> None:
 
 
 def test_joint_limits_decide_what_is_in_reach() -> None:
-    low = (-6.2, -3.14, -2.9, -6.2, -6.2, -6.2)
-    assert check(ABOVE, joint_min_rad=low, joint_max_rad=(6.2, 0.0, -2.8, 6.2, 6.2, 6.2)) == "step 0 is out of reach"  # fmt: skip
-    assert check(ABOVE, joint_min_rad=(-6.2, -0.1, -2.9, -6.2, -6.2, -6.2)) == "step 0 is out of reach"  # fmt: skip
+    elbow = (6.2, 0.0, -2.8, 6.2, 6.2, 6.2)
+    shoulder = (-6.2, -0.1, -2.9, -6.2, -6.2, -6.2)
+
+    assert check(ABOVE, joint_max_rad=elbow) == "step 0 is out of reach"
+    assert check(ABOVE, joint_min_rad=shoulder) == "step 0 is out of reach"
 
 
 def test_the_way_to_the_first_step_stays_in_the_workspace() -> None:
@@ -204,3 +208,39 @@ def test_a_line_stays_within_the_joint_limits_of_either_side(side: Any) -> None:
     assert check(ABOVE, turned) == ""
     found = check(ABOVE, turned, **{f"joint_{side}_rad": tuple(limit)})
     assert found == "step 1: the line leaves the joint limits"
+
+
+def make_check(**changes: object) -> EnvelopeChunkCheck:
+    return EnvelopeChunkCheck(SAFETY.model_copy(update=changes), TOOL, 0.085)
+
+
+def test_a_line_that_is_refused_leaves_the_joints_where_they_were() -> None:
+    q = solve_ik(ABOVE, TOOL, HOME_Q)
+    assert q is not None
+    wide = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
+    far = Pose.tool_down([-0.9, 0.9, 0.16], 0.3)
+    upper = (*SAFETY.joint_max_rad[:5], float(q[5]) + 1e-6)
+    turned = Pose.tool_down([-0.2, 0.48, 0.16], 0.25)
+
+    wrong, _ = make_check(**wide)._follow_line(ABOVE, far, q)
+    jumped = make_check()._follow_line(ABOVE, ABOVE, q + 0.01)
+    limited = make_check(joint_max_rad=upper)._follow_line(ABOVE, turned, q)
+
+    assert "singularity" in wrong
+    assert jumped[0] == ""
+    assert limited[0] == "the line leaves the joint limits"
+    assert (limited[1] == q).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [
+        (0.0, [1.0]),
+        (0.4, [1.0]),
+        (1.0, [1.0]),
+        (1.2, [0.5, 1.0]),
+        (4.0, [0.25, 0.5, 0.75, 1.0]),
+    ],
+)
+def test_a_way_is_looked_at_once_a_step_and_at_its_end(steps: Any, wanted: Any) -> None:
+    assert chunk_check._ratios(steps).tolist() == wanted

@@ -72,7 +72,7 @@ def test_an_unarmed_guard_can_be_armed() -> None:
 
 def test_a_reset_forgets_all_motion() -> None:
     guard = make_armed()
-    q, qd = set_going(guard)
+    q, _ = set_going(guard)
     guard.hold(HoldReason.TRACKING_ERROR, START_NS + 22 * MS)
 
     guard.reset(q)
@@ -171,7 +171,7 @@ def test_a_stamp_that_does_not_fit_holds(which: Any, stamp: Any) -> None:
 
 def test_a_failure_in_motion_ramps_with_a_time_and_stops_dead_without_one() -> None:
     guard = make_armed()
-    q, qd = set_going(guard)
+    q, _ = set_going(guard)
 
     ramped = guard.vet(q, NO_TIME, START_NS, START_NS + 20 * MS)
     stopped = guard.vet(q, NO_TIME, START_NS, NO_TIME)

@@ -58,8 +58,8 @@ PLACES = [(key, i) for key, (_, _, size) in CEILINGS.items() for i in range(size
 
 
 def test_the_ceilings_are_those_that_were_signed_off() -> None:
-    assert ceilings.JOINT_POSITION_RAD == 2 * math.pi
-    assert ceilings.JOINT_SPEED_RADPS == math.pi
+    assert math.degrees(ceilings.JOINT_POSITION_RAD) == 360.0
+    assert math.degrees(ceilings.JOINT_SPEED_RADPS) == 180.0
     assert ceilings.JOINT_ACCELERATION_RADPS2 == 40.0
     assert ceilings.TCP_SPEED_MPS == 3.0
     assert ceilings.REACH_M == 0.95
@@ -164,7 +164,7 @@ def test_a_period_may_be_at_its_edge_and_not_beyond(period_s: Any) -> None:
     beyond = math.nextafter(period_s, 0.0 if period_s < 0.01 else 1.0)
 
     assert make_limits(SAFETY, TOOL, period_s)[0]["period_s"] == period_s
-    with pytest.raises(ConfigError, match="period_s is .* takes 0.001 to 0.02"):
+    with pytest.raises(ConfigError, match=r"period_s is .* takes 0.001 to 0.02"):
         make_limits(SAFETY, TOOL, beyond)
 
 

@@ -11,7 +11,7 @@ parts and documentation are left alone.
 import ast
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import CodeType
 
@@ -83,6 +83,7 @@ def instrument(module: str, source: str, path: str) -> Instrumented:
     tree = ast.parse(source, path)
     weaver = _Weaver(module)
     woven = ast.fix_missing_locations(weaver.visit(tree))
+    assert isinstance(woven, ast.Module)
     # As in the file itself, nothing of this module's own future imports.
     code = compile(woven, path, "exec", dont_inherit=True)
     return Instrumented(module, path, code, tuple(weaver.mutants))
@@ -232,8 +233,8 @@ class _Weaver(ast.NodeTransformer):
             whether = _is_between(numbers[0], numbers[-1])
         return ast.copy_location(ast.IfExp(whether, choice, woven), place)
 
-    def _add_from_outside(self, node: ast.expr, more: object) -> None:
-        self._from_outside.setdefault(id(node), []).extend(more)  # type: ignore[call-overload]
+    def _add_from_outside(self, node: ast.expr, more: Iterable[Alternative]) -> None:
+        self._from_outside.setdefault(id(node), []).extend(more)
 
     def _leave_alone(self, node: ast.expr) -> None:
         self._left_alone.add(id(node))

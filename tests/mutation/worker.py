@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import hypothesis
 import numba  # noqa: F401  (imported once, before every fork)
@@ -109,7 +110,7 @@ def _try_late(
 
 def _read_server(
     serve: Callable[[Callable[[object], None]], None],
-) -> Iterator[object]:
+) -> Iterator[Any]:
     """Yield what a forked process writes, object by object."""
     reader, writer = os.pipe()
     pid = os.fork()

@@ -82,7 +82,7 @@ class SlowOracle:
                 ramp belongs to the step that was granted before it.
         """
         found: list[Breach] = []
-        found += _name("a position that is no number", ~np.isfinite(path).all(axis=1))
+        found += _name("a position that is no number", path)
         if found:
             return found
         from_row = np.arange(len(path) - 1)
@@ -135,7 +135,7 @@ class SlowOracle:
 
     def _measure_zone(self, capsule: int, zone: int) -> float:
         bodies = self._bodies
-        radius = bodies.radius[capsule]
+        radius = float(bodies.radius[capsule])
         if radius <= 0.0:
             return _FAR_M
         margin = float(bodies.zone_margin[zone])
@@ -192,5 +192,6 @@ def _ratchet(
     return _cap(what, excess[1:] - np.maximum(before, 0.0), tolerance)
 
 
-def _name(what: str, broken: NDArray[np.bool_]) -> list[Breach]:
-    return [Breach(int(step), what, np.nan) for step in np.flatnonzero(broken)]
+def _name(what: str, path: Vector) -> list[Breach]:
+    broken = np.flatnonzero(~np.isfinite(path).all(axis=1))
+    return [Breach(int(step), what, np.nan) for step in broken]

@@ -128,7 +128,8 @@ def measure_to_zone(
             local[side, column] = total
     kind, size = bodies.zone_kind[zone], bodies.zone_size[zone]
     if kind == HALF_SPACE:
-        return min(local[0, 2], local[1, 2])
+        height: float = min(local[0, 2], local[1, 2])
+        return height
     # Balls about both: quick to tell that they are far from each other.
     middle, half, span = 0.0, 0.0, 0.0
     for i in range(3):
@@ -167,7 +168,7 @@ def _measure_point(local: Vector, share: float, kind: int, size: Vector) -> floa
     z = local[0, 2] + share * (local[1, 2] - local[0, 2])
     if kind == BOX:
         dx, dy, dz = abs(x) - size[0], abs(y) - size[1], abs(z) - size[2]
-        inside = min(max(dx, dy, dz), 0.0)
+        inside: float = min(max(dx, dy, dz), 0.0)
         dx, dy, dz = max(dx, 0.0), max(dy, 0.0), max(dz, 0.0)
         return math.sqrt(dx * dx + dy * dy + dz * dz) + inside
     beside, above = math.hypot(x, y) - size[0], abs(z) - size[1]

@@ -98,7 +98,7 @@ def _draw_direction(rng: np.random.Generator, q: Vector, direction: Vector) -> N
 
 
 @compiled
-def _nudge(rng: np.random.Generator, value: float) -> float:
+def _nudge(rng: np.random.Generator, value: float) -> Any:
     """Return a value, or one that differs in its last digits."""
     choice = rng.integers(0, 7)
     if choice == 0:
@@ -185,7 +185,7 @@ def _spoil(
 
 
 @compiled
-def _draw_age(rng: np.random.Generator, limit_ns: int) -> int:
+def _draw_age(rng: np.random.Generator, limit_ns: int) -> Any:
     """Return an age of a stamp that is fresh, stale, at the edge or nonsense."""
     choice = rng.integers(0, 6)
     if choice == 0:
@@ -201,7 +201,7 @@ def _draw_age(rng: np.random.Generator, limit_ns: int) -> int:
 
 
 @compiled
-def _draw_gap(rng: np.random.Generator) -> int:
+def _draw_gap(rng: np.random.Generator) -> Any:
     """Return how long after the cycle before this one comes."""
     choice = rng.integers(0, 6)
     if choice < 2:
@@ -259,7 +259,7 @@ def _draw_times(
 
 
 # Not kept on disk: it calls kernels of other files, whose changes numba would not see.
-@numba.njit  # type: ignore[untyped-decorator]
+@numba.njit
 def attack(
     rng: np.random.Generator,
     rest: NDArray[Any],
@@ -290,7 +290,7 @@ def attack(
     for k in range(record.requests.shape[0]):
         q, qd = before[0]["q"], before[0]["qd"]
         if run_left <= 0:
-            run_left = rng.integers(1, _RUN_CYCLES)
+            run_left = int(rng.integers(1, _RUN_CYCLES))
             run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[rng.integers(0, 5)]
             strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
             since_gradient = _GRADIENT_CYCLES
@@ -306,7 +306,7 @@ def attack(
         else:
             _write_push(q, qd, direction, strength, lim, request)
         if rng.random() < _SPOILED:
-            kind = rng.integers(_NUMBER, _STAY + 1)
+            kind = int(rng.integers(_NUMBER, _STAY + 1))
             _spoil(rng, kind, q, lim, request)
         stamps = record.stamps[k]
         _draw_times(rng, kind, now_ns, limits, stamps)

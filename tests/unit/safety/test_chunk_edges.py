@@ -31,6 +31,10 @@ def check(
     return made.check(ActionChunk(1, steps, score, "test"), q_start)
 
 
+def one(key: str, values: Any) -> dict[str, Any]:
+    return {key: tuple(values)}
+
+
 def test_the_numbers_of_the_check_are_those_that_were_signed_off() -> None:
     assert chunk_check._LINE_STEP_M == 0.01
     assert chunk_check._LINE_TURN_RAD == 0.05
@@ -119,9 +123,9 @@ def test_a_step_may_lie_at_a_face_of_the_workspace_and_not_beyond(
     beyond = list(corner)
     beyond[axis] = math.nextafter(corner[axis], 9.0 if side == "min" else -9.0)
 
-    assert "lies outside" not in check(ABOVE, **{key: tuple(corner)})
+    assert "lies outside" not in check(ABOVE, **one(key, corner))
     wanted = "step 0 lies outside the workspace at (-0.200, 0.480, 0.160) m"
-    assert check(ABOVE, **{key: tuple(beyond)}) == wanted
+    assert check(ABOVE, **one(key, beyond)) == wanted
 
 
 def test_a_pose_out_of_reach_is_refused() -> None:
@@ -158,7 +162,7 @@ def test_the_way_is_looked_at_all_along() -> None:
     places = np.array(path)
     low, high = places.min(axis=0), places.max(axis=0)
 
-    roomy = {
+    roomy: dict[str, Any] = {
         "workspace_min_m": tuple(low - 1e-3),
         "workspace_max_m": tuple(high + 1e-3),
     }
@@ -172,7 +176,7 @@ def test_the_way_is_looked_at_all_along() -> None:
                 continue
             tight = bounds + np.where(np.arange(3) == axis, sign * 0.01, -sign * 1e-3)
             key = "workspace_min_m" if sign > 0 else "workspace_max_m"
-            found = check(ABOVE, q_start=before, **roomy | {key: tuple(tight)})
+            found = check(ABOVE, q_start=before, **roomy | one(key, tight))
             assert found.startswith("the way to step 0 leaves the workspace"), axis
             break
 
@@ -184,7 +188,7 @@ def test_lines_go_on_from_where_the_one_before_ended() -> None:
 
 
 def test_each_line_is_named_by_its_last_step() -> None:
-    wide = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
+    wide: dict[str, Any] = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
     far = Pose.tool_down([-0.9, 0.9, 0.16], 0.3)
 
     first = check(ABOVE, far, **wide)
@@ -206,7 +210,7 @@ def test_a_line_stays_within_the_joint_limits_of_either_side(side: Any) -> None:
     limit[5] = float(q[5]) + sign * 0.3
 
     assert check(ABOVE, turned) == ""
-    found = check(ABOVE, turned, **{f"joint_{side}_rad": tuple(limit)})
+    found = check(ABOVE, turned, **one(f"joint_{side}_rad", limit))
     assert found == "step 1: the line leaves the joint limits"
 
 
@@ -217,7 +221,7 @@ def make_check(**changes: object) -> EnvelopeChunkCheck:
 def test_a_line_that_is_refused_leaves_the_joints_where_they_were() -> None:
     q = solve_ik(ABOVE, TOOL, HOME_Q)
     assert q is not None
-    wide = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
+    wide: dict[str, Any] = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
     far = Pose.tool_down([-0.9, 0.9, 0.16], 0.3)
     upper = (*SAFETY.joint_max_rad[:5], float(q[5]) + 1e-6)
     turned = Pose.tool_down([-0.2, 0.48, 0.16], 0.25)

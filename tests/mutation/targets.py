@@ -42,7 +42,11 @@ TARGETS = (
     Target("safety.ceilings", (f"{_UNIT}/test_limits_edges.py",)),
     Target(
         "safety.chunk_check",
-        (f"{_UNIT}/test_chunk_check.py", f"{_UNIT}/test_chunk_edges.py"),
+        (
+            f"{_UNIT}/test_chunk_walk.py",
+            f"{_UNIT}/test_chunk_edges.py",
+            f"{_UNIT}/test_chunk_check.py",
+        ),
     ),
 )
 

@@ -92,14 +92,15 @@ def test_a_pose_has_three_and_four_numbers_all_of_them_finite() -> None:
     assert check(Pose(place[:2], quat)) == "step 0 is not a pose"
     assert check(Pose(place, quat[:3])) == "step 0 is not a pose"
     assert check(ABOVE, Pose(place[:2], quat)) == "step 1 is not a pose"
-    for index in range(3):
-        broken = place.copy()
-        broken[index] = math.nan
-        assert check(Pose(broken, quat)) == "step 0 is not finite"
-    for index in range(4):
-        broken = quat.copy()
-        broken[index] = math.inf
-        assert check(Pose(place, broken)) == "step 0 is not finite"
+    for bad in (math.nan, math.inf, -math.inf):
+        for index in range(3):
+            broken = place.copy()
+            broken[index] = bad
+            assert check(Pose(broken, quat)) == "step 0 is not finite"
+        for index in range(4):
+            broken = quat.copy()
+            broken[index] = bad
+            assert check(Pose(place, broken)) == "step 0 is not finite"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ class Reference:
     def judge(self, q: Any, command_ns: int, arm_ns: int, now_ns: int) -> Verdict:
         was = self.was
         if was["reason"] and was["qd"].any():
-            return HoldReason(int(was["reason"])), was["margin"], was["value"]
+            reason = HoldReason(int(was["reason"]))
+            return reason, float(was["margin"]), float(was["value"])
         if not np.isfinite(q).all():
             return HoldReason.COMMAND_NOT_FINITE, -1.0, q[~np.isfinite(q)][0]
         margins: list[float] = []
@@ -217,7 +218,7 @@ class Draw:
     def _draw_limits(self, rng: np.random.Generator, q: Any) -> Any:
         tightness = rng.choice([0.1, 1.0, 3.0])
         tcp = find_tcp(q)
-        changes = {
+        changes: dict[str, Any] = {
             "joint_acceleration_radps2": tuple(rng.uniform(15.0, 30.0, 6)),
             "joint_speed_radps": tuple(rng.uniform(1.2, 3.1, 6)),
             "joint_min_rad": tuple(q - rng.uniform(0.02, 0.8, 6) * tightness),

@@ -187,9 +187,10 @@ def test_a_failure_in_motion_ramps_with_a_time_and_stops_dead_without_one() -> N
 
 def test_integers_of_any_kind_are_stamps() -> None:
     guard = make_armed()
-    now = np.int64(START_NS)
+    now: Any = np.int64(START_NS)
+    rounded: Any = float(START_NS)
 
-    assert guard.vet(HOME_Q, now, float(START_NS), START_NS).reason is HoldReason.NONE
+    assert guard.vet(HOME_Q, now, rounded, START_NS).reason is HoldReason.NONE
 
 
 def test_a_verdict_names_its_reason_margin_and_value() -> None:

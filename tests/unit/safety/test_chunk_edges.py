@@ -189,7 +189,10 @@ def test_lines_go_on_from_where_the_one_before_ended() -> None:
 
 
 def test_each_line_is_named_by_its_last_step() -> None:
-    wide: dict[str, Any] = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
+    wide: dict[str, Any] = {
+        "workspace_min_m": (-0.94,) * 3,
+        "workspace_max_m": (0.94,) * 3,
+    }
     far = Pose.tool_down([-0.9, 0.9, 0.16], 0.3)
 
     first = check(ABOVE, far, **wide)
@@ -222,7 +225,10 @@ def make_check(**changes: object) -> EnvelopeChunkCheck:
 def test_a_line_that_is_refused_leaves_the_joints_where_they_were() -> None:
     q = solve_ik(ABOVE, TOOL, HOME_Q)
     assert q is not None
-    wide: dict[str, Any] = {"workspace_min_m": (-0.94,) * 3, "workspace_max_m": (0.94,) * 3}
+    wide: dict[str, Any] = {
+        "workspace_min_m": (-0.94,) * 3,
+        "workspace_max_m": (0.94,) * 3,
+    }
     far = Pose.tool_down([-0.9, 0.9, 0.16], 0.3)
     upper = (*SAFETY.joint_max_rad[:5], float(q[5]) + 1e-6)
     turned = Pose.tool_down([-0.2, 0.48, 0.16], 0.25)

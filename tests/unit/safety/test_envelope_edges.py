@@ -325,7 +325,10 @@ def find_sigma(q: Any) -> float:
 POSITION = int(HoldReason.JOINT_POSITION)
 SPEED = int(HoldReason.JOINT_SPEED)
 ACCELERATION = int(HoldReason.JOINT_ACCELERATION)
-WIDE: dict[str, Any] = {"joint_min_rad": np.full(6, -4.0), "joint_max_rad": np.full(6, 4.0)}
+WIDE: dict[str, Any] = {
+    "joint_min_rad": np.full(6, -4.0),
+    "joint_max_rad": np.full(6, 4.0),
+}
 
 
 def test_a_margin_of_position_is_a_ratio_of_the_range() -> None:
@@ -442,7 +445,10 @@ def test_acceleration_just_at_its_room_for_rounding_is_granted() -> None:
 
 
 def test_joints_are_looked_at_in_order_of_what_they_break() -> None:
-    tight: dict[str, Any] = {"joint_max_rad": np.full(6, 1e-6), "joint_min_rad": np.full(6, -1.0)}
+    tight: dict[str, Any] = {
+        "joint_max_rad": np.full(6, 1e-6),
+        "joint_min_rad": np.full(6, -1.0),
+    }
     was = state(q=np.zeros(6))
     step = np.full(6, 0.05)
 
@@ -493,7 +499,10 @@ def test_what_is_no_number_breaks_the_first_limit_that_it_meets(joint: Any) -> N
 WORKSPACE = int(HoldReason.WORKSPACE)
 TCP_SPEED = int(HoldReason.TCP_SPEED)
 SINGULAR = int(HoldReason.SINGULAR)
-EMPTY: dict[str, Any] = {"workspace_min_m": np.full(3, -3.0), "workspace_max_m": np.full(3, 3.0)}
+EMPTY: dict[str, Any] = {
+    "workspace_min_m": np.full(3, -3.0),
+    "workspace_max_m": np.full(3, 3.0),
+}
 
 
 def judge_tool(was: Any, q: Any, lim: Any) -> Any:

@@ -84,9 +84,10 @@ class Reference:
             self._joints(q),
             self._tool(q),
         ):
-            if verdict[0]:
-                return verdict
-            margins.append(verdict[1])
+            found: Verdict = verdict
+            if found[0]:
+                return found
+            margins.append(found[1])
         return HoldReason.NONE, max(0.0, min(margins)), 0.0
 
     def _time(self, command_ns: int, arm_ns: int, now_ns: int) -> Any:

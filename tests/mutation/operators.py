@@ -75,8 +75,6 @@ _SWAPPED_CALLS = {
     "cos": ("function", "sin"),
     "log": ("function", "exp"),
     "exp": ("function", "log"),
-    "zeros": ("function", "ones"),
-    "ones": ("function", "zeros"),
 }
 _CHOICES = {"min", "max", "minimum", "maximum"}
 _WRAPPERS = {"abs", "fabs", "sqrt", "round"}

@@ -687,3 +687,93 @@ def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
     at_rest = check_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
 
     assert at_rest[:3] == (0, 1.0, 0.0)
+
+
+def test_with_all_joints_outside_the_rates_are_the_margin() -> None:
+    # So small a range that each joint, on its way back, has more than all of it.
+    lim = limits(joint_min_rad=np.zeros(6), joint_max_rad=np.full(6, 1e-6))
+    was = state(q=np.full(6, 3e-6))
+
+    reason, margin, _ = check(np.full(6, 1.5e-6), was, lim)
+
+    assert reason == 0
+    assert margin == pytest.approx(1.0 - 1.5e-6 / PERIOD_S**2 / 25.0)
+
+
+def test_a_way_to_rest_that_has_no_end_is_refused_where_it_is_no_number() -> None:
+    period_s = 2.0**-8
+    was = state(q=np.zeros(6), qd=one(1, 0.25))
+    endless = limits(period_s, **WIDE, joint_acceleration_radps2=np.full(6, 5e-324))
+
+    with np.errstate(all="ignore"):
+        reason, margin, value = check(one(1, 0.25 * period_s), was, endless)
+
+    assert reason == POSITION
+    assert math.isnan(margin)
+    assert math.isnan(value)
+
+
+def test_the_speed_of_the_step_counts_where_the_way_to_rest_is_a_short_cut() -> None:
+    was, q = state(), HOME_Q + one(0, 3.0 * PERIOD_S)
+    slow = {**EMPTY, "joint_acceleration_radps2": np.full(6, 0.75)}
+    limit = 3.0 * math.hypot(*find_tool(HOME_Q)[:2]) / 0.9
+
+    reason, margin, _ = judge_tool(was, q, limits(**slow, tcp_speed_mps=limit))
+
+    assert reason == 0
+    assert margin == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_speed_limit_that_is_no_number_is_broken_on_the_way_to_rest() -> None:
+    q = HOME_Q + one(0, 0.5 * PERIOD_S)
+    lim = limits(**EMPTY, tcp_speed_mps=math.nan)
+
+    found = check_braking(state()[0], q, find_tool(HOME_Q), lim[0])
+
+    assert found[0] == TCP_SPEED
+
+
+def test_speed_on_the_way_to_rest_falls_with_the_root_of_what_is_left() -> None:
+    folded = np.array([-2.28, -1.0, 2.6, -3.1, -1.57, -0.7])
+    # The tool swings out while the joints slow down.
+    qd = np.array([1.75, -0.35, -0.8, 1.98, -2.07, 2.35])
+    q = folded + qd * PERIOD_S
+    lim = limits(**EMPTY, joint_acceleration_radps2=np.full(6, 3.0))
+    lim["tcp_speed_mps"] = 1.5
+    stretch_s = 2.35 / 3.0 / 2 / 4
+    places = [find_tool(q + qd * stretch_s * k) for k in range(5)]
+    speeds = [
+        float(np.linalg.norm(places[k] - places[k - 1])) / stretch_s
+        for k in range(1, 5)
+    ]
+    falling = [speed * math.sqrt((4 - k) / 4) for k, speed in enumerate(speeds)]
+    assert max(falling) == falling[3] > 2 * falling[0]
+
+    found = check_braking(state(q=folded)[0], q, find_tool(folded), lim[0])
+
+    assert found[0] == 0
+    assert found[1] == pytest.approx(1.0 - max(falling) / (0.97 * 1.5), rel=1e-6)
+
+
+def test_a_singular_value_may_fall_by_its_rounding_and_no_more() -> None:
+    was = state(q=bent(-0.3))
+    wanted = find_sigma(was["q"][0]) - 1e-9
+    low, high = -0.3, -0.3 + 1e-6
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (
+            (middle, high) if find_sigma(bent(middle)) > wanted else (low, middle)
+        )
+    # The turn of the base changes nothing but the last digits.
+    q = bent(low)
+    for number in range(20_000):
+        q[4] = low + (number % 41 - 20) * 2.0**-54
+        q[0] += 1e-6
+        if find_sigma(q) == wanted:
+            break
+    assert find_sigma(q) == wanted
+    lim = limits(**EMPTY, singular_value=1.0)
+    beyond = q + one(4, 1e-9)
+
+    assert judge_tool(was, q, lim)[0] != SINGULAR
+    assert judge_tool(was, beyond, lim)[0] == SINGULAR

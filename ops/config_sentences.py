@@ -65,7 +65,7 @@ def _explain(detail: Mapping[str, Any], path: KeyPath, siblings: list[str]) -> s
     if kind == "missing":
         return "is missing; add it"
     if kind == "union_tag_not_found":
-        return "lacks the key 'kind', which says what device it is"
+        return "lacks the key 'kind', which says what it is"
     if kind == "union_tag_invalid":
         return f"is of kind '{context['tag']}'; use one of {context['expected_tags']}"
     if kind == "value_error":

@@ -27,6 +27,11 @@ _FROM_STATUS = (
     "permissives",
     "alarms",
     "stops_by_reason",
+    "guard_interventions",
+    "guard_intervention_lost_s_p50",
+    "guard_intervention_lost_s_max",
+    "slow_down_requests",
+    "slow_down_confirmed_s_max",
     "active_model",
 )
 _FROM_SERVO = (

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import ValidationError, model_validator
 
 from cell.config import (
@@ -27,7 +28,9 @@ from ops.config_sentences import describe
 from ops.strict_yaml import parse_strict_yaml
 from ops.virtual_cell_config import VirtualCellConfig
 from policies.config import KNOWN_POLICIES, PolicyConfig
+from safety.capsules import make_surroundings
 from safety.config import SafetyConfig
+from safety.home import find_home_conflict
 from safety.limits import make_limits
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -122,8 +125,15 @@ class Settings(Section):
         tool = self.arm.flange_from_tcp.pose()
         try:
             make_limits(self.safety, tool, 1.0 / self.arm.frequency_hz)
+            around, names = make_surroundings(self.safety, tool)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        conflict = find_home_conflict(np.array(self.arm.home_q_rad), around, names)
+        if conflict:
+            raise ValueError(
+                f"safety.zones leave no room for arm.home_q_rad: {conflict}; move the"
+                " zone or the home place"
+            )
         return self
 
     @model_validator(mode="after")

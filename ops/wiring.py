@@ -28,6 +28,7 @@ from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers
+from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
 from ops.process_end import is_ending
 from ops.processes.shell import ProcessContext, StopFlag
@@ -37,6 +38,7 @@ from policies.client import PolicyWorkerClient
 from policies.model_directory import read_model_directory
 from policies.runtime.wire import SOCKET_NAME
 from safety.chunk_check import EnvelopeChunkCheck
+from safety.ladder import Ladder
 
 _OVERHEAD = "overhead"
 _WATCHED = ("camera", "policy")
@@ -144,6 +146,7 @@ async def run_supervisor(context: ProcessContext) -> None:
             settings.arm.flange_from_tcp.pose(),
             settings.gripper.max_aperture_m,
         ),
+        ladder=Ladder(make_rules()),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),
         status=StatusRecord(

@@ -28,3 +28,5 @@ class PolicyConfig(Section):
     directory: Annotated[str, Field(min_length=1)] = "policies/models"
     deadline_s: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
     minimum_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
+    compensation_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    """How sure of itself must be what makes up for a lost modality."""

@@ -11,12 +11,15 @@ import numpy as np
 
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import ActionChunk, ActionStep
+from cell.contracts.servo import HoldReason
 from cell.kinematics import (
     compute_base_from_tcp,
     compute_smallest_singular_value,
     solve_ik,
     track_ik,
 )
+from safety.capsules import make_surroundings, name_check
+from safety.clearance import check_clearance
 from safety.config import SafetyConfig
 from safety.limits import MINIMUM_SINGULAR_VALUE
 
@@ -31,7 +34,7 @@ _LONGEST_CHUNK = 64
 
 
 class EnvelopeChunkCheck:
-    """Implements `ChunkCheck`: form, reach, workspace and continuity."""
+    """Implements `ChunkCheck`: form, reach, workspace, continuity and clearance."""
 
     def __init__(
         self, config: SafetyConfig, flange_from_tcp: Pose, max_aperture_m: float
@@ -42,6 +45,7 @@ class EnvelopeChunkCheck:
         self._joint_max = np.array(config.joint_max_rad)
         self._low = np.array(config.workspace_min_m)
         self._high = np.array(config.workspace_max_m)
+        self._around, self._names = make_surroundings(config, flange_from_tcp)
 
     def check(self, chunk: ActionChunk, q_start: Vector) -> str:
         """Return an empty string, or one phrase that says what is wrong with it."""
@@ -95,6 +99,7 @@ class EnvelopeChunkCheck:
     def _check_joint_path(self, q_start: Vector, q_end: Vector) -> str:
         longest = float(np.max(np.abs(q_end - q_start)))
         start_m = compute_base_from_tcp(q_start, self._tool).position_m
+        q_last = q_start
         for ratio in _ratios(longest / _JOINT_STEP_RAD):
             q = q_start + ratio * (q_end - q_start)
             place_m = compute_base_from_tcp(q, self._tool).position_m
@@ -106,6 +111,10 @@ class EnvelopeChunkCheck:
                 ).all()
             ):
                 return f"the way to step 0 leaves the workspace at {_text(place_m)}"
+            near = self._find_near(q_last, q)
+            if near:
+                return f"the way to step 0 {near}"
+            q_last = q
         sigma = compute_smallest_singular_value(q_end, self._tool)
         if not sigma >= MINIMUM_SINGULAR_VALUE:
             return "step 0 lies in a singularity"
@@ -134,8 +143,19 @@ class EnvelopeChunkCheck:
             sigma = compute_smallest_singular_value(q_next, self._tool)
             if not sigma >= MINIMUM_SINGULAR_VALUE:
                 return f"the line comes too near a singularity ({sigma:.3f})", q
+            near = self._find_near(q, q_next)
+            if near:
+                return f"the line {near}", q
             q = q_next
         return "", q
+
+    def _find_near(self, q_start: Vector, q_end: Vector) -> str:
+        """Say what comes too near on a straight way through joint space."""
+        found = check_clearance(q_start, q_end - q_start, self._around)
+        if found[0] == HoldReason.NONE:
+            return ""
+        pair = name_check(found[3], self._around, self._names)
+        return f"leaves {found[2]:.3f} m between {pair}"
 
     def _is_outside(self, place_m: Vector) -> bool:
         return not bool(((place_m >= self._low) & (place_m <= self._high)).all())

@@ -6,59 +6,135 @@ returns a request that it did not vet. Not safety-rated: people are protected by
 robot's safety controller, the safety PLC and the fence.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cell.contracts.geometry import Vector
+from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
-from safety.envelope import STATE, hold_setpoint, vet_setpoint
+from safety.capsules import (
+    PART_LENGTH_MAX_M,
+    PART_RADIUS_MAX_M,
+    Names,
+    Surroundings,
+    make_surroundings,
+    name_check,
+    place_part,
+)
+from safety.config import SafetyConfig
+from safety.envelope import hold_setpoint, vet_setpoint
+from safety.limits import make_limits
+from safety.verdicts import STATE, Check, make_state
 
 _NAN = np.full(6, np.nan)
+_REASONS = tuple(HoldReason)
+_OF_JOINT = frozenset(
+    {
+        HoldReason.COMMAND_NOT_FINITE,
+        HoldReason.JOINT_POSITION,
+        HoldReason.JOINT_SPEED,
+        HoldReason.JOINT_ACCELERATION,
+        HoldReason.JOINT_JERK,
+    }
+)
 
 
 class EnvelopeGuard:
     """Implements `MotionGuard` over the compiled envelope; refuses until reset."""
 
-    def __init__(self, limits: NDArray[Any]) -> None:
-        """Take the limits of `safety.limits.make_limits`; compiles on first use."""
+    def __init__(
+        self, limits: NDArray[Any], around: Surroundings, names: Names
+    ) -> None:
+        """Take what `make_limits` and `make_surroundings` give; compiles on first use.
+
+        Args:
+            limits: limits, shape (1,) of `safety.limits.LIMITS`.
+            around: capsules and zones.
+            names: their names.
+        """
         self._limits = limits.copy()
+        self._around = around.copy()
+        self._names = names
         self._state = np.zeros(1, STATE)
         self._after = np.zeros(1, STATE)
         self._is_armed = False
         self._warm()
+
+    @classmethod
+    def from_config(
+        cls, config: SafetyConfig, flange_from_tcp: Pose, period_s: float
+    ) -> Self:
+        """Build the guard of a cell.
+
+        Raises:
+            ConfigError: a value is not finite, above its ceiling or inverted.
+        """
+        limits = make_limits(config, flange_from_tcp, period_s)
+        return cls(limits, *make_surroundings(config, flange_from_tcp))
 
     def reset(self, q_measured: Vector) -> None:
         """Start over at rest from a measured position, shape (6,) [rad].
 
         A position that is not finite leaves the guard refusing everything.
         """
-        q = _request_of(q_measured)
+        q = _row_of(q_measured)
         self._is_armed = bool(np.isfinite(q).all())
-        self._state = np.zeros(1, STATE)
-        self._state["q"] = q
+        self._state = make_state(q)
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers; radius 0 when there is none.
+
+        What is no size counts as the largest part there can be.
+
+        Args:
+            radius_m: of a capsule around the part [m].
+            length_m: how far the part reaches beyond the tool point [m].
+        """
+        is_size = 0.0 <= radius_m <= PART_RADIUS_MAX_M
+        if not (is_size and 0.0 <= length_m <= PART_LENGTH_MAX_M):
+            radius_m, length_m = PART_RADIUS_MAX_M, PART_LENGTH_MAX_M
+        tool = self._limits["flange_from_tcp"][0]
+        self._around.ends[-1] = place_part(Pose.from_matrix(_square(tool)), length_m)
+        self._around.radius[-1] = radius_m
 
     def vet(
-        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
-        """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold."""
+        """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold.
+
+        Args:
+            q_request: joint position asked for, shape (6,) [rad].
+            command_stamp_ns: when somebody last vouched for the request.
+            arm_stamp_ns: when the arm was last heard of.
+            now_ns: monotonic clock.
+            force_tcp_n: measured force and torque at the tool, shape (6,) [N, N.m].
+        """
         if not self._is_armed:
             return _refuse_unarmed()
         try:
-            vet_setpoint(
+            found = vet_setpoint(
                 self._state,
-                _request_of(q_request),
-                _stamp_of(command_stamp_ns),
-                _stamp_of(arm_stamp_ns),
-                _stamp_of(now_ns),
+                _row_of(q_request),
+                _row_of(force_tcp_n),
+                (
+                    _stamp_of(command_stamp_ns),
+                    _stamp_of(arm_stamp_ns),
+                    _stamp_of(now_ns),
+                ),
                 self._limits,
+                self._around,
                 self._after,
             )
         except Exception:  # noqa: BLE001  (whatever went wrong, the answer is to hold)
             return self.hold(HoldReason.GUARD_EXCEPTION, now_ns)
-        return self._advance()
+        return self._advance(found)
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
@@ -76,33 +152,50 @@ class EnvelopeGuard:
             # Not even the ramp can be computed: the last vetted position it is.
             self._after[:] = self._state
             self._after["qd"] = 0.0
+            self._after["qdd"] = 0.0
             self._after["reason"] = int(HoldReason.GUARD_EXCEPTION)
-        return self._advance()
+            reason = HoldReason.GUARD_EXCEPTION
+        return self._advance((reason, -1.0, 0.0, -1, 1.0))
 
-    def _advance(self) -> Verdict:
+    def describe(self, verdict: Verdict) -> str:
+        """Return which limit a refused request broke, in a few words."""
+        name = verdict.reason.name.lower()
+        if verdict.item < 0:
+            return f"{name}: {verdict.value:.4g}"
+        if verdict.reason in _OF_JOINT:
+            return f"{name} of joint {verdict.item}: {verdict.value:.4g}"
+        if verdict.reason is HoldReason.WORKSPACE:
+            return f"{name} along {'xyz'[verdict.item]}: {verdict.value:.4g} m"
+        pair = name_check(verdict.item, self._around, self._names)
+        return f"{name}, {pair}: {verdict.value:.4g} m"
+
+    def _advance(self, found: Check) -> Verdict:
         self._state, self._after = self._after, self._state
-        state = self._state[0]
-        return Verdict(
-            q=state["q"].copy(),
-            reason=HoldReason(int(state["reason"])),
-            margin=float(state["margin"]),
-            value=float(state["value"]),
-        )
+        reason, margin, value, item, scale = found
+        q = self._state["q"][0].copy()
+        return Verdict(q, _REASONS[reason], margin, value, item, scale)
 
     def _warm(self) -> None:
         """Compile now rather than in the first cycle."""
-        scratch = np.zeros(1, STATE)
-        vet_setpoint(scratch, np.zeros(6), 1, 1, 1, self._limits, self._after)
+        scratch = make_state(np.zeros(6))
+        zeros = np.zeros(6)
+        vet_setpoint(
+            scratch, zeros, zeros, (1, 1, 1), self._limits, self._around, self._after
+        )
         hold_setpoint(scratch, 1, 1, self._limits, self._after)
 
 
-def _request_of(q: Any) -> Vector:
-    """Return a request the kernel may see; anything odd becomes NaN, hence refused."""
+def _square(transform: NDArray[Any]) -> NDArray[Any]:
+    return np.vstack([transform, [0.0, 0.0, 0.0, 1.0]])
+
+
+def _row_of(values: Any) -> Vector:
+    """Return six numbers a kernel may see; anything odd becomes NaN, hence refused."""
     try:
-        request = np.array(q, dtype=np.float64)
+        row = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         return _NAN
-    return request if request.shape == (6,) else _NAN
+    return row if row.shape == (6,) else _NAN
 
 
 def _stamp_of(stamp_ns: Any) -> int:

@@ -78,8 +78,12 @@ class Observation:
         aperture_m: finger opening [m].
         force_tcp_n: tool force, shape (6,) [N, N.m].
         instruction: what to pick, empty when anything will do.
+        imu: angular rate and acceleration at the tool, shape (6,) [rad/s, m/s2]; None
+            where no sensor is fitted.
+        tactile: pressure on the pads, as the sensor gives it; None likewise.
         valid: whether each modality may be used; an absent key means it may not.
         modality_stamps_ns: monotonic clock of each modality's newest content.
+        flaws: why a modality that was there may not be used, for a person.
     """
 
     stamp_ns: int
@@ -89,8 +93,11 @@ class Observation:
     aperture_m: float
     force_tcp_n: Vector
     instruction: str = ""
+    imu: Vector | None = None
+    tactile: NDArray[np.float32] | None = None
     valid: dict[Modality, bool] = field(default_factory=dict)
     modality_stamps_ns: dict[Modality, int] = field(default_factory=dict)
+    flaws: dict[Modality, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +146,11 @@ class Abstain:
         reason: one short phrase for a person.
         model: name and version of what produced it.
         is_bin_empty: the policy saw an empty bin rather than a hopeless one.
+        is_blind: it could not see the bin, which may hold anything.
     """
 
     observed_stamp_ns: int
     reason: str
     model: str
     is_bin_empty: bool = False
+    is_blind: bool = False

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Vector
-from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.servo import HoldReason
 
 
@@ -54,12 +55,16 @@ class Verdict:
         reason: NONE when the request was accepted, otherwise the first limit it broke.
         margin: distance to the nearest limit as a ratio of it; negative when broken.
         value: the offending value, in the unit of its limit.
+        item: the joint, axis or check that it belongs to; -1 for none.
+        scale: how fast, as a ratio, the next requests may go: below 1 near a limit.
     """
 
     q: Vector
     reason: HoldReason
     margin: float
     value: float
+    item: int = -1
+    scale: float = 1.0
 
 
 class MotionGuard(Protocol):
@@ -69,14 +74,101 @@ class MotionGuard(Protocol):
         """Start over at rest from a measured position, shape (6,) [rad]."""
         ...
 
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers [m]; radius 0 when there is none."""
+        ...
+
     def vet(
-        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
         """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold."""
         ...
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
+        ...
+
+    def describe(self, verdict: Verdict) -> str:
+        """Return which limit a refused request broke, in a few words."""
+        ...
+
+
+class PlanRefusal(StrEnum):
+    """Why there is no approved way to rest any more."""
+
+    NOT_APPROVED = "no way to rest was approved"
+    NOT_MEASURED = "it is not known where the arm is"
+    EXPIRED = "its time had run out"
+    OTHER_POSE = "the arm is not where it was approved for"
+    OTHER_WAY = "the hold leads elsewhere"
+
+
+@dataclass(frozen=True, eq=False)
+class FallbackPlan:
+    """A complete way to rest that was approved before it was needed.
+
+    The arm slows down along the way it was going, holds where that ends, and at last
+    the robot's program is ended by a controlled stop. Everything up to there happens
+    inside of one stretch of joint space.
+
+    Attributes:
+        q: setpoint that it begins with, shape (6,) [rad].
+        q_low: lower end of the stretch, shape (6,) [rad].
+        q_high: upper end of the stretch, shape (6,) [rad].
+        tolerance_rad: how far outside of it the measured joints may be, shape (6,).
+        approved_ns: when it was approved.
+        valid_until_ns: by when it has to be confirmed again.
+    """
+
+    q: Vector
+    q_low: Vector
+    q_high: Vector
+    tolerance_rad: Vector
+    approved_ns: int
+    valid_until_ns: int
+
+
+class SafeActionSource(Protocol):
+    """Keeps the one approved way to rest; see `safety.action_cache`."""
+
+    def reset(self, q_measured: Vector) -> None:
+        """Start over at rest at a measured position, shape (6,) [rad]."""
+        ...
+
+    def approve(self, q: Vector, qd: Vector, now_ns: int) -> None:
+        """Begin the plan anew from a granted setpoint and its velocity."""
+        ...
+
+    def take(self, q_measured: Vector, now_ns: int) -> FallbackPlan | PlanRefusal:
+        """Return the plan for one more cycle, or why there is none any more."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Compensated:
+    """An observation in which a lost modality was made up for.
+
+    Attributes:
+        observation: with what was made up marked as valid.
+        confidence: probability that acting on it is as good as on the real thing, 0..1.
+    """
+
+    observation: Observation
+    confidence: float
+
+
+class ModalityCompensation(Protocol):
+    """Makes up for modalities that may not be used, from those that may."""
+
+    def compensate(
+        self, observation: Observation, missing: frozenset[Modality]
+    ) -> Compensated | None:
+        """Return what it makes of the rest, None where it knows no way."""
         ...
 
 

@@ -62,6 +62,11 @@ class HoldReason(IntEnum):
     COMMAND_WITHHELD = 20
     BRAKE_ORDERED = 21
     SPEED_ZERO = 22
+    JOINT_JERK = 23
+    KEEP_OUT_ZONE = 24
+    SELF_COLLISION = 25
+    TCP_FORCE = 26
+    PLAN_REFUSED = 27
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
@@ -76,6 +81,21 @@ TIMING_HOLDS = frozenset(
     {HoldReason.COMMAND_STALE, HoldReason.ARM_STATE_STALE, HoldReason.CYCLE_OVERRUN}
 )
 """Hiccups of timing, after which the same order may go on."""
+
+ROBOT_HOLDS = frozenset(
+    {
+        HoldReason.ROBOT_NOT_READY,
+        HoldReason.PROTECTIVE_STOP,
+        HoldReason.EMERGENCY_STOP,
+        HoldReason.LINK_LOST,
+    }
+)
+"""Trouble at the robot or its link, which no order led to."""
+
+INTERVENTIONS = (
+    frozenset(HoldReason) - IDLE_HOLDS - ORDERED_HOLDS - TIMING_HOLDS - ROBOT_HOLDS
+)
+"""What the arm was ordered to do broke a limit, or could not be carried out."""
 
 WITHHELD_NS = 0
 """Stamp of an order that nobody vouches for at the moment: motion ramps to rest at
@@ -102,6 +122,8 @@ class ServoCommand:
         arrival_rad: MOVE_JOINT counts as reached within this joint distance, so that
             the next order can be blended in [rad]; 0 asks for a full stop at target.
         payload_kg: mass at the tool beyond the gripper [kg].
+        part_radius_m: of a capsule around the part in the fingers [m]; 0 for none.
+        part_length_m: how far that part reaches beyond the tool point [m].
     """
 
     stamp_ns: int
@@ -113,6 +135,8 @@ class ServoCommand:
     speed_ratio: float = 1.0
     arrival_rad: float = 0.0
     payload_kg: float = 0.0
+    part_radius_m: float = 0.0
+    part_length_m: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,15 +9,14 @@ import math
 
 import numpy as np
 
+from cell.contracts import arm_geometry
 from cell.contracts.geometry import Vector
 from cell.kinematics.compiled import compiled
 
-# Denavit-Hartenberg numbers of the UR5e as published by Universal Robots [m, rad].
-DH_D = np.array([0.1625, 0.0, 0.0, 0.1333, 0.0997, 0.0996])
-DH_A = np.array([0.0, -0.425, -0.3922, 0.0, 0.0, 0.0])
-# Cosine and sine of the twists pi/2, 0, 0, pi/2, -pi/2, 0, exact.
-DH_CA = np.array([0.0, 1.0, 1.0, 0.0, 0.0, 1.0])
-DH_SA = np.array([1.0, 0.0, 0.0, 1.0, -1.0, 0.0])
+DH_D = np.array(arm_geometry.DH_D_M)
+DH_A = np.array(arm_geometry.DH_A_M)
+DH_CA = np.array(arm_geometry.DH_COS_ALPHA)
+DH_SA = np.array(arm_geometry.DH_SIN_ALPHA)
 
 
 @compiled
@@ -187,10 +186,19 @@ def smallest_singular_value(jacobian: Vector) -> float:
                     u[k, r] = s * low + c * high
         if off == 0.0:
             break
+    return _smallest_column(u)
+
+
+@compiled
+def _smallest_column(matrix: Vector) -> float:
+    """Return the length of the shortest column of a (6, 6) matrix."""
     smallest = np.inf
     for p in range(6):
         total = 0.0
         for k in range(6):
-            total += u[k, p] * u[k, p]
+            total += matrix[k, p] * matrix[k, p]
+        # min() of a number and of no number may be either.
+        if not total >= 0.0:
+            return math.nan
         smallest = min(smallest, total)
     return math.sqrt(smallest)

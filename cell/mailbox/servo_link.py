@@ -27,6 +27,8 @@ COMMAND = np.dtype(
         ("speed_ratio", "<f8"),
         ("arrival_rad", "<f8"),
         ("payload_kg", "<f8"),
+        ("part_radius_m", "<f8"),
+        ("part_length_m", "<f8"),
     ]
 )
 """Supervisor -> servo, mailbox `servo_command`."""
@@ -131,6 +133,8 @@ def _encode_command(record: Any, command: ServoCommand) -> Any:
         command.speed_ratio,
         command.arrival_rad,
         command.payload_kg,
+        command.part_radius_m,
+        command.part_length_m,
     )
     return record
 

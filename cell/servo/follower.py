@@ -4,6 +4,7 @@ An order that breaks a limit is refused for good; the next one has a new number.
 order that merely went stale goes on when it is fresh again.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,12 @@ import numpy as np
 from cell.contracts.errors import TargetUnreachableError
 from cell.contracts.geometry import Vector
 from cell.contracts.robot import ArmState
-from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.runtime import (
+    MotionGuard,
+    PlanRefusal,
+    SafeActionSource,
+    Verdict,
+)
 from cell.contracts.servo import (
     ORDERED_HOLDS,
     TIMING_HOLDS,
@@ -31,6 +37,9 @@ LEAST_RATIO: Final = 0.01
 # The supervisor may stamp an order just after our cycle took its time.
 _FUTURE_NS = 10_000_000
 _SETTLED_RAD = 0.005
+# Steps in which the guard's wish for less speed is met.
+_SCALE_STEPS = 5
+_SCALE_CYCLES = 50
 # Loaded joints may come to rest a little beside their target; more than that is a
 # joint that something keeps from its place, and no arrival.
 _SAGGING_RAD = 0.02
@@ -49,12 +58,14 @@ class CommandFollower:
         reached_id: newest order completed.
         q_command: last vetted setpoint, shape (6,) [rad].
         is_at_rest: whether the setpoints stand still.
+        plan_refusal: why a hold may not be carried out any more, None while it may.
     """
 
     def __init__(
         self,
         guard: MotionGuard,
         interpolator: Interpolator,
+        fallback: SafeActionSource,
         freshness_ns: int,
         period_s: float,
     ) -> None:
@@ -62,19 +73,25 @@ class CommandFollower:
         self.reached_id = 0
         self.q_command = np.zeros(6)
         self.is_at_rest = True
+        self.plan_refusal: PlanRefusal | None = None
         self._guard = guard
         self._interpolator = interpolator
+        self._fallback = fallback
         self._freshness_ns = freshness_ns
         self._period_s = period_s
         self._order: ServoCommand | None = None
         self._refusal = HoldReason.NONE
         self._ramp_id: int | None = None
+        self._scale = 1.0
+        self._cycles_to_faster = 0
         self._cycles_since_done = 0
 
     def restart(self, q_measured: Vector, command: ServoCommand) -> None:
         """Rest at the measured position; orders up to `command` are void."""
         self._guard.reset(q_measured)
         self._interpolator.reset(q_measured)
+        self._fallback.reset(q_measured)
+        self.plan_refusal = None
         self.q_command = q_measured.copy()
         self.is_at_rest = True
         self.command_id = max(self.command_id, command.command_id)
@@ -93,28 +110,32 @@ class CommandFollower:
     def follow(
         self, command: ServoCommand | None, sample: ArmState, now_ns: int
     ) -> Verdict:
-        """Return the guard's verdict for this cycle; its setpoint is to be sent."""
+        """Return the guard's verdict for this cycle.
+
+        Its setpoint is to be sent, unless `plan_refusal` says that it may not.
+        """
         if command is None:
-            return self._accept(self._guard.hold(HoldReason.NO_COMMAND, now_ns))
+            return self.brake(HoldReason.NO_COMMAND, sample, now_ns)
         if command.command_id < self.command_id:
             # Its stamp says nothing of the order under way.
-            return self._accept(self._guard.hold(HoldReason.COMMAND_STALE, now_ns))
+            return self.brake(HoldReason.COMMAND_STALE, sample, now_ns)
         if command.command_id > self.command_id:
             self._take(command)
-        verdict = self._accept(self._ask(command, sample, now_ns))
+        verdict = self._accept(self._ask(command, sample, now_ns), sample, now_ns)
         if verdict.reason is HoldReason.NONE:
             self._note_arrival(sample)
         return verdict
 
-    def brake(self, reason: HoldReason, now_ns: int) -> Verdict:
-        """Ramp to rest for a cause outside of any order."""
-        return self._accept(self._guard.hold(reason, now_ns))
+    def brake(self, reason: HoldReason, sample: ArmState, now_ns: int) -> Verdict:
+        """Ramp to rest for a cause outside of any order; see `follow`."""
+        return self._accept(self._guard.hold(reason, now_ns), sample, now_ns)
 
     def _take(self, command: ServoCommand) -> None:
         self.command_id = command.command_id
         self._order = command
         self._cycles_since_done = 0
         self._refusal = find_flaw(command)
+        self._guard.attach(command.part_radius_m, command.part_length_m)
         if self._refusal is HoldReason.NONE:
             self._interpolator.order(command)
         else:
@@ -136,21 +157,41 @@ class CommandFollower:
         q_request = self.q_command
         is_fresh = -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns
         if is_fresh and not self._is_ramping():
-            # Whole percents: a slider that trembles must not replan every cycle.
-            ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
+            ratio = self._compute_ratio(command, sample)
             try:
                 q_request = self._interpolator.step(ratio)
             except TargetUnreachableError:
                 self._refusal = HoldReason.UNREACHABLE
                 return self._guard.hold(HoldReason.UNREACHABLE, now_ns)
-        return self._guard.vet(q_request, command.stamp_ns, sample.stamp_ns, now_ns)
+        return self._guard.vet(
+            q_request, command.stamp_ns, sample.stamp_ns, now_ns, sample.force_tcp_n
+        )
+
+    def _compute_ratio(self, command: ServoCommand, sample: ArmState) -> float:
+        """Return the speed ratio: the least of order, slider and what the guard asks.
+
+        In coarse steps: what trembles must not plan the motion anew in every cycle.
+        """
+        ratio = round(min(command.speed_ratio, sample.speed_fraction), 2)
+        return max(round(ratio * self._scale, 3), LEAST_RATIO)
+
+    def _note_scale(self, scale: float) -> None:
+        """Slow down at once when the guard asks for it, speed up after a while."""
+        wanted = math.ceil(scale * _SCALE_STEPS) / _SCALE_STEPS
+        self._cycles_to_faster -= 1
+        if wanted <= self._scale:
+            self._cycles_to_faster = _SCALE_CYCLES
+        if wanted < self._scale or self._cycles_to_faster <= 0:
+            self._scale = wanted
 
     def _is_ramping(self) -> bool:
         """Say whether the guard's ramp is under way; it runs to its end."""
         return self._ramp_id is not None and not self.is_at_rest
 
-    def _accept(self, verdict: Verdict) -> Verdict:
+    def _accept(self, verdict: Verdict, sample: ArmState, now_ns: int) -> Verdict:
         """Take over what was granted; start anew once a ramp has come to rest."""
+        self._note_scale(verdict.scale)
+        self.plan_refusal = self._consult(verdict, sample, now_ns)
         if verdict.reason is HoldReason.NONE:
             self._ramp_id = None
         elif not self._is_ramping():
@@ -166,6 +207,21 @@ class CommandFollower:
         if verdict.reason not in _PASSING and is_judged:
             self._refusal = verdict.reason
         return verdict
+
+    def _consult(
+        self, verdict: Verdict, sample: ArmState, now_ns: int
+    ) -> PlanRefusal | None:
+        """Have a granted request remembered; say what is wrong with a hold."""
+        if verdict.reason is HoldReason.NONE:
+            qd = (verdict.q - self.q_command) / self._period_s
+            self._fallback.approve(verdict.q, qd, now_ns)
+            return None
+        plan = self._fallback.take(sample.q, now_ns)
+        if isinstance(plan, PlanRefusal):
+            return plan
+        # A hold that is no number is none either.
+        is_on_plan = (verdict.q >= plan.q_low) & (verdict.q <= plan.q_high)
+        return None if bool(is_on_plan.all()) else PlanRefusal.OTHER_WAY
 
     def _note_arrival(self, sample: ArmState) -> None:
         order = self._order
@@ -186,7 +242,13 @@ class CommandFollower:
 
 def find_flaw(command: ServoCommand) -> HoldReason:
     """Return why an order makes no sense, NONE when it does."""
-    numbers = [command.speed_ratio, command.arrival_rad, command.payload_kg]
+    numbers = [
+        command.speed_ratio,
+        command.arrival_rad,
+        command.payload_kg,
+        command.part_radius_m,
+        command.part_length_m,
+    ]
     if command.mode is MotionMode.MOVE_JOINT:
         numbers.extend(command.q_target.tolist())
     if command.mode is MotionMode.MOVE_LINEAR:

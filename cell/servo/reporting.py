@@ -65,13 +65,28 @@ class GuardMeter:
         verdict = self._guard.hold(reason, now_ns)
         return self._note(verdict, perf_counter_ns() - started_ns)
 
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers."""
+        self._guard.attach(radius_m, length_m)
+
     def vet(
-        self, q_request: Vector, command_stamp_ns: int, arm_stamp_ns: int, now_ns: int
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
     ) -> Verdict:
         """Vet one joint request."""
         started_ns = perf_counter_ns()
-        verdict = self._guard.vet(q_request, command_stamp_ns, arm_stamp_ns, now_ns)
+        verdict = self._guard.vet(
+            q_request, command_stamp_ns, arm_stamp_ns, now_ns, force_tcp_n
+        )
         return self._note(verdict, perf_counter_ns() - started_ns)
+
+    def describe(self, verdict: Verdict) -> str:
+        """Return which limit a refused request broke."""
+        return self._guard.describe(verdict)
 
     def take_grant(self, q: Vector) -> bool:
         """Say whether the newest verdict granted exactly `q`; each does so once."""

@@ -11,8 +11,9 @@ from cell.contracts.drivers import ArmDriver
 from cell.contracts.errors import Complaint, DriverError, DriverUnreachableError
 from cell.contracts.geometry import Pose
 from cell.contracts.robot import ArmState
-from cell.contracts.runtime import Verdict
+from cell.contracts.runtime import PlanRefusal, Verdict
 from cell.contracts.servo import (
+    INTERVENTIONS,
     TIMING_HOLDS,
     HoldReason,
     MotionMode,
@@ -133,11 +134,19 @@ class ArmSession:
         """
         desk = self._desk
         desk.tally.cycle += 1
-        self._sample = self._arm.read_state()
+        sample = self._sample = self._arm.read_state()
         if not desk.latch.is_armed:
             return True
         was_at_rest = desk.follower.is_at_rest
-        self._send(desk.follower.brake(HoldReason.NO_COMMAND, now_ns))
+        verdict = desk.follower.brake(
+            HoldReason.NO_COMMAND,
+            self._robot_clock.shift_sample(sample),
+            self._robot_clock.shift(now_ns),
+        )
+        if desk.follower.plan_refusal is not None:
+            # The end of the program, which follows, is the end of every plan.
+            return True
+        self._send(verdict)
         self._publish(now_ns)
         return was_at_rest and desk.follower.is_at_rest
 
@@ -164,8 +173,14 @@ class ArmSession:
             self._robot_clock.shift_sample(sample),
             self._robot_clock.shift(now_ns),
         )
+        refusal = desk.follower.plan_refusal
+        if refusal is not None:
+            self._abandon(verdict.reason, refusal)
+            return True
         is_busy = desk.follower.is_busy()
         self._send(verdict)
+        if verdict.reason in INTERVENTIONS and desk.tally.hold_reason != verdict.reason:
+            desk.record("refused", {"detail": desk.tally.guard.describe(verdict)})
         if verdict.reason in TIMING_HOLDS and not is_busy:
             # An arm with nothing to do was not held by that.
             desk.tally.show_hold(verdict.reason)
@@ -182,6 +197,15 @@ class ArmSession:
             self.end(now_ns)
             return True
         return False
+
+    def _abandon(self, reason: HoldReason, refusal: PlanRefusal) -> None:
+        """End the program: there is no approved way to rest from where the arm is."""
+        self._arm.stop()
+        is_stuck = reason is HoldReason.TRACKING_ERROR
+        self._fault(
+            reason if is_stuck else HoldReason.PLAN_REFUSED,
+            f"no way to rest after {reason.name}: {refusal.value}",
+        )
 
     def _rests_armed(self) -> bool:
         return self._desk.latch.is_armed and self._desk.follower.is_at_rest

@@ -171,6 +171,15 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "the register map of the PLC is not ours",
             "compare with `cellward registers`: addresses, word order, version",
         ),
+        Cause.PLC_WRITE_LOST: CauseFacts(
+            FaultCode.PLC_WRITE_LOST,
+            Reaction.ABORT,
+            Reaction.ABORT,
+            Clears.BY_CLEAR,
+            "the line PLC does not hold what the cell wrote to it",
+            "look for a second client that writes our block; acknowledge, Clear",
+            is_live=True,
+        ),
         Cause.LINE_SPEED_ZERO: _held_row(
             FaultCode.NONE,
             "the line limited the speed to zero while the arm moved",
@@ -213,6 +222,12 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             FaultCode.DRIVER_UNREACHABLE,
             "the camera over the bin cannot be reached",
             "check its cable and power, and cameras.overhead in the configuration",
+            clears=Clears.BY_ITSELF,
+        ),
+        Cause.CAMERA_BLIND: _held_row(
+            FaultCode.CAMERA_BLIND,
+            "the picture of the bin cannot be used",
+            "look whether the camera is covered, dirty or in the dark",
             clears=Clears.BY_ITSELF,
         ),
         Cause.MODEL_MISSING: _alarm_row(

@@ -51,6 +51,7 @@ class Conditions:
         is_plc_valid: the line is alive.
         has_plc_restarted: another boot was seen since the last picture.
         is_map_mismatched: the PLC's registers are not ours.
+        lost_write: what the line did not hold since the last picture, empty if nothing.
         plc_detail: why it is not valid.
         is_gripper_lost: nothing is known about the fingers.
         is_gripper_faulty: it says that it cannot work.
@@ -81,6 +82,7 @@ class Conditions:
     lost_process: str = ""
     has_stalled: bool = False
     is_speed_zero: bool = False
+    lost_write: str = ""
     servo_complaint: Complaint | None = None
     camera_complaint: Complaint | None = None
     policy_complaint: Complaint | None = None
@@ -183,6 +185,8 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
 def _find_at_line(now: Conditions) -> Iterator[Finding]:
     if now.has_plc_restarted:
         yield Finding(Cause.PLC_RESTARTED)
+    if now.lost_write:
+        yield Finding(Cause.PLC_WRITE_LOST, now.lost_write)
     if now.is_map_mismatched:
         yield Finding(Cause.PLC_MAP_MISMATCH, now.plc_detail)
     elif not now.is_plc_valid:

@@ -74,6 +74,9 @@ class GraspChooser:
                 if isinstance(outcome, NoProposal):
                     last = outcome
                 elif isinstance(outcome.answer, Abstain):
+                    if outcome.answer.is_blind:
+                        last = NoProposal(Cause.CAMERA_BLIND, outcome.answer.reason)
+                        continue
                     if fallback or outcome.answer.is_bin_empty:
                         return None
                     continue

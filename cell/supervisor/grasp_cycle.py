@@ -105,6 +105,7 @@ class GraspCycle:
         station.statistics.note_attempt()
         force_ratio = station.layout.grip_force_ratio
         grip = await station.gripper.move(GripperCommand(0.0, force_ratio=force_ratio))
+        station.motion.carries_part = grip.has_part
         self.phase = "lifting"
         await station.motion.move_linear(plan.retreat)
         return grip.aperture_m if grip.has_part else None
@@ -140,6 +141,7 @@ class GraspCycle:
         for _ in range(_RELEASE_TRIES):
             grip = await self.station.gripper.move(GripperCommand(opening_m))
             if is_released(grip_m, grip):
+                self.station.motion.carries_part = False
                 return
             opening_m = full_m
         raise CauseError(
@@ -150,6 +152,7 @@ class GraspCycle:
         """Leave the bin empty-handed, so that the camera sees it again."""
         self.phase = "clearing the view"
         station = self.station
+        station.motion.carries_part = False
         await station.motion.move_joint(
             station.layout.home_q_rad, arrival_rad=station.layout.motion.blend_rad
         )

@@ -28,7 +28,7 @@ class LineSignals:
         is_holding_part: the fingers hold something.
         obstacle: what the cycle waits for.
         wants_refill: the policy sees nothing worth trying.
-        is_guard_holding: the guard refuses what was ordered.
+        wants_slow_line: the arm is held against its orders, or was just now.
         model_id: first 32 bits of the live model's digest.
         alarm: what a person should know although it need not stop the cell.
     """
@@ -42,7 +42,7 @@ class LineSignals:
     is_holding_part: bool
     obstacle: Cause | None
     wants_refill: bool
-    is_guard_holding: bool
+    wants_slow_line: bool
     model_id: int
     alarm: Cause | None = None
 
@@ -71,7 +71,7 @@ def compute_outputs(
         starved=is_starved,
         blocked=waits_for in (Cause.BLOCKED, Cause.HANDSHAKE_TIMEOUT),
         refill_request=signals.wants_refill,
-        slow_down_request=signals.is_guard_holding,
+        slow_down_request=signals.wants_slow_line,
         fault_code=_compute_fault_word(machine, signals.alarm),
         good_count=statistics.placed & _DOUBLE_WORD,
         reject_count=statistics.lost & _DOUBLE_WORD,

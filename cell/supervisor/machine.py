@@ -31,7 +31,7 @@ STOP_FAMILY = frozenset(
 )
 """States that have a reason."""
 
-_LATCHING = frozenset(
+LATCHING = frozenset(
     {
         State.SUSPENDING,
         State.SUSPENDED,
@@ -41,6 +41,7 @@ _LATCHING = frozenset(
         State.ABORTED,
     }
 )
+"""States in which causes join the stop that is under way."""
 
 # How bad it is to be there; a reason gives way to one that leads further down.
 _DEPTH = {
@@ -126,7 +127,7 @@ class Machine:
 
         What strikes after an acknowledgement has not been seen by anybody yet.
         """
-        if self.state not in _LATCHING:
+        if self.state not in LATCHING:
             return False
         if FACTS[cause].code != FaultCode.NONE:
             self.is_acknowledged = False

@@ -13,7 +13,6 @@ from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
     TIMING_HOLDS,
-    UNLINKED_PHASES,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -23,6 +22,8 @@ from cell.contracts.servo import (
 )
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.interventions import InterventionLog
+from cell.supervisor.motion_watch import LEAST_SPEED_RATIO, Losses, Patience
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -32,11 +33,9 @@ STATE_AGE_LIMIT_S = 0.15
 AT_REST_RADPS = 0.02
 _HOLD_PATIENCE_S = 0.5
 _REISSUES = 3
-_MOVE_TIMEOUT_S = 8.0
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
-_LEAST_SPEED_RATIO = 0.02  # below it an order would not end within its time
 
 LATCHING_HOLDS = {
     HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
@@ -49,6 +48,10 @@ LATCHING_HOLDS = {
 _PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
 """Hiccups of timing after which the servo process goes on with the same order."""
 
+# Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
+_PART_RADIUS_M = 0.04
+_PART_LENGTH_M = 0.05
+
 
 class MotionClient:
     """The only writer of servo commands.
@@ -57,12 +60,17 @@ class MotionClient:
         state: newest state of the servo process as of the last `refresh`.
         speed_limit_ratio: upper bound of every order's speed, 0..1.
         payload_kg: mass in the fingers, carried by every order [kg].
+        carries_part: whether the fingers hold a part, which the guard then keeps clear
+            of things as well.
+        interventions: what the guard held up, and for how long.
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
         self.state: ServoState | None = None
         self.speed_limit_ratio = 1.0
         self.payload_kg = 0.0
+        self.carries_part = False
+        self.interventions = InterventionLog()
         self._servo = servo
         self._clock = clock
         self._wants_motion = False
@@ -161,7 +169,7 @@ class MotionClient:
             CauseError: the arm did not become ready.
         """
         self.hold()
-        losses = _Losses(self.state)
+        losses = Losses(self.state)
         try:
             started_ns = asked_ns = self._clock.now_ns()
             while not self.is_ready():
@@ -217,8 +225,9 @@ class MotionClient:
         await self._move(wanted, speed_ratio)
 
     async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
-        patience = _Patience(self._clock.now_ns())
+        patience = Patience(self._clock.now_ns())
         reason = HoldReason.NONE
+        self.interventions.begin_move()
         for _ in range(_REISSUES):
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
@@ -233,7 +242,7 @@ class MotionClient:
         self.hold()
         raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _wait_reached(self, patience: "_Patience") -> HoldReason:
+    async def _wait_reached(self, patience: Patience) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
         following_ns = self._clock.now_ns()
@@ -242,6 +251,7 @@ class MotionClient:
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
             state = self._servo.read_state()
             if state is not None:
+                self.interventions.follow(state, wanted_id)
                 if state.reached_id >= wanted_id:
                     return HoldReason.NONE
                 self._raise_when_latched(state)
@@ -256,7 +266,11 @@ class MotionClient:
                 raise CauseError(Cause.MOTION_TIMEOUT, self._describe())
 
     async def _let_hold_pass(self) -> None:
-        """Take the target back to the measured pose and wait for the guard."""
+        """Take the target back to the measured pose and wait for the guard.
+
+        It takes the order to hold up once its ramp has come to rest. The joints follow
+        within their lag; the next order need not wait for that.
+        """
         self.hold()
         deadline_ns = self._clock.now_ns() + ns_from_s(_HOLD_PATIENCE_S)
         while self._clock.now_ns() < deadline_ns:
@@ -266,7 +280,6 @@ class MotionClient:
                 state is not None
                 and state.command_id >= self._command.command_id
                 and not _is_refusal(state.hold_reason)
-                and is_at_rest(state)
             ):
                 return
 
@@ -285,6 +298,8 @@ class MotionClient:
             stamp_ns=self._command.stamp_ns,
             command_id=self._command.command_id + 1,
             payload_kg=self.payload_kg,
+            part_radius_m=_PART_RADIUS_M if self.carries_part else 0.0,
+            part_length_m=_PART_LENGTH_M if self.carries_part else 0.0,
         )
         self._servo.write_command(self._command)
 
@@ -303,7 +318,7 @@ class MotionClient:
 
     def _limit(self, speed_ratio: float) -> float:
         """Apply the line's limit; never 0, or an order could not end."""
-        return min(1.0, max(_LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
+        return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
 
     def _make_first_command(self) -> ServoCommand:
         # Ids go on from an earlier life, or the servo process would ignore us.
@@ -343,41 +358,6 @@ class MotionClient:
 
     async def _sleep(self, duration_s: float = POLL_S) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
-
-
-class _Losses:
-    """Sees servo process and robot go, also when they are back soon."""
-
-    def __init__(self, state: ServoState | None) -> None:
-        self._state = state
-
-    def follow(self, state: ServoState | None) -> Cause | None:
-        """Return what was lost since the last call, None when nothing was."""
-        before, self._state = self._state, state
-        if before is None or state is None:
-            return None
-        if state.cycle < before.cycle:
-            return Cause.SERVO_LOST
-        is_gone = state.phase in UNLINKED_PHASES and before.phase not in UNLINKED_PHASES
-        return Cause.ROBOT_LINK_LOST if is_gone else None
-
-
-class _Patience:
-    """The time that a motion may take, counted at the speed it is allowed."""
-
-    def __init__(self, now_ns: int) -> None:
-        self._last_ns = now_ns
-        self._used_s = 0.0
-
-    def is_over(self, now_ns: int, ratio: float) -> bool:
-        """Count the time since the last call at a ratio of the full speed."""
-        elapsed_s = s_from_ns(now_ns - self._last_ns)
-        self._last_ns = now_ns
-        # A ratio that is no number, or near zero, still lets the time pass.
-        self._used_s += elapsed_s * (
-            ratio if ratio > _LEAST_SPEED_RATIO else _LEAST_SPEED_RATIO
-        )
-        return self._used_s > _MOVE_TIMEOUT_S
 
 
 def is_at_rest(state: ServoState) -> bool:

@@ -78,6 +78,7 @@ class PlcExchange:
         is_map_mismatched: the last connection failed on the register map.
         bin_present_since_ns: when the line last said that the bin came into place.
         handshake: about the part that was placed last.
+        note_confirmed: hears of every block of ours that the line was read to hold.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class PlcExchange:
         self.is_map_mismatched = False
         self.bin_present_since_ns = 0
         self.handshake = PartHandshake()
+        self.note_confirmed: Callable[[PlcOutputs], None] = lambda _held: None
         self._open = open_plc
         self._timing = timing
         self._clock = clock
@@ -107,6 +109,7 @@ class PlcExchange:
         self._boot_id: int | None = None
         self._edges = _Edges()
         self._acknowledged = 0
+        self._lost_write = ""
 
     async def run(self) -> None:
         """Exchange until cancelled."""
@@ -168,6 +171,11 @@ class PlcExchange:
         taken, self._edges.was_acknowledged = self._edges.was_acknowledged, False
         return taken
 
+    def take_lost_write(self) -> str:
+        """Return what the line was found not to hold since the last call."""
+        taken, self._lost_write = self._lost_write, ""
+        return taken
+
     def acknowledge(self, command: Command) -> None:
         """Show the line that its command was accepted, until its strobe falls."""
         self._acknowledged = int(command)
@@ -184,7 +192,10 @@ class PlcExchange:
 
     async def _exchange_once(self, link: PlcLink) -> None:
         started_ns = self._clock.now_ns()
-        inputs = await link.exchange(self._make_outputs())
+        outputs = self._make_outputs()
+        inputs = await link.exchange(outputs)
+        # The link has read our block back, and it was this one.
+        self.note_confirmed(outputs)
         self._note_inputs(inputs)
         timing = self._timing
         period_s = timing.moving_period_s if self._is_moving() else timing.period_s
@@ -214,6 +225,8 @@ class PlcExchange:
         self._acknowledged = 0
         if error.code is FaultCode.PLC_MAP_MISMATCH:
             self.is_map_mismatched = True
+        if error.code is FaultCode.PLC_WRITE_LOST:
+            self._lost_write = error.detail
         if error.code in _DEAD_CODES:
             # The program behind the link is not alive: no patience for that.
             self._good_ns = None

@@ -13,6 +13,7 @@ from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
 from cell.contracts.drivers import Clock, GripperDriver, PlcLink
 from cell.contracts.errors import Complaint
 from cell.contracts.geometry import Pose, Vector
+from cell.contracts.ladder import ReactionLadder
 from cell.contracts.runtime import ChunkCheck, Proposal
 from cell.contracts.servo import ServoCommand, ServoState
 
@@ -121,6 +122,7 @@ class Peers:
         open_gripper: opens the gripper; entered again for every connection.
         policy: the policy worker.
         chunk_check: vets a chunk before its first step.
+        ladder: the rule of what every cause does and who may end it.
         read_frame_stamp_ns: newest frame of the camera over the bin.
         status: where the status is published, and where the previous one is found.
         find_lost_process: returns the name of a process that the host knows to have
@@ -136,6 +138,7 @@ class Peers:
     open_gripper: OpenGripper
     policy: PolicyClient
     chunk_check: ChunkCheck
+    ladder: ReactionLadder
     read_frame_stamp_ns: ReadFrameStamp
     status: StatusPort
     find_lost_process: Callable[[], str] = lambda: ""

@@ -1,6 +1,6 @@
 """Puts together what the line, the terminal view and the next life are told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cell.contracts.plc import PlcOutputs
@@ -8,11 +8,13 @@ from cell.contracts.servo import ORDERED_HOLDS
 from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause
 from cell.supervisor.event_tail import EventTail
+from cell.supervisor.interventions import SlowDown
 from cell.supervisor.line_outputs import LineSignals, compute_outputs
 from cell.supervisor.machine import Machine
 from cell.supervisor.permissives import Unmet, describe_finding
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import PolicyClient, StatusPort
+from cell.supervisor.reaction_desk import ReactionDesk
 from cell.supervisor.station import Station
 from cell.supervisor.status import (
     describe_machine,
@@ -33,22 +35,26 @@ class Publisher:
         station: arm, fingers, gate and counts.
         exchange: the line.
         watch: data ages and the zone.
+        desk: what stands on the reaction ladder.
         policy: name of the live model.
         events: the last events.
         status: where the status goes.
         model_id: first 32 bits of the live model's digest.
         longest_gap_s: longest time between two turns of the decision loop [s].
+        slow_down: what is asked of the line while the arm is held.
     """
 
     machine: Machine
     station: Station
     exchange: PlcExchange
     watch: Watch
+    desk: ReactionDesk
     policy: PolicyClient
     events: EventTail
     status: StatusPort
     model_id: int
     longest_gap_s: float = 0.0
+    slow_down: SlowDown = field(default_factory=SlowDown)
     _published_ns: int = 0
 
     def make_outputs(self, progress: int, unmet: tuple[Unmet, ...]) -> PlcOutputs:
@@ -64,16 +70,24 @@ class Publisher:
             is_holding_part=station.gripper.holds_part(),
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
-            is_guard_holding=self._is_guard_holding(),
+            wants_slow_line=self._wants_slow_line(),
             model_id=self.model_id,
             alarm=next((alarm.cause for alarm in self.watch.alarms), None),
         )
         return compute_outputs(self.machine, station.statistics, signals)
 
-    def _is_guard_holding(self) -> bool:
+    def note_confirmed(self, held: PlcOutputs) -> None:
+        """Take note of a block that the line was read to hold."""
+        self.slow_down.note_confirmed(held, self.station.clock.now_ns())
+
+    def _wants_slow_line(self) -> bool:
         motion = self.station.motion
         is_ordered = motion.state and motion.state.hold_reason in ORDERED_HOLDS
-        return motion.is_refused() and not is_ordered
+        return self.slow_down.follow(
+            motion.state,
+            is_refused=motion.is_refused() and not is_ordered,
+            now_ns=self.station.clock.now_ns(),
+        )
 
     def publish_when_due(self, phase: str, unmet: tuple[Unmet, ...]) -> None:
         """Write the status at its rate."""
@@ -92,11 +106,14 @@ class Publisher:
         return {
             "stamp_ns": self._published_ns,
             **describe_machine(self.machine, is_starved=is_starved),
+            "ladder": self.desk.describe(),
             "permissives": [f"{entry.what}: {entry.remedy}" for entry in unmet],
             "alarms": [describe_finding(alarm) for alarm in self.watch.alarms],
             "phase": phase,
             "active_model": self.policy.model_name(),
             **station.statistics.compute_figures(),
+            **station.motion.interventions.compute_figures(),
+            **self.slow_down.compute_figures(),
             "ages_s": {
                 "arm": round_age(station.motion.arm_age_s()),
                 "camera": round_age(self.watch.frame_age_s()),

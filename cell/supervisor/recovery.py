@@ -54,6 +54,7 @@ async def _lift(station: Station) -> None:
 
 
 async def _give_back(station: Station) -> None:
+    station.motion.carries_part = True
     if not _may_enter(station):
         await _go_home_loaded(station)
         await _wait_permit(station)
@@ -68,6 +69,7 @@ async def _give_back(station: Station) -> None:
     grip = await station.gripper.move(GripperCommand(station.layout.max_aperture_m))
     if not is_released(held_m, grip):
         raise CauseError(Cause.PLACE_NOT_CONFIRMED, "the part does not leave the hand")
+    station.motion.carries_part = False
     station.record("part_given_back", {})
     await station.motion.move_linear(drop.above, speed_ratio=SLOW_RATIO)
 

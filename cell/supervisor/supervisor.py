@@ -34,6 +34,7 @@ from cell.supervisor.plc_exchange import PlcExchange, make_line_timing
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
 from cell.supervisor.publisher import Publisher
+from cell.supervisor.reaction_desk import ReactionDesk, find_degrading
 from cell.supervisor.states import WAIT_STATES, Command, Mode, State
 from cell.supervisor.station import Station
 from cell.supervisor.statistics import Statistics
@@ -47,8 +48,8 @@ _LATE_TURNS = 1.5
 # The line reads our block within two periods; then it knows how we ended.
 _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
-_RETURNS_LIMIT = 10
-_RETURNS_WINDOW_S = 600.0
+_LINE = "plc"
+_HOST = "host"
 # Where nothing moves before somebody commands it, the cell looks less often: less work
 # for a computer that waits, and orders still do not lapse.
 _WAITING = WAIT_STATES - {State.SUSPENDED}
@@ -86,6 +87,9 @@ class Supervisor:
             self._is_moving,
         )
         self._station = self._make_station()
+        self._desk = ReactionDesk(
+            peers.ladder, self._machine, self._events, self._statistics
+        )
         self._watch = Watch(
             self._station,
             self._exchange,
@@ -99,16 +103,19 @@ class Supervisor:
             station=self._station,
             exchange=self._exchange,
             watch=self._watch,
+            desk=self._desk,
             policy=peers.policy,
             events=self._events,
             status=peers.status,
             model_id=layout.model_id,
         )
+        self._exchange.note_confirmed = self._publisher.note_confirmed
         picture = self._watch.read()
         self._findings = find_causes(picture)
         self._unmet = self._compute_unmet(picture)
         self._runner: ActivityRunner | None = None
-        self._inbox: deque[Command] = deque()
+        self._inbox: deque[tuple[Command, str]] = deque()
+        self._asked_by = ""
         self._progress = 0
         self._period_s = layout.timing.command_period_s
         self._late_turns = 0
@@ -117,8 +124,8 @@ class Supervisor:
         self._turned_ns = clock.now_ns()
         self._end_requested_ns: int | None = None
         self._rested_ns: int | None = None
-        self._returns_ns: deque[int] = deque(maxlen=_RETURNS_LIMIT)
         if previous.was_interrupted:
+            self._desk.strike(Cause.SUPERVISOR_RESTARTED, clock.now_ns())
             self._note_stop(Finding(Cause.SUPERVISOR_RESTARTED))
 
     @property
@@ -136,16 +143,20 @@ class Supervisor:
         """What the grasp cycle does right now."""
         return "" if self._runner is None else self._runner.cycle.phase
 
-    def submit(self, command: Command) -> None:
-        """Ask for a PackML command from within this process."""
-        self._inbox.append(command)
+    def submit(self, command: Command, by: str) -> None:
+        """Ask for a PackML command from within this process, by name."""
+        self._inbox.append((command, by))
+
+    def acknowledge(self, by: str) -> None:
+        """Acknowledge the present fault from within this process, by name."""
+        self._desk.acknowledge(by)
 
     def request_end(self) -> None:
         """Ask for an orderly end: stop, tell the line, return from `run`."""
         if self._end_requested_ns is None:
             self._end_requested_ns = self._clock.now_ns()
             if self._machine.state not in _AT_REST:
-                self.submit(Command.STOP)
+                self.submit(Command.STOP, _HOST)
 
     async def run(self) -> None:
         """Run until an end is requested, a task fails, or cancellation.
@@ -201,11 +212,12 @@ class Supervisor:
         self._unmet = self._compute_unmet(picture)
         self._follow_line()
         situation = self._make_situation(now_ns)
-        decision = decide(situation)
+        decision = self._desk.vet(decide(situation), self._asked_by, now_ns)
         if situation.command is not None and not _has_answered(decision):
             # Something more urgent came first; the command is not lost by it.
-            self._inbox.appendleft(situation.command)
+            self._inbox.appendleft((situation.command, self._asked_by))
         self._apply(decision, now_ns)
+        self._desk.check()
         self._station.motion.vouch(may_move=not is_quiet)
         self._progress += 1
         self._peers.beat()
@@ -229,8 +241,7 @@ class Supervisor:
             _MAINTENANCE_RATIO if is_slow else 1.0
         )
         if self._exchange.take_acknowledgement():
-            self._machine.acknowledge()
-            self._events.add("acknowledged", {})
+            self._desk.acknowledge(_LINE)
         mode = self._exchange.take_mode()
         if mode is not None and mode is not self._machine.mode:
             is_done = self._machine.change_mode(mode)
@@ -241,50 +252,43 @@ class Supervisor:
         findings = self._findings
         if findings:
             self._quiet_since_ns = now_ns
-        live = {f.cause: f.detail for f in findings if FACTS[f.cause].is_live}
-        for cause in machine.follow(frozenset(live)):
-            fields: dict[str, object] = {"cause": cause.value}
-            self._events.add("also", fields | {"detail": live[cause]})
+        is_moving = self._is_moving()
         activity = self._runner.current if self._runner is not None else None
+        failure = self._watch.explain(activity.failure if activity else None)
+        self._desk.follow(
+            findings,
+            failure,
+            find_degrading(self._watch.alarms, gate.obstacle),
+            now_ns,
+            is_moving=is_moving,
+        )
         return Situation(
             state=machine.state,
             mode=machine.mode,
-            is_moving=self._station.motion.is_moving(),
+            is_moving=is_moving,
             findings=findings,
             ended=activity is not None and activity.has_ended,
-            failure=self._watch.explain(activity.failure if activity else None),
+            failure=failure,
             is_at_gate=gate.is_waiting,
             obstacle=gate.obstacle,
             reason=machine.reason.cause if machine.reason else None,
             is_commanded=Cause.COMMANDED in machine.latched,
-            may_return=self._may_return(now_ns),
+            may_return=self._desk.may_return(now_ns),
             quiet_s=s_from_ns(now_ns - self._quiet_since_ns),
-            needs_acknowledgement=machine.needs_acknowledgement(),
+            needs_acknowledgement=self._desk.needs_acknowledgement(),
             unmet=tuple(entry.what for entry in self._find_unmet()),
             command=self._take_command(),
         )
 
     def _take_command(self) -> Command | None:
         if self._inbox:
-            return self._inbox.popleft()
-        command = self._exchange.take_command()
+            command, self._asked_by = self._inbox.popleft()
+            return command
+        self._asked_by = _LINE
+        asked = self._exchange.take_command()
         # Whoever is about to leave begins nothing new.
         is_leaving = self._end_requested_ns is not None
-        return None if is_leaving and command not in _ENDING else command
-
-    def _may_return(self, now_ns: int) -> bool:
-        """Say whether the present stop may end by itself; wears out."""
-        if self._machine.state is not State.HELD or not self._machine.may_return():
-            return False
-        returns = self._returns_ns
-        is_worn_out = len(returns) == _RETURNS_LIMIT and (
-            now_ns - returns[0] < ns_from_s(_RETURNS_WINDOW_S)
-        )
-        if is_worn_out:
-            self._machine.latch(Cause.RETURNED_TOO_OFTEN)
-            self._events.add("needs_person", {"cause": Cause.RETURNED_TOO_OFTEN.value})
-            self._statistics.manual_assists += 1
-        return not is_worn_out
+        return None if is_leaving and asked not in _ENDING else asked
 
     def _apply(self, decision: Decision, now_ns: int) -> None:
         if decision.refusal:
@@ -301,8 +305,6 @@ class Supervisor:
             return
         if decision.accepted is not None:
             self._exchange.acknowledge(decision.accepted)
-        elif decision.trigger is Command.UNHOLD:
-            self._returns_ns.append(now_ns)
         if decision.finding is not None and decision.trigger is not None:
             self._note_stop(decision.finding)
         self._enter(before, decision)

@@ -68,6 +68,7 @@ class Watch:
             is_policy_ready=self._policy.is_ready(),
             has_stalled=has_stalled,
             is_speed_zero=self._is_speed_zero(),
+            lost_write=exchange.take_lost_write(),
             servo_complaint=self._complaints.read_servo(),
             camera_complaint=self._complaints.read_camera(),
             policy_complaint=self._complaints.read_policy(),

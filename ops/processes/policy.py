@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -11,6 +12,7 @@ from cell.mailbox.frames import FrameSource, frame_ring_path
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import compute_model_root
 from ops.workspace import make_workspace
+from policies.runtime.deadline import kernel_deadline
 from policies.runtime.loading import load_policies
 from policies.runtime.wire import SOCKET_NAME
 from policies.runtime.worker import PolicyWorker
@@ -19,6 +21,8 @@ _CAMERA = "overhead"
 # A short, rare burst that production waits for, beside a camera process that never
 # rests: the same turn as its frames, ahead of everything that has no hurry.
 _NICENESS = -5
+# Whoever asked gave up after one; nobody waits for an answer that takes two.
+_DEADLINES = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -53,6 +57,7 @@ def _serve(context: ProcessContext, box: complaint.ComplaintBox) -> None:
         context.runtime / SOCKET_NAME,
         # Leave the client time to hear that there was no frame.
         frame_wait_s=0.8 * settings.policy.deadline_s,
+        deadline=partial(kernel_deadline, _DEADLINES * settings.policy.deadline_s),
     )
     try:
         worker.serve(lambda: context.stop.is_set, context.beat)

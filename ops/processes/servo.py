@@ -29,6 +29,7 @@ from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import Desk, Record, Tool
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import Settings
+from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 
@@ -90,7 +91,12 @@ def _make_loop(
 
 def _make_guard(settings: Settings, period_s: float) -> EnvelopeGuard:
     tool = settings.arm.flange_from_tcp.pose()
-    return EnvelopeGuard(make_limits(settings.safety, tool, period_s))
+    return EnvelopeGuard.from_config(settings.safety, tool, period_s)
+
+
+def _make_cache(settings: Settings, period_s: float) -> SafeActionCache:
+    tool = settings.arm.flange_from_tcp.pose()
+    return SafeActionCache(make_limits(settings.safety, tool, period_s))
 
 
 def _make_follower(
@@ -103,7 +109,11 @@ def _make_follower(
         period_s=period_s,
     )
     return CommandFollower(
-        guard, Interpolator(limits), ns_from_s(settings.safety.freshness_s), period_s
+        guard,
+        Interpolator(limits),
+        _make_cache(settings, period_s),
+        ns_from_s(settings.safety.freshness_s),
+        period_s,
     )
 
 

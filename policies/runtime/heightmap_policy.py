@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError, PolicyError
-from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.runtime import TensorSession
 from policies.manifest import Manifest
 from policies.runtime.candidates import (
@@ -34,6 +34,8 @@ from policies.runtime.workspace import GraspWorkspace
 INPUT_NAME = "heightmap"
 SCORE_NAME = "score"
 TIP_NAME = "tip"
+
+_NEEDS = frozenset({Modality.DEPTH})
 
 
 class HeightmapPolicy:
@@ -86,6 +88,11 @@ class HeightmapPolicy:
     def apertures_m(self) -> NDArray[np.float64]:
         """Finger openings, one for each output channel."""
         return self._apertures_m
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """The modalities without which it is blind."""
+        return _NEEDS
 
     def propose(self, observation: Observation) -> ActionChunk | Abstain:
         """Answer one observation.

@@ -12,6 +12,7 @@ from cell.contracts.observation import Intrinsics, RgbdFrame
 from policies.config import SCRIPTED, PolicyConfig
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
+from policies.runtime.modality_gate import ModalityGate
 from policies.runtime.onnx_session import OnnxSession
 from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.wire import Readiness
@@ -74,7 +75,9 @@ def load_policies(
         )
     _warm_up(fallback, workspace)
     greeting = _greet(live.name, sha256, fallback.name)
-    return LoadedPolicies(live, fallback, greeting)
+    # Nothing makes up for lost modalities yet: the gate admits the real thing alone.
+    gate = ModalityGate(None, config.compensation_confidence)
+    return LoadedPolicies(live, fallback, greeting, gate=gate)
 
 
 def _load_live(

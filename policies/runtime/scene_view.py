@@ -47,7 +47,10 @@ class BinViewer:
         frame = observation.frames.get(self._camera)
         if frame is None or not observation.valid.get(Modality.DEPTH, False):
             return Abstain(
-                observation.stamp_ns, f"no depth from camera {self._camera}", model
+                observation.stamp_ns,
+                f"no depth from camera {self._camera}",
+                model,
+                is_blind=True,
             )
         heights, seen_ratio = compute_heightmap(
             frame, self._workspace.base_from_bin, self._workspace.grid
@@ -57,6 +60,7 @@ class BinViewer:
                 frame.stamp_ns,
                 f"camera {self._camera} sees only {seen_ratio:.0%} of the bin",
                 model,
+                is_blind=True,
             )
         above = np.where(self._inside, heights - self._bin, np.float32(0.0))
         area_m2 = (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.kinematics.compiled import compiled
 from policies.runtime.candidates import (
     Candidates,
@@ -30,6 +30,7 @@ NAME = "scripted-1"
 ANGLES = 16
 APERTURES_M = (0.045, 0.065, 0.085)
 
+_NEEDS = frozenset({Modality.DEPTH})
 _STEP_M = 0.002
 _ROWS = 5
 # Squeezing wider parts needs more room than position and camera errors leave.
@@ -59,6 +60,11 @@ class ScriptedPolicy:
     def name(self) -> str:
         """Name and version for the record."""
         return NAME
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """The modalities without which it is blind."""
+        return _NEEDS
 
     def propose(self, observation: Observation) -> ActionChunk | Abstain:
         """Answer one observation."""

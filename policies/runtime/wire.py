@@ -164,6 +164,7 @@ def answer_message(
             "reason": answer.reason,
             "model": answer.model,
             "is_bin_empty": answer.is_bin_empty,
+            "is_blind": answer.is_blind,
             "observed_stamp_ns": answer.observed_stamp_ns,
         }
         return {"id": request_id, "ms": elapsed_ms, "abstain": content}
@@ -200,6 +201,7 @@ def _parse_abstain(content: Mapping[str, Any]) -> Abstain:
         reason=str(content["reason"]),
         model=str(content["model"]),
         is_bin_empty=content["is_bin_empty"] is True,
+        is_blind=content.get("is_blind") is True,
     )
 
 

@@ -9,7 +9,8 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ from cell.contracts.observation import (
     RgbdFrame,
 )
 from cell.contracts.units import ms_from_ns, ns_from_s
+from policies.runtime.modality_gate import ModalityGate
+from policies.runtime.validity import ValidityWatch
 from policies.runtime.wire import (
     MessageDecoder,
     ProposeRequest,
@@ -42,6 +45,9 @@ _IDLE_WAIT_S = 0.1
 _FRAME_WAIT_S = 0.003
 _SEND_TIMEOUT_S = 0.5
 _BACKLOG = 4
+_REAL_ONLY = ModalityGate()
+
+Deadline = Callable[[], AbstractContextManager[None]]
 
 
 class ExcludingPolicy(Protocol):
@@ -50,6 +56,11 @@ class ExcludingPolicy(Protocol):
     @property
     def name(self) -> str:
         """Name and version for the record."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[Modality]:
+        """The modalities without which it is blind."""
         ...
 
     def propose_except(
@@ -80,12 +91,14 @@ class LoadedPolicies:
         fallback: the policy that needs no model.
         readiness: the greeting.
         complaint: why the live model could not be loaded, None when it was.
+        gate: what the live policy may answer on; the fallback wants the real thing.
     """
 
     live: ExcludingPolicy
     fallback: ExcludingPolicy
     readiness: Readiness
     complaint: Complaint | None = None
+    gate: ModalityGate = field(default_factory=ModalityGate)
 
 
 @dataclass
@@ -103,6 +116,7 @@ class PolicyWorker:
         frames: FrameReader,
         socket_path: Path,
         frame_wait_s: float,
+        deadline: Deadline = nullcontext,
     ) -> None:
         """Bind the socket; a stale one of an earlier life is replaced.
 
@@ -111,11 +125,15 @@ class PolicyWorker:
             frames: newest frames of the camera over the bin.
             socket_path: where to listen.
             frame_wait_s: how long a request may wait for a young enough frame.
+            deadline: entered for the time of one answer.
         """
         self._policies = policies
         self._frames = frames
         self._path = socket_path
         self._frame_wait_ns = ns_from_s(frame_wait_s)
+        self._deadline = deadline
+        self._validity = ValidityWatch()
+        self._flaws: dict[Modality, str] = {}
         self._waiting: list[tuple[_Client, ProposeRequest, int]] = []
         self._log = structlog.get_logger()
         self._selector = selectors.DefaultSelector()
@@ -203,12 +221,27 @@ class PolicyWorker:
         self._send_bytes(client, content)
 
     def _propose(self, request: ProposeRequest) -> ActionChunk | Abstain:
+        is_live = request.policy == "live"
         policies = self._policies
-        policy = policies.live if request.policy == "live" else policies.fallback
+        policy = policies.live if is_live else policies.fallback
         frame = self._frames.read_newest()
         if frame is None:
             raise PolicyError("no whole camera frame could be read")
-        return policy.propose_except(make_observation(frame), request.exclude_base_m)
+        with self._deadline():
+            seen = make_observation(frame, self._find_flaws(frame))
+            gate = policies.gate if is_live else _REAL_ONLY
+            admitted = gate.admit(seen, policy.needs, policy.name)
+            if isinstance(admitted, Abstain):
+                return admitted
+            return policy.propose_except(admitted, request.exclude_base_m)
+
+    def _find_flaws(self, frame: RgbdFrame) -> dict[Modality, str]:
+        """Look at a frame; say in the log what changed about it."""
+        flaws = self._validity.find_flaws(frame)
+        if flaws.keys() != self._flaws.keys():
+            self._log.warning("modalities", not_valid=flaws)
+        self._flaws = flaws
+        return flaws
 
     def _send(self, client: _Client, message: dict[str, Any]) -> None:
         self._send_bytes(client, encode_message(message))
@@ -229,8 +262,11 @@ class PolicyWorker:
             client.connection.close()
 
 
-def make_observation(frame: RgbdFrame) -> Observation:
-    """Wrap one frame; everything but its images is marked as not valid."""
+def make_observation(
+    frame: RgbdFrame, flaws: Mapping[Modality, str] | None = None
+) -> Observation:
+    """Wrap one frame; what has a flaw, and everything but its images, is not valid."""
+    found = dict(flaws or {})
     return Observation(
         stamp_ns=frame.stamp_ns,
         frames={frame.camera: frame},
@@ -238,11 +274,12 @@ def make_observation(frame: RgbdFrame) -> Observation:
         base_from_tcp=Pose.identity(),
         aperture_m=0.0,
         force_tcp_n=np.zeros(6),
-        valid={Modality.RGB: True, Modality.DEPTH: True},
+        valid={m: m not in found for m in (Modality.RGB, Modality.DEPTH)},
         modality_stamps_ns={
             Modality.RGB: frame.stamp_ns,
             Modality.DEPTH: frame.stamp_ns,
         },
+        flaws=found,
     )
 
 

@@ -190,6 +190,15 @@ def _to_onnx(network: GraspNetwork) -> bytes:
             output_names=[SCORE_NAME, TIP_NAME],
             verbose=False,
         )
+    return read_program(program)
+
+
+def read_program(program: "torch.onnx.ONNXProgram | None") -> bytes:
+    """Return the checked content of what torch exported.
+
+    Raises:
+        ModelError: it exported nothing.
+    """
     if program is None:
         raise ModelError("torch exported nothing")
     model: onnx.ModelProto = program.model_proto

@@ -36,7 +36,7 @@ def attack(
         qd_wanted = np.clip(qd + 25.0 * strength * PERIOD_S * push, -2.9999, 2.9999)
         request = _spoil(q + qd_wanted * PERIOD_S, rng)
         stamp_ns = now_ns - (200_000_000 if rng.random() < 0.002 else 0)
-        verdict = guard.vet(request, stamp_ns, now_ns, now_ns)
+        verdict = guard.vet(request, stamp_ns, now_ns, now_ns, np.zeros(6))
         qd, q = (verdict.q - q) / PERIOD_S, verdict.q
         path.append(q)
         reasons.append(verdict.reason)

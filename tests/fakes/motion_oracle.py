@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safety.config import SafetyConfig
+from safety.zones import BoxZone, HalfSpaceZone, ToolCapsule
 
 Vector = NDArray[np.float64]
 
@@ -21,9 +22,15 @@ SAFETY = SafetyConfig(
     joint_max_rad=(6.2, 0.0, 2.9, 6.2, 6.2, 6.2),
     joint_speed_radps=(3.0, 3.0, 3.0, 3.0, 3.0, 3.0),
     joint_acceleration_radps2=(25.0, 25.0, 25.0, 25.0, 25.0, 25.0),
+    joint_jerk_radps3=(20_000.0,) * 6,
     tcp_speed_mps=1.5,
+    tcp_force_n=150.0,
+    tcp_torque_nm=20.0,
     workspace_min_m=(-0.55, 0.15, 0.012),
     workspace_max_m=(0.50, 0.80, 0.70),
+    slow_distance_m=0.02,
+    tool=(),
+    zones=(),
 )
 """The limits of the shipped configuration."""
 
@@ -85,3 +92,37 @@ def find_breaches(path: Vector, limits: SafetyConfig = SAFETY) -> list[Breach]:
     check("workspace above", tcp, np.array(limits.workspace_max_m))
     check("workspace below", -tcp, -np.array(limits.workspace_min_m))
     return found
+
+
+def compute_frames(q: Sequence[float] | Vector) -> list[Vector]:
+    """Return base_from_frame 0..6, shape (4, 4) each, by the textbook product."""
+    frames = [np.eye(4)]
+    for angle, (d, a, alpha) in zip(q, _DH, strict=True):
+        c, s, ca, sa = np.cos(angle), np.sin(angle), np.cos(alpha), np.sin(alpha)
+        step = np.array(
+            [
+                [c, -s * ca, s * sa, a * c],
+                [s, c * ca, -c * sa, a * s],
+                [0.0, sa, ca, d],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
+        frames.append(frames[-1] @ step)
+    return frames
+
+
+def measure_samples(
+    q: Sequence[float] | Vector, capsule: ToolCapsule, zone: BoxZone | HalfSpaceZone
+) -> float:
+    """Return the clearance of a tool capsule from a zone, by samples along it [m]."""
+    ratio = np.linspace(0.0, 1.0, 41)[:, None]
+    start, end = np.array(capsule.from_m), np.array(capsule.to_m)
+    flange = compute_frames(q)[6]
+    points = (start + ratio * (end - start)) @ flange[:3, :3].T + flange[:3, 3]
+    if isinstance(zone, HalfSpaceZone):
+        heights = (points - np.array(zone.point_m)) @ np.array(zone.normal)
+        return float(heights.min()) - capsule.radius_m
+    excess = np.abs(points - np.array(zone.centre_m)) - np.array(zone.half_m)
+    outside = np.linalg.norm(np.maximum(excess, 0.0), axis=1)
+    inside = np.minimum(excess.max(axis=1), 0.0)
+    return float((outside + inside).min()) - capsule.radius_m

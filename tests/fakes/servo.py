@@ -7,6 +7,7 @@ import numpy as np
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import (
+    ORDERED_HOLDS,
     HoldReason,
     MotionMode,
     ServoCommand,
@@ -90,6 +91,7 @@ class FakeServo:
         self._duration_s = 0.0
         self._done_ratio = 1.0
         self._hold = HoldReason.NOT_ARMED
+        self._hold_count = 0
         self._updated_ns = self._started_ns = clock.now_ns()
         self.is_unlinked = False
         self._is_moving = False
@@ -180,6 +182,7 @@ class FakeServo:
             return
         if self.refusals:
             self._hold = self.refusals.pop(0)
+            self._hold_count += self._hold not in ORDERED_HOLDS
             return
         target = command.q_target
         distance = np.max(np.abs(target - self.q)) / _JOINT_RADPS
@@ -220,7 +223,7 @@ class FakeServo:
             cycle=(now_ns - self._started_ns) // 2_000_000,
             phase=self._phase(),
             hold_reason=self._hold,
-            hold_count=0,
+            hold_count=self._hold_count,
             hold_counts=np.zeros(len(HoldReason)),
             command_id=self._seen_id,
             reached_id=self._reached_id,

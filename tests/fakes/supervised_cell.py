@@ -22,8 +22,10 @@ from cell.drivers.plc.opening import WatchedPlc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
 from cell.kinematics.inverse import JOINT_MAX_RAD, JOINT_MIN_RAD
 from cell.supervisor.ports import Layout, Peers
+from cell.supervisor.rungs import make_rules
 from cell.supervisor.states import Command, State
 from cell.supervisor.supervisor import Supervisor
+from safety.ladder import Ladder
 from tests.fakes.clock import FakeClock
 from tests.fakes.gripper import FakeFingers
 from tests.fakes.policy import FakePolicy
@@ -137,6 +139,7 @@ class SupervisedCell:
                 open_gripper=self.fingers.open,
                 policy=self.policy,
                 chunk_check=self.check,
+                ladder=Ladder(make_rules()),
                 read_frame_stamp_ns=lambda: self.frame_stamp_ns,
                 status=self.status,
                 find_lost_process=lambda: self.lost_process,

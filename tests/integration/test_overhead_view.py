@@ -36,14 +36,15 @@ def test_our_alignment_equals_that_of_the_camera_sdk(repository: Path) -> None:
     pair = camera.take(RayRenderer(scene.model), scene.data, 1, 0, rng)
 
     def send(number: int) -> FeedPair:
-        # The driver takes content that never changes for a frozen camera.
-        rgb = pair.rgb.copy()
-        rgb[0, 0] = number % 256
+        # The driver takes depth that never changes for that of a frozen camera. The
+        # upper edge of the image lies outside of the heightmap.
+        steps = pair.depth.copy()
+        steps[:10] += np.uint16(number % 3)
         return replace(
             pair,
             number=number,
             device_time_us=time.monotonic_ns() // 1000,
-            rgb=rgb,
+            depth=steps,
         )
 
     base_from_camera = read_world_from_camera(scene.data, camera.camera_id)

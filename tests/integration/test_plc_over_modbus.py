@@ -19,7 +19,11 @@ from cell.contracts.errors import (
 )
 from cell.contracts.plc import PlcOutputs
 from cell.drivers.clock import MonotonicClock
-from cell.drivers.plc.codec import PlcMapMismatchError, TornBlockError
+from cell.drivers.plc.codec import (
+    PlcMapMismatchError,
+    TornBlockError,
+    WriteLostError,
+)
 from cell.drivers.plc.modbus import ModbusPlc, open_modbus_plc
 from cell.drivers.plc.registers import BLOCK_WORDS, IMAGE_WORDS
 from cell.drivers.plc.sim import make_line_inputs
@@ -65,7 +69,7 @@ async def wire() -> AsyncIterator[Wire]:
     ("faults", "error", "phrase"),
     [
         (ServerFaults(refuse_requests=True), DriverError, "exception 2"),
-        (ServerFaults(lose_writes=True), DriverError, "the write was lost"),
+        (ServerFaults(lose_writes=True), WriteLostError, "the write was lost"),
         (ServerFaults(tear_block=True), TornBlockError, "during its update"),
         (ServerFaults(data_invalid=True), DriverStaleError, "not valid"),
         (ServerFaults(swap_words=True), PlcMapMismatchError, "word_order to little"),

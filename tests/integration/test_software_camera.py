@@ -136,6 +136,30 @@ def test_a_device_clock_that_jumps_is_refused(jump_us: int) -> None:
     assert "clock" in str(failure)
 
 
+def test_a_device_clock_that_stands_gives_no_frame() -> None:
+    def stand(number: int) -> FeedPair:
+        return replace(make_pair(number), device_time_us=1_000_000)
+
+    with open_sender(stand) as sender, camera_of(sender.port) as camera:
+        failure = read_until_failure(camera)
+
+    # The SDK pairs no images of one moment: to us that is silence.
+    assert isinstance(failure, DriverTimeoutError)
+
+
+def test_an_image_with_nothing_but_a_clock_painted_into_it_is_noticed() -> None:
+    def paint(number: int) -> FeedPair:
+        depth = np.full((HEIGHT_PX, WIDTH_PX), 5000, np.uint16)
+        depth[0, 0] = 4000 + number
+        return replace(make_pair(number), depth=depth)
+
+    with open_sender(paint) as sender, camera_of(sender.port) as camera:
+        failure = read_until_failure(camera)
+
+    assert isinstance(failure, DriverStaleError)
+    assert "does not change" in str(failure)
+
+
 def test_a_feed_that_ends_is_named_and_can_be_opened_again_at_its_return(
     free_port: int,
 ) -> None:

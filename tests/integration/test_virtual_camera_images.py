@@ -1,7 +1,5 @@
 """From the scene to an aligned frame: where things appear, and how deep."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,36 +19,19 @@ from sim2real.scene.clutter import drop_parts, settle
 from sim2real.scene.geometry import SceneGeometry
 from sim2real.scene.parts import PartSpec, sample_parts
 from sim2real.virtual_cell.ray_renderer import RayRenderer
-from sim2real.virtual_cell.renderer import (
-    RendererUnavailableError,
-    SceneRenderer,
-    open_gl_renderer,
-)
 from sim2real.virtual_cell.vcamera_optics import (
     VirtualCamera,
     make_virtual_camera,
     read_world_from_camera,
 )
 from tests.fakes.frame_sender import open_sender
+from tests.fakes.scene_renderer import open_renderer_of
 
 BOX_SIZE_M = (0.06, 0.04, 0.03)
 BOX_CENTRE_M = (0.03, -0.02)  # in the bin
 RED = (0.9, 0.05, 0.05, 1.0)
 PLACE = PoseConfig(position_m=(-0.2, 0.48, 0.85), rotvec_rad=(np.pi, 0.0, 0.0))
 Mask = NDArray[np.bool_]
-
-
-@contextmanager
-def open_renderer_of(kind: str, scene: Scene) -> Iterator[SceneRenderer]:
-    if kind == "rays":
-        yield RayRenderer(scene.model)
-        return
-    try:
-        opened = open_gl_renderer(scene.model, 320, 240)
-        with opened as renderer:
-            yield renderer
-    except RendererUnavailableError as error:
-        pytest.skip(f"no OpenGL library: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +109,8 @@ def test_a_box_is_measured_where_it_stands(box_scene: Scene, kind: str) -> None:
     top = seen & (np.abs(in_bin[..., 2] - BOX_SIZE_M[2]) < 0.008)
     near = np.abs(in_bin[..., :2] - BOX_CENTRE_M).max(axis=-1) < 0.05
     box = in_bin[top & near]
-    assert np.median(box[:, 2]) == pytest.approx(BOX_SIZE_M[2], abs=0.0008)
+    # Depth comes in steps of a millimetre here; a median would jump between two.
+    assert np.mean(box[:, 2]) == pytest.approx(BOX_SIZE_M[2], abs=0.0008)
     assert np.std(box[:, 2]) < 0.0025
     assert box[:, :2].mean(axis=0) == pytest.approx(BOX_CENTRE_M, abs=0.0025)
     extent = np.quantile(box[:, :2], 0.99, axis=0) - np.quantile(

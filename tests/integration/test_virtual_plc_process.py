@@ -22,7 +22,7 @@ from cell.drivers.plc.opening import open_plc
 from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
 from sim2real.virtual_cell.plc.panel import COMMANDS, Answer, Panel, give
-from sim2real.virtual_cell.plc.records import PLC_FAULTS
+from sim2real.virtual_cell.plc.records import PLC_FAULTS, PLC_STATE
 from tests.loans import lend_port
 from tests.running_cell import ROOT, write_config
 
@@ -259,3 +259,18 @@ async def test_a_taken_port_ends_the_process_with_its_own_code(
     async with connect(plc):
         second = start_plc(tmp_path, plc.port)
         assert await wait_for_end(second) == 9
+
+
+async def test_a_request_to_slow_down_is_shown_by_the_plc(plc: PlcProcess) -> None:
+    async with connect(plc) as link:
+        cell = Cell(link)
+        await cell.exchange()
+        shown = Mailbox.open(plc.runtime / "vc_plc_state", PLC_STATE)
+        cell.outputs = replace(cell.outputs, slow_down_request=True)
+        async with asyncio.timeout(PATIENCE_S):
+            while (record := shown.read()) is None or not record["is_slow"]:
+                await cell.exchange()
+                await asyncio.sleep(0.02)
+
+    assert record["slow_downs"] == 1
+    assert 0 < record["slow_since_ns"] <= record["stamp_ns"]

@@ -18,6 +18,7 @@ from cell.kinematics import (
     compute_base_from_tcp,
     compute_jacobian,
     compute_smallest_singular_value,
+    kernels,
     solve_ik,
     solve_ik_branches,
     track_ik,
@@ -207,3 +208,11 @@ def test_machine_code_is_kept_apart_for_every_state_of_the_sources(
         source.write("\n")
 
     assert compute_source_digest(tmp_path) != before
+
+
+@pytest.mark.parametrize("column", range(6))
+def test_a_jacobian_that_is_no_number_has_no_singular_value(column: int) -> None:
+    jacobian = np.eye(6)
+    jacobian[2, column] = np.nan
+
+    assert np.isnan(kernels.smallest_singular_value(jacobian))

@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from cell.contracts.plc import PlcInputs, PlcOutputs
-from sim2real.virtual_cell.plc.line import LineCommand, make_first_state, step_line
+from sim2real.virtual_cell.plc.line import (
+    LineCommand,
+    SlowDowns,
+    make_first_state,
+    step_line,
+)
 from sim2real.virtual_cell.plc.sight import (
     LineSettings,
     LineSight,
@@ -399,3 +404,51 @@ def test_a_button_that_is_hammered_gives_an_edge_for_each_press() -> None:
         for before, now in zip([False, *levels], levels, strict=False)
     )
     assert edges == 8
+
+
+def test_a_slowed_line_shows_it_and_says_since_when() -> None:
+    line = Line()
+    line.scan(3)
+    line.say(slow_down_request=True)
+
+    line.scan(4)
+
+    asked_ns = line.now_ns - 3 * SCAN_NS
+    assert line.state.slow_downs == SlowDowns(True, 1, asked_ns)
+    line.say(slow_down_request=False)
+    line.scan()
+    assert line.state.slow_downs == SlowDowns(False, 1, asked_ns)
+    line.say(slow_down_request=True)
+    line.scan()
+    assert line.state.slow_downs.count == 2
+
+
+def test_a_slowed_line_starts_no_belt_until_the_request_is_gone() -> None:
+    line = Line()
+    line.scan(3)
+    line.counts = replace(FULL, parts_on_outfeed=1)
+    line.say(slow_down_request=True, part_done=True)
+
+    line.scan_for_s(1.0)
+    assert line.orders.take_id == 0
+    line.say(slow_down_request=False)
+    line.scan(2)
+    assert line.orders.take_id == 1
+
+
+@pytest.mark.parametrize("is_clearing", [False, True])
+def test_a_slowed_line_begins_no_refill_until_the_request_is_gone(
+    is_clearing: bool,
+) -> None:
+    line = Line()
+    line.scan_for_s(3.0)
+    line.counts = replace(FULL, parts_in_bin=1)
+    if is_clearing:
+        line.scan()
+    line.say(slow_down_request=True)
+
+    line.scan_for_s(2.0)
+    assert line.orders.refill_id == 0
+    line.say(slow_down_request=False)
+    line.scan_for_s(1.0)
+    assert line.orders.refill_id == 1

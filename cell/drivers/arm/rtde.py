@@ -41,6 +41,7 @@ from cell.drivers.arm.probe import (
     check_controller_version,
     read_controller_version,
 )
+from cell.drivers.arm.sample_stamp import SampleStamp
 
 _DEVICE = "arm"
 # Long for a living controller, short for whoever waits for a sign of life from us.
@@ -120,7 +121,7 @@ class RtdeArm:
         self._control: Any = None
         self._lease: Lease | None = None
         self._sockets = self._find_sockets()
-        self._robot_time_s = -1.0
+        self._stamp = SampleStamp()
         self._stamp_ns = 0
         self._centre_of_mass_m = [0.0, 0.0, 0.0]
 
@@ -132,9 +133,7 @@ class RtdeArm:
         """
         receive = self._require(self._receive)
         robot_time_s = receive.getTimestamp()
-        if robot_time_s != self._robot_time_s:
-            self._robot_time_s = robot_time_s
-            self._stamp_ns = self._now_ns()
+        self._stamp_ns = self._stamp.follow(robot_time_s, self._now_ns())
         pose = receive.getActualTCPPose()
         return ArmState(
             stamp_ns=self._stamp_ns,

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cell.contracts.errors import (
     DriverError,
@@ -27,7 +28,12 @@ from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.drivers.camera.realsense_sdk import load_sdk
-from cell.drivers.camera.stream_check import PairFacts, StreamCheck, StreamFault
+from cell.drivers.camera.stream_check import (
+    PairFacts,
+    StreamCheck,
+    StreamFault,
+    compute_changed_ratio,
+)
 
 PoseSource = Callable[[], Pose]
 """Returns `base_from_camera` now; not-a-number throughout when it is not known."""
@@ -38,6 +44,8 @@ DepthFilter = Literal["spatial", "temporal", "hole_filling"]
 _SLICE_S: Final = 0.1
 # Colour and depth of one pair were exposed within half a period of each other.
 _MAX_SKEW_PERIODS: Final = 0.5
+# Every so many rows and columns are looked at for noise.
+_STRIDE: Final = 4
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class RealsenseCamera:
         self._pose = pose
         self._check_link = check_link
         self._check = StreamCheck()
+        self._sample: NDArray[np.uint16] | None = None
         self._number = 0
 
     def read_frame(self, timeout_s: float) -> RgbdFrame:
@@ -144,15 +153,28 @@ class RealsenseCamera:
             if pair is None:
                 continue
             stamp_ns = time.monotonic_ns()
-            fault = self._check.check(_facts(pair[0], stamp_ns))
+            fault = self._check.check(self._note_facts(pair[0], stamp_ns))
             if fault is StreamFault.REPEATED:
                 repeated += 1
             elif fault is StreamFault.NONE:
                 return self._make_frame(frames, stamp_ns)
+            elif fault is StreamFault.STILL:
+                continue
             elif fault is StreamFault.FROZEN:
                 raise DriverStaleError(self._name, fault.value)
             else:
                 raise DriverError(self._name, f"{fault.value}; reopen the camera")
+
+    def _note_facts(self, depth: Any, stamp_ns: int) -> PairFacts:
+        steps = np.asanyarray(depth.get_data())
+        before, self._sample = self._sample, steps[::_STRIDE, ::_STRIDE].copy()
+        return PairFacts(
+            number=depth.get_frame_number(),
+            device_time_s=depth.get_timestamp() / 1e3,
+            digest=crc32(steps.data.cast("B")),
+            stamp_ns=stamp_ns,
+            changed_ratio=compute_changed_ratio(before, self._sample),
+        )
 
     def _silence(self, timeout_s: float, repeated: int) -> DriverError:
         if repeated:
@@ -270,15 +292,6 @@ def _split(frames: Any, max_skew_ms: float) -> tuple[Any, Any] | None:
     if abs(depth.get_timestamp() - color.get_timestamp()) > max_skew_ms:
         return None
     return depth, color
-
-
-def _facts(depth: Any, stamp_ns: int) -> PairFacts:
-    return PairFacts(
-        number=depth.get_frame_number(),
-        device_time_s=depth.get_timestamp() / 1e3,
-        digest=crc32(np.asanyarray(depth.get_data()).data.cast("B")),
-        stamp_ns=stamp_ns,
-    )
 
 
 def _intrinsics(color: Any) -> Intrinsics:

@@ -36,6 +36,12 @@ class PlcMapMismatchError(DriverError):
     code = FaultCode.PLC_MAP_MISMATCH
 
 
+class WriteLostError(DriverError):
+    """The PLC does not hold what was written to it and acknowledged."""
+
+    code = FaultCode.PLC_WRITE_LOST
+
+
 class TornBlockError(DriverError):
     """A block was read in the middle of its update."""
 
@@ -144,7 +150,7 @@ def check_read_back(
     """Compare our block as the PLC holds it with what was written.
 
     Raises:
-        DriverError: naming the first register that differs.
+        WriteLostError: naming the first register that differs.
     """
     if list(written) == list(read):
         return
@@ -152,7 +158,7 @@ def check_read_back(
         sent, found = _decode(entry, written, order), _decode(entry, read, order)
         if sent != found:
             break
-    raise DriverError(
+    raise WriteLostError(
         _DEVICE,
         f"{entry.name} ({entry.manual_number}) reads back {found:g} after {sent:g} was"
         " written: the write was lost, or a second client writes our block",

@@ -8,6 +8,7 @@ from cell.contracts.drivers import Clock
 from cell.contracts.errors import DriverUnreachableError
 from cell.contracts.plc import PlcInputs, PlcOutputs
 from cell.drivers.plc.codec import (
+    check_read_back,
     decode_inputs,
     decode_outputs,
     encode_inputs,
@@ -30,6 +31,7 @@ class SimLine:
         outputs: what the cell said last.
         heartbeat_is_frozen: the program hangs, the answers go on.
         is_reachable: whether exchanges succeed.
+        loses_writes: writes are acknowledged and forgotten.
         taken_count: parts taken from the outfeed.
     """
 
@@ -37,6 +39,7 @@ class SimLine:
     outputs: PlcOutputs
     heartbeat_is_frozen: bool = False
     is_reachable: bool = True
+    loses_writes: bool = False
     taken_count: int = 0
 
     def request_command(self, command: int) -> None:
@@ -103,10 +106,16 @@ class SimPlc:
 
         Raises:
             DriverUnreachableError: the line was made unreachable.
+            WriteLostError: the line was made to lose what is written.
         """
         if not self.line.is_reachable:
             raise DriverUnreachableError("plc", "the simulated line is unreachable")
         self._sequence += 1
+        if self.line.loses_writes:
+            held = encode_outputs(self.line.outputs, self._sequence - 1, _ORDER)
+            check_read_back(
+                encode_outputs(outputs, self._sequence, _ORDER), held, _ORDER
+            )
         stamp_ns = self._clock.now_ns()
         words = encode_outputs(outputs, self._sequence, _ORDER)
         self.line.scan(decode_outputs(words, _ORDER))

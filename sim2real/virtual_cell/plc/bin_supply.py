@@ -1,4 +1,7 @@
-"""Keeps parts in the bin, and the arm out of it while it is refilled. Pure."""
+"""Keeps parts in the bin, and the arm out of it while it is refilled. Pure.
+
+While the cell asks the line to slow down, no refill is begun.
+"""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -66,7 +69,8 @@ def step_bin(
     elapsed_s = s_from_ns(now_ns - state.since_ns)
     match state.phase:
         case BinPhase.SUPPLIED:
-            if elapsed_s >= settings.refill_pause_s and _is_refill_due(sight, settings):
+            is_free = elapsed_s >= settings.refill_pause_s and not sight.asks_for_slow
+            if is_free and _is_refill_due(sight, settings):
                 return _enter(state, BinPhase.CLEARING_ZONE, now_ns)
         case BinPhase.CLEARING_ZONE:
             return _step_clearing(state, sight, settings, now_ns)
@@ -96,6 +100,7 @@ def _step_clearing(
         and sight.outputs is not None
         and not sight.outputs.in_bin_zone
         and sight.counts is not None
+        and not sight.asks_for_slow
     )
     if not is_clear or sight.counts is None:
         return replace(state, since_ns=now_ns)

@@ -41,6 +41,21 @@ class CellWatch:
 
 
 @dataclass(frozen=True)
+class SlowDowns:
+    """What the cell asked of the line's own speed.
+
+    Attributes:
+        is_slow: it asks now, and the line begins no move of its own.
+        count: how often it asked.
+        since_ns: when it last began to.
+    """
+
+    is_slow: bool = False
+    count: int = 0
+    since_ns: int = 0
+
+
+@dataclass(frozen=True)
 class LineState:
     """Everything the line remembers between scans."""
 
@@ -50,6 +65,7 @@ class LineState:
     bin: BinSupply = field(default_factory=BinSupply)
     outfeed: Outfeed = field(default_factory=Outfeed)
     commands: Commands = field(default_factory=Commands)
+    slow_downs: SlowDowns = field(default_factory=SlowDowns)
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,7 @@ def step_line(
         bin=step_bin(state.bin, sight, settings, now_ns),
         outfeed=step_outfeed(state.outfeed, sight, settings, now_ns),
         commands=step_commands(state.commands, sight, settings, now_ns),
+        slow_downs=_step_slow_downs(state.slow_downs, sight, now_ns),
     )
     command = LineCommand(
         state.bin.refill_id, state.bin.refill_count, state.outfeed.take_id
@@ -109,6 +126,12 @@ def _watch_cell(
         return CellWatch(outputs.heartbeat, now_ns, is_fresh=True)
     is_fresh = watch.is_fresh and s_from_ns(now_ns - watch.changed_ns) <= timeout_s
     return replace(watch, is_fresh=is_fresh)
+
+
+def _step_slow_downs(state: SlowDowns, sight: LineSight, now_ns: int) -> SlowDowns:
+    if sight.asks_for_slow and not state.is_slow:
+        return SlowDowns(is_slow=True, count=state.count + 1, since_ns=now_ns)
+    return replace(state, is_slow=sight.asks_for_slow)
 
 
 def _make_inputs(state: LineState, sight: LineSight, now_ns: int) -> PlcInputs:

@@ -1,4 +1,7 @@
-"""Takes placed parts away, by the four-phase handshake. Pure."""
+"""Takes placed parts away, by the four-phase handshake. Pure.
+
+While the cell asks the line to slow down, the belt is not started.
+"""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -51,6 +54,8 @@ def step_outfeed(
         return Outfeed(OutfeedPhase.WAITING, now_ns, state.take_id)
     is_done = sight.outputs is not None and sight.outputs.part_done
     match state.phase:
+        case OutfeedPhase.WAITING if is_done and sight.asks_for_slow:
+            return state
         case OutfeedPhase.WAITING if is_done and sight.cell_is_fresh:
             return Outfeed(OutfeedPhase.TAKING, now_ns, state.take_id + 1)
         case OutfeedPhase.WAITING:

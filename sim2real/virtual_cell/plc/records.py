@@ -59,6 +59,9 @@ PLC_STATE: Final = np.dtype(
         ("outfeed_phase", "<i8"),
         ("taken", "<i8"),  # orders to the belt
         ("rejected_requests", "<i8"),
+        ("is_slow", "<i8"),  # the cell asks the line to slow down
+        ("slow_downs", "<i8"),  # how often it asked
+        ("slow_since_ns", "<i8"),  # when it last began to
     ]
 )
 """What the PLC says about itself; mailbox `vc_plc_state`, every scan."""
@@ -124,4 +127,7 @@ def make_state_record(
     record["outfeed_phase"] = state.outfeed.phase
     record["taken"] = state.outfeed.take_id
     record["rejected_requests"] = rejected_requests
+    record["is_slow"] = state.slow_downs.is_slow
+    record["slow_downs"] = state.slow_downs.count
+    record["slow_since_ns"] = state.slow_downs.since_ns
     return cast(np.void, record[()])

@@ -109,3 +109,8 @@ class LineSight:
     switches: LineSwitches = LineSwitches()
     operator: OperatorRequest = OperatorRequest()
     cell_is_fresh: bool = False
+
+    @property
+    def asks_for_slow(self) -> bool:
+        """Whether the cell asks the line to slow down."""
+        return self.outputs is not None and self.outputs.slow_down_request

@@ -82,3 +82,17 @@ def test_the_scripted_policy_is_timed_without_a_model(tmp_path: Path) -> None:
 
     assert figure.value is not None
     assert figure.mark is Mark.NONE
+
+
+def test_the_guard_is_timed_over_a_motion_that_it_grants(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, "127.0.0.1"))
+
+    assert (bench.measure_guard(settings, cycles=300).value or 0.0) > 0.0
+
+
+def test_a_guard_that_refuses_the_motion_is_not_timed(tmp_path: Path) -> None:
+    settings = load_settings(write_config(tmp_path, "127.0.0.1"))
+    slow = settings.safety.model_copy(update={"joint_speed_radps": (0.01,) * 6})
+
+    with pytest.raises(ConfigError, match="refuses it: joint_speed of joint 0"):
+        bench.measure_guard(settings.model_copy(update={"safety": slow}), cycles=300)

@@ -11,6 +11,7 @@ from cell.contracts.observation import ActionChunk, ActionStep
 from cell.kinematics import compute_base_from_tcp
 from safety import chunk_check
 from safety.chunk_check import EnvelopeChunkCheck
+from safety.zones import BoxZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
@@ -120,3 +121,37 @@ def test_a_line_past_the_joint_limits_is_refused() -> None:
     check = wide(joint_max_rad=(6.2, 0.0, 2.9, 6.2, 6.2, 0.4))
 
     assert "joint limits" in check.check(chunk(ABOVE, turned), HOME_Q)
+
+
+WRIST = ToolCapsule(
+    name="palm",
+    group="tool",
+    from_m=(0.0, 0.0, 0.0),
+    to_m=(0.0, 0.0, 0.08),
+    radius_m=0.05,
+)
+
+
+def block(centre_m: Any, half_m: Any) -> dict[str, Any]:
+    zone = BoxZone(name="block", keeps_out=("tool",), centre_m=centre_m, half_m=half_m)
+    return {"tool": (WRIST,), "zones": (zone,)}
+
+
+def test_a_zone_on_the_way_to_the_first_step_is_named() -> None:
+    # Between home and the bin, up to above the gripper.
+    check = wide(**block((0.02, 0.5, 0.2), (0.02, 0.3, 0.2)))
+
+    refusal = check.check(chunk(ABOVE), HOME_Q)
+
+    assert "the way to step 0 leaves" in refusal
+    assert "between palm and zone block" in refusal
+
+
+def test_a_zone_on_the_way_down_is_named_with_its_step() -> None:
+    # The palm stands 40 mm above it before the last step.
+    check = wide(**block((-0.2, 0.48, 0.05), (0.3, 0.3, 0.05)))
+
+    refusal = check.check(chunk(ABOVE, GRASP), HOME_Q)
+
+    assert refusal.startswith("step 1: the line leaves")
+    assert "between palm and zone block" in refusal

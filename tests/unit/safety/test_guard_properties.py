@@ -15,7 +15,6 @@ from hypothesis.extra import numpy as arrays
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
 from safety.guard import EnvelopeGuard
-from safety.limits import make_limits
 from tests.fakes.adversary import attack
 from tests.fakes.motion_oracle import (
     HOME_Q,
@@ -25,13 +24,14 @@ from tests.fakes.motion_oracle import (
     find_breaches,
 )
 
+NO_FORCE = np.zeros(6)
 TOOL = Pose(np.array([0.0, 0.0, TOOL_Z_M]), np.array([1.0, 0.0, 0.0, 0.0]))
 IS_INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 SCALE = 0.05 if IS_INTERPRETED else 1.0
 
 
 def make_guard() -> EnvelopeGuard:
-    return EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+    return EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -91,7 +91,7 @@ def test_arbitrary_numbers_and_stamps_never_raise_nor_leave_a_limit(calls: Any) 
     for request, command_ns, arm_ns, now_ns, share in calls:
         # Blended with the present position, so that some are nearly reasonable.
         asked = path[-1] + share**8 * np.nan_to_num(request, nan=np.nan)
-        path.append(guard.vet(asked, command_ns, arm_ns, now_ns).q)
+        path.append(guard.vet(asked, command_ns, arm_ns, now_ns, NO_FORCE).q)
 
     assert find_breaches(np.array(path)) == []
 
@@ -104,7 +104,7 @@ def test_a_refused_request_is_never_what_comes_back() -> None:
     for _ in range(int(400 * SCALE) + 20):
         now_ns += 2_000_000
         request = HOME_Q + rng.normal(0.0, 0.5, 6)
-        verdict = guard.vet(request, now_ns, now_ns, now_ns)
+        verdict = guard.vet(request, now_ns, now_ns, now_ns, NO_FORCE)
         assert verdict.reason is not HoldReason.NONE
         assert (verdict.q == HOME_Q).all()
 

@@ -10,11 +10,13 @@ from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from safety.guard import EnvelopeGuard
 from safety.limits import LIMITS, make_limits
+from safety.tool_checks import compute_place_margin
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
 
 MS = 1_000_000
 START_NS = 1_000 * MS
 NO_TIME: Any = None
+NO_FORCE = np.zeros(6)
 TOOL = Pose(np.array([0.0, 0.0, TOOL_Z_M]), np.array([1.0, 0.0, 0.0, 0.0]))
 
 
@@ -23,7 +25,7 @@ class Rig:
 
     def __init__(self, q: Any = HOME_Q, **changes: Any) -> None:
         config = SAFETY.model_copy(update=changes)
-        self.guard = EnvelopeGuard(make_limits(config, TOOL, PERIOD_S))
+        self.guard = EnvelopeGuard.from_config(config, TOOL, PERIOD_S)
         self.guard.reset(q)
         self.q = np.array(q)
         self.qd = np.zeros(6)
@@ -36,6 +38,7 @@ class Rig:
         command_age_ms: int = 0,
         arm_age_ms: int = 0,
         gap_ms: int = 2,
+        force: Any = NO_FORCE,
     ) -> Verdict:
         self.now_ns += gap_ms * MS
         verdict = self.guard.vet(
@@ -43,6 +46,7 @@ class Rig:
             self.now_ns - command_age_ms * MS,
             self.now_ns - arm_age_ms * MS,
             self.now_ns,
+            force,
         )
         self.qd = (verdict.q - self.q) / PERIOD_S
         self.q = verdict.q
@@ -84,9 +88,12 @@ def test_a_request_inside_every_limit_is_granted_unchanged() -> None:
 
 
 def test_before_any_reset_nothing_is_granted_and_there_is_no_setpoint() -> None:
-    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+    guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
 
-    for verdict in (guard.vet(HOME_Q, 1, 1, 1), guard.hold(HoldReason.NONE, 1)):
+    for verdict in (
+        guard.vet(HOME_Q, 1, 1, 1, NO_FORCE),
+        guard.hold(HoldReason.NONE, 1),
+    ):
         assert verdict.reason is HoldReason.NOT_ARMED
         assert np.isnan(verdict.q).all()
 
@@ -156,7 +163,7 @@ def test_stamps_from_the_future_and_stamps_of_nothing_are_stale() -> None:
 def test_a_stamp_that_is_no_stamp_holds(stamp: Any) -> None:
     rig = Rig()
 
-    verdict = rig.guard.vet(HOME_Q + 0.001, stamp, START_NS, START_NS)
+    verdict = rig.guard.vet(HOME_Q + 0.001, stamp, START_NS, START_NS, NO_FORCE)
 
     assert verdict.reason is HoldReason.GUARD_EXCEPTION
     assert (verdict.q == HOME_Q).all()
@@ -165,7 +172,7 @@ def test_a_stamp_that_is_no_stamp_holds(stamp: Any) -> None:
 def test_a_present_time_before_all_time_holds() -> None:
     rig = Rig()
 
-    verdict = rig.guard.vet(HOME_Q, 2**63 - 1, START_NS, -(2**63))
+    verdict = rig.guard.vet(HOME_Q, 2**63 - 1, START_NS, -(2**63), NO_FORCE)
 
     assert verdict.reason is HoldReason.COMMAND_STALE
 
@@ -175,7 +182,7 @@ def test_an_unusable_present_time_holds_at_the_last_setpoint() -> None:
     rig.accelerate(one_joint(0, 20.0), 20)
     last = rig.q
 
-    verdict = rig.guard.vet(rig.q, START_NS, START_NS, NO_TIME)
+    verdict = rig.guard.vet(rig.q, START_NS, START_NS, NO_TIME, NO_FORCE)
 
     assert verdict.reason is HoldReason.GUARD_EXCEPTION
     assert (verdict.q == last).all()
@@ -441,3 +448,98 @@ def test_a_limit_that_is_no_number_grants_nothing(name: str) -> None:
     rig.guard._limits[name] = np.nan
 
     assert rig.ask(HOME_Q + 1e-6).reason is not HoldReason.NONE
+
+
+def test_jerk_is_granted_up_to_the_limit_and_refused_beyond() -> None:
+    limits = {"joint_jerk_radps3": (2000.0,) * 6}
+    granted = Rig(**limits).ask(HOME_Q + one_joint(5, 2000.0 * PERIOD_S**3))
+    refused = Rig(**limits).ask(HOME_Q + one_joint(5, 2010.0 * PERIOD_S**3))
+
+    assert granted.reason is HoldReason.NONE
+    assert refused.reason is HoldReason.JOINT_JERK
+    assert refused.value == pytest.approx(2010.0, rel=1e-4)
+
+
+def test_jerk_is_judged_against_the_acceleration_before() -> None:
+    rig = Rig(joint_jerk_radps3=(6000.0,) * 6)
+    assert rig.accelerate(one_joint(5, 10.0), 5).reason is HoldReason.NONE
+
+    # From 10 to -10 rad/s2 in one cycle.
+    verdict = rig.ask(rig.q + (rig.qd - one_joint(5, 10.0 * PERIOD_S)) * PERIOD_S)
+
+    assert verdict.reason is HoldReason.JOINT_JERK
+
+
+def test_after_a_ramp_motion_starts_without_a_memory_of_it() -> None:
+    rig = Rig(joint_jerk_radps3=(6000.0,) * 6)
+    rig.accelerate(one_joint(5, 10.0), 5)
+    rig.ask(None)
+    while rig.qd.any():
+        rig.ask(rig.q)
+
+    assert rig.accelerate(one_joint(5, 11.0), 1).reason is HoldReason.NONE
+
+
+@pytest.mark.parametrize(
+    ("request_q", "words"),
+    [
+        (HOME_Q + one_joint(3, np.nan), "command_not_finite of joint 3"),
+        (HOME_Q + one_joint(2, 25.1 * PERIOD_S**2), "joint_acceleration of joint 2"),
+        (HOME_Q + one_joint(1, 9.0), "joint_position of joint 1"),
+    ],
+)
+def test_a_refusal_is_described_with_its_joint(request_q: Any, words: str) -> None:
+    rig = Rig()
+
+    assert words in rig.guard.describe(rig.ask(request_q))
+
+
+def test_a_refusal_is_described_with_its_axis_or_by_its_name() -> None:
+    rig = Rig(workspace_max_m=(0.5, 0.8, float(compute_tcp(HOME_Q)[2])))
+    verdict = rig.accelerate(one_joint(1, -20.0), 10)
+
+    assert "workspace along z" in rig.guard.describe(verdict)
+    held = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns)
+    assert rig.guard.describe(held) == "tracking_error: 0"
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_joint_is_slowed_down_towards_its_limit_and_not_away_from_it(
+    sign: float,
+) -> None:
+    near = HOME_Q[5] + sign * 0.03
+    limits = {
+        "joint_max_rad": (6.2, 0.0, 2.9, 6.2, 6.2, max(near, HOME_Q[5] + 0.02)),
+        "joint_min_rad": (-6.2, -3.14, -2.9, -6.2, -6.2, min(near, HOME_Q[5] - 0.02)),
+    }
+    towards = Rig(**limits).accelerate(one_joint(5, sign * 20.0), 1)
+    away = Rig(**limits).accelerate(one_joint(4, 20.0), 1)
+
+    assert towards.scale < 0.7
+    assert away.scale == 1.0
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_place_that_is_no_number_has_no_margin_on_any_axis(axis: int) -> None:
+    limits = make_limits(SAFETY, TOOL, PERIOD_S)
+    tcp = np.eye(3, 4)
+    tcp[:, 3] = compute_tcp(HOME_Q)
+    start = tcp[:, 3].copy()
+    tcp[axis, 3] = np.nan
+
+    margin, found = compute_place_margin(tcp, start, 0.0, limits[0])
+
+    assert np.isnan(margin)
+    assert found == axis
+
+
+def test_a_time_before_all_time_is_not_remembered_as_the_last_cycle() -> None:
+    rig = Rig()
+    rig.accelerate(one_joint(0, 20.0), 20)
+    rig.guard.vet(rig.q, START_NS, START_NS, -5, NO_FORCE)
+
+    # Long after that, the robot has come to rest at the last setpoint.
+    verdict = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 500 * MS)
+    settled = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 502 * MS)
+
+    assert (settled.q == verdict.q).all()

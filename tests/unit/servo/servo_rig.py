@@ -20,6 +20,7 @@ from cell.servo.latch import Latch
 from cell.servo.motions import MotionLimits
 from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import ArmSession, Desk, Tool
+from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from tests.fakes.arm import FakeArm
@@ -62,11 +63,16 @@ class ServoRig:
         self.port = FakePort()
         self.port.command = known
         self.events: list[tuple[str, dict[str, object]]] = []
-        guard = GuardMeter(EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S)))
+        limits = make_limits(SAFETY, TOOL, PERIOD_S)
+        guard = GuardMeter(EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S))
         self.desk = Desk(
             port=self.port,
             follower=CommandFollower(
-                guard, Interpolator(LIMITS), FRESHNESS_NS, PERIOD_S
+                guard,
+                Interpolator(LIMITS),
+                SafeActionCache(limits),
+                FRESHNESS_NS,
+                PERIOD_S,
             ),
             tally=Tally(guard, 0, PERIOD_S),
             tool=Tool(TOOL, 0.95),

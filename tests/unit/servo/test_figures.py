@@ -81,7 +81,9 @@ def test_a_setpoint_changed_after_its_verdict_is_not_sent_and_latches(
 
 def test_a_verdict_serves_one_setpoint_only() -> None:
     rig = armed_rig()
-    verdict = rig.desk.follower.brake(HoldReason.NO_COMMAND, rig.now_ns)
+    verdict = rig.desk.follower.brake(
+        HoldReason.NO_COMMAND, rig.arm.read_state(), rig.now_ns
+    )
 
     granted = [rig.desk.tally.guard.take_grant(verdict.q) for _ in range(2)]
 

@@ -338,6 +338,7 @@ def test_the_causes_that_clear_by_themselves_are_exactly_these() -> None:
         Cause.PROCESS_LOST,
         Cause.CAMERA_STALE,
         Cause.CAMERA_UNREACHABLE,
+        Cause.CAMERA_BLIND,
         Cause.POLICY_UNAVAILABLE,
         Cause.POLICY_TIMEOUT,
         Cause.STARVED,

@@ -15,6 +15,7 @@ from cell.contracts.errors import (
     FaultCode,
 )
 from cell.contracts.plc import PlcInputs, PlcOutputs
+from cell.drivers.plc.codec import WriteLostError
 from cell.drivers.plc.sim import make_line_inputs
 from cell.supervisor.plc_exchange import EdgeReader, LineTiming, PlcExchange
 from cell.supervisor.states import Command, Mode
@@ -62,6 +63,7 @@ class Conversation:
         self.clock = FakeClock()
         self.is_moving = False
         self.line = FakeLine(self.clock)
+        self.confirmed: list[PlcOutputs] = []
         self.exchange = PlcExchange(
             self.line.open,
             LineTiming(0.05, 0.3, 0.025),
@@ -70,6 +72,7 @@ class Conversation:
             PlcOutputs,
             lambda: self.is_moving,
         )
+        self.exchange.note_confirmed = self.confirmed.append
 
     async def pass_s(self, duration_s: float) -> None:
         end_ns = self.clock.now_ns() + round(duration_s * 1e9)
@@ -241,3 +244,29 @@ async def test_the_moment_the_bin_came_into_place_is_remembered() -> None:
 
         assert before_ns <= talk.exchange.bin_present_since_ns
         assert talk.exchange.bin_present_since_ns < talk.clock.now_ns()
+
+
+async def test_a_write_that_the_line_does_not_hold_is_told_once() -> None:
+    async with Conversation().running() as talk:
+        await talk.pass_s(0.2)
+        assert talk.exchange.take_lost_write() == ""
+        talk.line.error = WriteLostError("plc", "state reads back 2 after 6")
+        await talk.pass_s(0.06)
+        talk.line.error = None
+        await talk.pass_s(0.1)
+
+        assert talk.exchange.take_lost_write() == "state reads back 2 after 6"
+        assert talk.exchange.take_lost_write() == ""
+        assert talk.exchange.is_valid()
+
+
+async def test_only_a_block_that_was_read_back_is_confirmed() -> None:
+    talk = Conversation()
+    async with talk.running():
+        await talk.pass_s(0.2)
+        assert talk.confirmed == talk.line.sent
+        count = len(talk.confirmed)
+        talk.line.error = WriteLostError("plc", "state reads back 2 after 6")
+        await talk.pass_s(0.2)
+
+        assert len(talk.confirmed) == count

@@ -1,0 +1,47 @@
+"""What a motion under way looks out for: a loss behind it, and its time. Pure."""
+
+from typing import Final
+
+from cell.contracts.servo import UNLINKED_PHASES, ServoState
+from cell.contracts.units import s_from_ns
+from cell.supervisor.causes import Cause
+
+LEAST_SPEED_RATIO: Final = 0.02
+"""Below it an order would not end within its time."""
+
+_MOVE_TIMEOUT_S: Final = 8.0
+
+
+class Losses:
+    """Sees servo process and robot go, also when they are back soon."""
+
+    def __init__(self, state: ServoState | None) -> None:
+        self._state = state
+
+    def follow(self, state: ServoState | None) -> Cause | None:
+        """Return what was lost since the last call, None when nothing was."""
+        before, self._state = self._state, state
+        if before is None or state is None:
+            return None
+        if state.cycle < before.cycle:
+            return Cause.SERVO_LOST
+        is_gone = state.phase in UNLINKED_PHASES and before.phase not in UNLINKED_PHASES
+        return Cause.ROBOT_LINK_LOST if is_gone else None
+
+
+class Patience:
+    """The time that a motion may take, counted at the speed it is allowed."""
+
+    def __init__(self, now_ns: int) -> None:
+        self._last_ns = now_ns
+        self._used_s = 0.0
+
+    def is_over(self, now_ns: int, ratio: float) -> bool:
+        """Count the time since the last call at a ratio of the full speed."""
+        elapsed_s = s_from_ns(now_ns - self._last_ns)
+        self._last_ns = now_ns
+        # A ratio that is no number, or near zero, still lets the time pass.
+        self._used_s += elapsed_s * (
+            ratio if ratio > LEAST_SPEED_RATIO else LEAST_SPEED_RATIO
+        )
+        return self._used_s > _MOVE_TIMEOUT_S

@@ -1,0 +1,209 @@
+"""Clearance of the arm from zones and from itself, along the whole way to rest.
+
+The way from the last vetted position over the request to where the ramp would end is a
+straight line in joint space. It is walked in steps so short that no capsule can pass a
+zone between two of them: a step is as long as the clearance allows, and where it has a
+least length, each place needs as much clearance as half a step can use up.
+
+A pair that begins too near may go on as long as it comes no nearer: the arm may leave a
+zone, and stand in it, and nothing else.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cell.contracts.geometry import Vector
+from cell.contracts.servo import HoldReason
+from cell.kinematics.compiled import compiled
+from cell.kinematics.kernels import fill_frames
+from safety.capsules import BOX, CYLINDER, Surroundings
+from safety.distances import (
+    bound_box,
+    measure_box,
+    measure_cylinder,
+    measure_half_space,
+    measure_segments,
+)
+from safety.verdicts import ROUNDING, SLOWEST, Check
+
+_NONE = int(HoldReason.NONE)
+_KEEP_OUT = int(HoldReason.KEEP_OUT_ZONE)
+_SELF = int(HoldReason.SELF_COLLISION)
+
+# The least step along the way, as a part of it.
+_STEPS = 8
+_LEAST_STEP = 1.0 / _STEPS
+
+
+@compiled
+def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
+    """Check all capsules along `q` to `q + way`, shapes (6,) [rad]."""
+    zones = around.against_zone.shape[0]
+    count = zones + around.against_self.shape[0]
+    travel = np.empty(count)
+    fill_travel(way, around, travel)
+    horizon = 0.0
+    for k in range(count):
+        slow = around.slow_m[0] if k < zones else around.slow_m[1]
+        horizon = max(horizon, travel[k] + slow)
+    start = np.empty(count)
+    now = np.empty(count)
+    fill_clearances(q, around, horizon, start)
+    if _is_far(start, travel, zones, around):
+        return _NONE, 1.0, 0.0, -1, 1.0
+    for k in range(count):
+        now[k] = start[k]
+    done = 0.0
+    while True:
+        step = 1.0
+        for k in range(count):
+            room = now[k]
+            needed = 0.5 * _LEAST_STEP * travel[k]
+            if not room >= needed:
+                # Written so that what is no number is no way out either.
+                if not room >= start[k] - ROUNDING:
+                    return _refuse(k, zones, room)
+                step = _LEAST_STEP
+            elif travel[k] > 0.0:
+                step = min(step, room / travel[k])
+        if done >= 1.0:
+            break
+        done = min(1.0, done + max(step, _LEAST_STEP))
+        fill_clearances(q + done * way, around, horizon, now)
+    return _grant(start, now, zones, around)
+
+
+@compiled
+def _is_far(start: Vector, travel: Vector, zones: int, around: Surroundings) -> bool:
+    """Say whether nothing can come near enough to matter, wherever the way leads."""
+    for k in range(start.shape[0]):
+        slow = around.slow_m[0] if k < zones else around.slow_m[1]
+        if not start[k] - travel[k] > slow:
+            return False
+    return True
+
+
+@compiled
+def _refuse(k: int, zones: int, room: float) -> Check:
+    reason = _KEEP_OUT if k < zones else _SELF
+    return reason, min(room, -ROUNDING), room, k, SLOWEST
+
+
+@compiled
+def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Check:
+    """Return the margin, and how much an approach is to be slowed down."""
+    margin, scale, nearest = 1.0, 1.0, -1
+    for k in range(start.shape[0]):
+        slow = around.slow_m[0] if k < zones else around.slow_m[1]
+        ratio = max(end[k] / slow, 0.0)
+        if ratio < margin:
+            margin, nearest = ratio, k
+        if end[k] < start[k] - ROUNDING and ratio < scale:
+            scale = ratio
+    return _NONE, margin, 0.0, nearest, max(scale, SLOWEST)
+
+
+@compiled
+def fill_travel(way: Vector, around: Surroundings, travel: Vector) -> None:
+    """Write how far the capsules of each check can move against each other [m].
+
+    Only joints between two capsules change their distance; for a zone that is every
+    joint before the capsule.
+    """
+    zones = around.against_zone.shape[0]
+    for k in range(travel.shape[0]):
+        first = 0
+        if k < zones:
+            capsule = around.against_zone[k, 0]
+        else:
+            first = around.frame[around.against_self[k - zones, 0]]
+            capsule = around.against_self[k - zones, 1]
+        total = 0.0
+        for joint in range(first, around.frame[capsule]):
+            total += abs(way[joint]) * around.reach[capsule, joint]
+        travel[k] = total
+
+
+@compiled
+def fill_clearances(
+    q: Vector, around: Surroundings, horizon: float, clearance: Vector
+) -> None:
+    """Write the clearance of every check at `q`, zones first [m].
+
+    What is further than `horizon` is given as a lower bound that is further too.
+    """
+    # Taken out of the tuple once: each look into it is counted, which takes longer
+    # than a distance.
+    radius, margin, kinds = around.radius, around.zone_margin, around.zone_kind
+    sizes, zone_from_base = around.zone_size, around.zone_from_base
+    against_zone, against_self = around.against_zone, around.against_self
+    frames = np.empty((7, 3, 4))
+    fill_frames(q, frames)
+    ends = np.empty((radius.shape[0], 2, 3))
+    _fill_ends(frames, around.frame, around.ends, ends)
+    local = np.empty((2, 3))
+    zones = against_zone.shape[0]
+    for k in range(zones):
+        capsule, zone = against_zone[k, 0], against_zone[k, 1]
+        if radius[capsule] <= 0.0:
+            clearance[k] = np.inf
+            continue
+        kept = radius[capsule] + margin[zone]
+        _fill_local(ends, capsule, zone_from_base, zone, local)
+        distance = _measure_zone(local, kinds[zone], sizes, zone, horizon + kept)
+        clearance[k] = distance - kept
+    for k in range(against_self.shape[0]):
+        one, other = against_self[k, 0], against_self[k, 1]
+        if radius[one] <= 0.0 or radius[other] <= 0.0:
+            clearance[zones + k] = np.inf
+            continue
+        distance = measure_segments(ends, one, other)
+        clearance[zones + k] = distance - radius[one] - radius[other]
+
+
+@compiled
+def _measure_zone(
+    local: Vector, kind: int, sizes: Vector, zone: int, horizon: float
+) -> float:
+    if kind == BOX:
+        bound = bound_box(local, sizes, zone)
+        if bound > horizon:
+            return bound
+        return measure_box(local, sizes, zone)
+    if kind == CYLINDER:
+        return measure_cylinder(local, sizes, zone)
+    return measure_half_space(local)
+
+
+@compiled
+def _fill_ends(
+    frames: Vector, capsule_frame: NDArray[np.int64], own: Vector, ends: Vector
+) -> None:
+    """Write the ends of all capsules in base, shape (n, 2, 3) [m]."""
+    for c in range(ends.shape[0]):
+        frame = capsule_frame[c]
+        for end in range(2):
+            x, y, z = own[c, end, 0], own[c, end, 1], own[c, end, 2]
+            for row in range(3):
+                ends[c, end, row] = (
+                    frames[frame, row, 0] * x
+                    + frames[frame, row, 1] * y
+                    + frames[frame, row, 2] * z
+                    + frames[frame, row, 3]
+                )
+
+
+@compiled
+def _fill_local(
+    ends: Vector, capsule: int, zone_from_base: Vector, zone: int, local: Vector
+) -> None:
+    """Write the ends of one capsule in the frame of a zone, shape (2, 3) [m]."""
+    for end in range(2):
+        x, y, z = ends[capsule, end, 0], ends[capsule, end, 1], ends[capsule, end, 2]
+        for row in range(3):
+            local[end, row] = (
+                zone_from_base[zone, row, 0] * x
+                + zone_from_base[zone, row, 1] * y
+                + zone_from_base[zone, row, 2] * z
+                + zone_from_base[zone, row, 3]
+            )

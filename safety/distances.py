@@ -1,0 +1,223 @@
+"""Distances of a straight segment to the solids a cell is made of. Compiled, exact.
+
+A capsule is a segment with a radius, so its distance is the segment's less the radius.
+Inside of a solid the distance is negative: how far the segment would have to be pushed
+along one face to be out of it. That measure jumps where a segment only just enters, and
+falls for certain as it goes deeper, which is all that its use needs.
+
+What is no number gives no number, which breaks every limit it is compared with.
+
+Functions take whole arrays and an index where a slice would read better: slices inside
+of compiled loops cost more than the distance itself.
+"""
+
+import math
+
+from cell.contracts.geometry import Vector
+from cell.kinematics.compiled import compiled
+
+# Halvings of the unit interval: what is left is below the digits of a double.
+_HALVINGS = 52
+
+
+@compiled
+def measure_half_space(ends: Vector) -> float:
+    """Return the smaller height of a segment's ends, (2, 3), above z = 0 [m]."""
+    # min() of a number and of no number may be either.
+    height: float = min(ends[0, 2], ends[1, 2]) + 0.0 * (ends[0, 2] + ends[1, 2])
+    return height
+
+
+@compiled
+def measure_box(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return the distance of a segment to a box about the origin [m].
+
+    Args:
+        ends: of the segment in the frame of the box, shape (2, 3) [m].
+        sizes: half sides, shape (m, 3) [m].
+        zone: which of the sizes.
+    """
+    t = _find_nearest_to_box(ends, sizes, zone)
+    total = 0.0
+    for i in range(3):
+        outside = _excess(ends[0, i] + t * (ends[1, i] - ends[0, i]), sizes[zone, i])
+        total += outside * outside
+    if not total <= 0.0:
+        return math.sqrt(total)
+    depth = math.inf
+    check = 0.0
+    for i in range(3):
+        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
+        depth = min(depth, half - min(low, high), half + max(low, high))
+        check += half
+    # min() of a number and of no number may be either.
+    signed: float = -depth + 0.0 * check
+    return signed
+
+
+@compiled
+def bound_box(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return a quick lower bound of `measure_box` for a segment outside of the box."""
+    total = 0.0
+    for i in range(3):
+        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
+        outside = max(min(low, high) - half, -half - max(low, high), 0.0)
+        total += outside * outside
+    return math.sqrt(total)
+
+
+@compiled
+def _find_nearest_to_box(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return where on the segment, 0..1, it comes nearest to the box.
+
+    The squared distance is convex along the segment, and its slope is straight between
+    the places where the segment passes a face. The zero is bracketed by those.
+    """
+    low, high = 0.0, 1.0
+    slope_low = _compute_box_slope(ends, sizes, zone, low)
+    slope_high = _compute_box_slope(ends, sizes, zone, high)
+    if slope_low >= 0.0:
+        return low
+    if slope_high <= 0.0:
+        return high
+    for i in range(3):
+        way = ends[1, i] - ends[0, i]
+        if way == 0.0:
+            continue
+        for side in range(2):
+            face = sizes[zone, i] if side else -sizes[zone, i]
+            t = (face - ends[0, i]) / way
+            if low < t < high:
+                slope = _compute_box_slope(ends, sizes, zone, t)
+                if slope < 0.0:
+                    low, slope_low = t, slope
+                else:
+                    high, slope_high = t, slope
+    return low - (high - low) * slope_low / (slope_high - slope_low)
+
+
+@compiled
+def _compute_box_slope(ends: Vector, sizes: Vector, zone: int, t: float) -> float:
+    slope = 0.0
+    for i in range(3):
+        way = ends[1, i] - ends[0, i]
+        slope += _excess(ends[0, i] + t * way, sizes[zone, i]) * way
+    return slope
+
+
+@compiled
+def _excess(value: float, half: float) -> float:
+    """Return how far a coordinate lies outside of +-half, with its sign."""
+    if value > half:
+        return value - half
+    if value < -half:
+        return value + half
+    return 0.0 * value
+
+
+@compiled
+def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return the distance of a segment to a solid cylinder about the z axis [m].
+
+    Args:
+        ends: of the segment in the frame of the cylinder, shape (2, 3) [m].
+        sizes: radius and half height, shape (m, 3) [m].
+        zone: which of the sizes.
+    """
+    radius, half_height = sizes[zone, 0], sizes[zone, 1]
+    t = _find_nearest_to_cylinder(ends, radius, half_height)
+    x = ends[0, 0] + t * (ends[1, 0] - ends[0, 0])
+    y = ends[0, 1] + t * (ends[1, 1] - ends[0, 1])
+    beside = math.sqrt(x * x + y * y) - radius
+    above = _excess(ends[0, 2] + t * (ends[1, 2] - ends[0, 2]), half_height)
+    if not beside <= 0.0:
+        return math.sqrt(beside * beside + above * above)
+    if not abs(above) <= 0.0:
+        return abs(above)
+    upward = half_height - min(ends[0, 2], ends[1, 2])
+    downward = half_height + max(ends[0, 2], ends[1, 2])
+    depth: float = min(upward, downward, radius - _measure_from_axis(ends))
+    return -depth
+
+
+@compiled
+def _find_nearest_to_cylinder(ends: Vector, radius: float, half_height: float) -> float:
+    """Return where on the segment, 0..1, it comes nearest: a zero of its slope."""
+    if _compute_cylinder_slope(ends, radius, half_height, 0.0) >= 0.0:
+        return 0.0
+    if _compute_cylinder_slope(ends, radius, half_height, 1.0) <= 0.0:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if _compute_cylinder_slope(ends, radius, half_height, middle) < 0.0:
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+@compiled
+def _compute_cylinder_slope(
+    ends: Vector, radius: float, half_height: float, t: float
+) -> float:
+    way_x, way_y = ends[1, 0] - ends[0, 0], ends[1, 1] - ends[0, 1]
+    way_z = ends[1, 2] - ends[0, 2]
+    x, y, z = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y, ends[0, 2] + t * way_z
+    slope: float = _excess(z, half_height) * way_z
+    from_axis = math.sqrt(x * x + y * y)
+    if from_axis > radius:
+        slope += (from_axis - radius) * (x * way_x + y * way_y) / from_axis
+    return slope
+
+
+@compiled
+def _measure_from_axis(ends: Vector) -> float:
+    """Return the least distance of a segment from the z axis [m]."""
+    way_x, way_y = ends[1, 0] - ends[0, 0], ends[1, 1] - ends[0, 1]
+    square = way_x * way_x + way_y * way_y
+    t = 0.0
+    if square > 0.0:
+        t = min(max(-(ends[0, 0] * way_x + ends[0, 1] * way_y) / square, 0.0), 1.0)
+    x, y = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y
+    return math.sqrt(x * x + y * y)
+
+
+@compiled
+def measure_segments(ends: Vector, one: int, other: int) -> float:
+    """Return the least distance between two of the segments, shape (n, 2, 3) [m].
+
+    The squared distance over both parameters is convex; its minimum is sought on the
+    lines first and then clamped, as in Ericson, Real-Time Collision Detection, 5.1.9.
+    """
+    uu, vv, uv, uw, vw = 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(3):
+        u = ends[one, 1, i] - ends[one, 0, i]
+        v = ends[other, 1, i] - ends[other, 0, i]
+        w = ends[one, 0, i] - ends[other, 0, i]
+        uu += u * u
+        vv += v * v
+        uv += u * v
+        uw += u * w
+        vw += v * w
+    s = 0.0
+    area = uu * vv - uv * uv
+    # Nearly parallel: any place will do to start from, the clamping finds the rest.
+    if area > 1e-12 * uu * vv:
+        s = min(max((uv * vw - uw * vv) / area, 0.0), 1.0)
+    t = 0.0
+    if vv > 0.0:
+        t = (uv * s + vw) / vv
+    if t < 0.0:
+        t = 0.0
+    elif t > 1.0:
+        t = 1.0
+    if uu > 0.0:
+        s = min(max((uv * t - uw) / uu, 0.0), 1.0)
+    total = 0.0
+    for i in range(3):
+        u = ends[one, 1, i] - ends[one, 0, i]
+        v = ends[other, 1, i] - ends[other, 0, i]
+        gap = ends[one, 0, i] - ends[other, 0, i] + s * u - t * v
+        total += gap * gap
+    return math.sqrt(total)

@@ -1,0 +1,62 @@
+"""Says whether a resting place is clear of the zones, in plain numpy.
+
+It runs once, when a configuration is read, where compiling a kernel would take longer
+than all the rest; capsules are looked at in samples along them.
+"""
+
+import numpy as np
+
+from cell.contracts.arm_geometry import DH_A_M, DH_COS_ALPHA, DH_D_M, DH_SIN_ALPHA
+from cell.contracts.geometry import Vector
+from safety.capsules import BOX, CYLINDER, Names, Surroundings, name_check
+
+_SAMPLES = np.linspace(0.0, 1.0, 41)[:, None]
+
+
+def find_home_conflict(q: Vector, around: Surroundings, names: Names) -> str:
+    """Return what the arm at `q`, shape (6,) [rad], is in; empty when it is clear."""
+    frames = _compute_frames(q)
+    for item, (capsule, zone) in enumerate(around.against_zone.tolist()):
+        if around.radius[capsule] <= 0.0:
+            continue
+        frame = frames[around.frame[capsule]]
+        start, end = around.ends[capsule]
+        points = (start + _SAMPLES * (end - start)) @ frame[:3, :3].T + frame[:3, 3]
+        distance = _measure_points(points, around, zone)
+        clearance = distance - around.radius[capsule] - around.zone_margin[zone]
+        if not clearance >= 0.0:
+            return f"{name_check(item, around, names)} overlap by {-clearance:.3f} m"
+    return ""
+
+
+def _compute_frames(q: Vector) -> list[Vector]:
+    frames = [np.eye(4)]
+    for i in range(6):
+        c, s = np.cos(q[i]), np.sin(q[i])
+        ca, sa = DH_COS_ALPHA[i], DH_SIN_ALPHA[i]
+        step = np.array(
+            [
+                [c, -s * ca, s * sa, DH_A_M[i] * c],
+                [s, c * ca, -c * sa, DH_A_M[i] * s],
+                [0.0, sa, ca, DH_D_M[i]],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
+        frames.append(frames[-1] @ step)
+    return frames
+
+
+def _measure_points(points: Vector, around: Surroundings, zone: int) -> float:
+    zone_from_base = around.zone_from_base[zone]
+    local = points @ zone_from_base[:, :3].T + zone_from_base[:, 3]
+    size = around.zone_size[zone]
+    if around.zone_kind[zone] == BOX:
+        excess = np.abs(local) - size
+    elif around.zone_kind[zone] == CYLINDER:
+        beside = np.hypot(local[:, 0], local[:, 1]) - size[0]
+        excess = np.column_stack([beside, np.abs(local[:, 2]) - size[1]])
+    else:
+        return float(local[:, 2].min())
+    outside = np.linalg.norm(np.maximum(excess, 0.0), axis=1)
+    inside = np.minimum(excess.max(axis=1), 0.0)
+    return float((outside + inside).min())

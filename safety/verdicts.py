@@ -1,0 +1,52 @@
+"""What a check of the guard answers, and the state that the guard keeps between cycles.
+
+Comparisons are written so that a margin that is no number breaks its limit.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+STATE = np.dtype(
+    [
+        ("q", "<f8", (6,)),
+        ("qd", "<f8", (6,)),
+        ("qdd", "<f8", (6,)),
+        ("vetted_ns", "<i8"),
+        ("reason", "<i8"),
+        ("margin", "<f8"),
+        ("value", "<f8"),
+        ("item", "<i8"),
+        ("scale", "<f8"),
+        ("load", "<f8"),
+        ("load_cap", "<f8"),
+        ("sigma", "<f8"),
+    ]
+)
+"""Vetted motion after one cycle, and why it is what it is.
+
+`item` is the joint, axis or clearance check that was nearest to its limit, -1 if it is
+none; `scale` how fast, as a ratio, the next cycles may go towards it; `load` the
+smoothed load ratio of the tool; `load_cap` what it may not exceed while the arm creeps
+under too much load, else 0; `sigma` the smallest singular value at `q`, 0 while it is
+not known.
+"""
+
+Check = tuple[int, float, float, int, float]
+"""Reason, margin as a ratio, value, item, scale."""
+
+ROUNDING: Final = 1e-9
+"""Differences of positions near 2 pi lose digits; a limit met exactly must pass."""
+
+SLOWEST: Final = 0.1
+"""Speed ratio at a limit itself: what comes to a limit comes to it slowly."""
+
+
+def make_state(q: Any) -> NDArray[Any]:
+    """Return rest at `q`, shape (1,) of `STATE`."""
+    state = np.zeros(1, STATE)
+    state["q"] = q
+    state["item"] = -1
+    state["scale"] = 1.0
+    return state

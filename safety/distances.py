@@ -18,6 +18,9 @@ from cell.kinematics.compiled import compiled
 
 # Halvings of the unit interval: what is left is below the digits of a double.
 _HALVINGS = 52
+# Nearer than this a segment counts as in the solid: the place at which it enters is
+# found to the last digits, and may be a trace outside.
+_TOUCHING_M = 1e-9
 
 
 @compiled
@@ -42,7 +45,7 @@ def measure_box(ends: Vector, sizes: Vector, zone: int) -> float:
     for i in range(3):
         outside = _excess(ends[0, i] + t * (ends[1, i] - ends[0, i]), sizes[zone, i])
         total += outside * outside
-    if not total <= 0.0:
+    if not total <= _TOUCHING_M * _TOUCHING_M:
         return math.sqrt(total)
     depth = math.inf
     check = 0.0
@@ -129,11 +132,12 @@ def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
     x = ends[0, 0] + t * (ends[1, 0] - ends[0, 0])
     y = ends[0, 1] + t * (ends[1, 1] - ends[0, 1])
     beside = math.sqrt(x * x + y * y) - radius
+    if beside < 0.0:
+        beside = 0.0
     above = _excess(ends[0, 2] + t * (ends[1, 2] - ends[0, 2]), half_height)
-    if not beside <= 0.0:
-        return math.sqrt(beside * beside + above * above)
-    if not abs(above) <= 0.0:
-        return abs(above)
+    total = beside * beside + above * above
+    if not total <= _TOUCHING_M * _TOUCHING_M:
+        return math.sqrt(total)
     upward = half_height - min(ends[0, 2], ends[1, 2])
     downward = half_height + max(ends[0, 2], ends[1, 2])
     depth: float = min(upward, downward, radius - _measure_from_axis(ends))

@@ -14,34 +14,26 @@ from cell.kinematics.kernels import (
     fill_jacobian,
     smallest_singular_value,
 )
-from safety.envelope import (
-    STATE,
-    check_braking,
-    check_joints,
-    check_time,
-    check_tool,
-    compute_joint_margin,
-    compute_place_margin,
-    compute_stopping_time,
-    hold_setpoint,
-    is_at_rest,
-    judge,
-    ramp,
-    vet_setpoint,
-)
+from safety.capsules import make_surroundings
+from safety.envelope import check_time, hold_setpoint, judge, vet_setpoint
+from safety.joint_checks import check_joints, compute_joint_margin
 from safety.limits import make_limits
+from safety.ramp import compute_stopping_time, is_at_rest, ramp
+from safety.tool_checks import check_braking, check_tool, compute_place_margin
+from safety.verdicts import STATE, make_state
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
 MS = 1_000_000
 NOW_NS = 1_000 * MS
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
+AROUND, _ = make_surroundings(SAFETY, TOOL)
 STILL = np.zeros(6)
 MOVING = np.array([0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def state(q: Any = HOME_Q, qd: Any = STILL, vetted_ns: int = NOW_NS - 2 * MS) -> Any:
-    made = np.zeros(1, STATE)
-    made["q"], made["qd"], made["vetted_ns"] = q, qd, vetted_ns
+    made = make_state(q)
+    made["qd"], made["vetted_ns"] = qd, vetted_ns
     return made
 
 
@@ -60,7 +52,7 @@ def judge_time(
     vetted_ns: int = NOW_NS - 2 * MS,
 ) -> Any:
     was = state(qd=qd, vetted_ns=vetted_ns)
-    return check_time(was[0], command_ns, arm_ns, now_ns, limits()[0])[:3]
+    return check_time(was[0], (command_ns, arm_ns, now_ns), limits()[0])[:3]
 
 
 # --- time ---------------------------------------------------------------------------
@@ -251,7 +243,8 @@ def test_a_hold_writes_its_reason_and_one_step_of_the_ramp() -> None:
 def ask(before: Any, request: Any, lim: Any = None) -> Any:
     after = np.full(1, 7, STATE)
     lim = limits() if lim is None else lim
-    vet_setpoint(before, request, NOW_NS, NOW_NS, NOW_NS, lim, after)
+    times_ns = (NOW_NS, NOW_NS, NOW_NS)
+    vet_setpoint(before, request, STILL, times_ns, lim, AROUND, after)
     return after[0]
 
 
@@ -283,7 +276,9 @@ def test_the_first_number_that_is_none_is_the_value(joint: Any) -> None:
 
 
 def judge_with(lim: Any, q: Any, command_age_ns: int = 0) -> Any:
-    return judge(state()[0], q, NOW_NS - command_age_ns, NOW_NS, NOW_NS, lim[0])
+    times_ns = (NOW_NS - command_age_ns, NOW_NS, NOW_NS)
+    now = make_state(q)[0]
+    return judge(state()[0], q, 0.0, times_ns, lim[0], AROUND, now)
 
 
 def test_the_smallest_of_all_margins_is_the_margin() -> None:
@@ -506,7 +501,7 @@ EMPTY: dict[str, Any] = {
 
 
 def judge_tool(was: Any, q: Any, lim: Any) -> Any:
-    return check_tool(was[0], np.array(q), lim[0])[:3]
+    return check_tool(was[0], np.array(q), lim[0], make_state(q)[0])[:3]
 
 
 def place(tcp: Any, start: Any, bulge_m: float = 0.0) -> Any:
@@ -659,7 +654,7 @@ def test_the_smallest_margin_of_the_tool_counts() -> None:
         ("tcp_speed_mps", TCP_SPEED),
         ("workspace_min_m", WORKSPACE),
         ("workspace_max_m", WORKSPACE),
-        ("flange_from_tcp", TCP_SPEED),
+        ("flange_from_tcp", SINGULAR),
         ("reach_m", WORKSPACE),
     ],
 )

@@ -2,26 +2,30 @@
 
 What the second one says is plain numpy over textbook matrices. States and requests are
 drawn so that every limit is met often, with margins and values compared as numbers.
+Zones have tests of their own; here there are none, and no links that come near.
 """
 
-import itertools
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
-from safety.envelope import STATE, hold_setpoint, vet_setpoint
+from safety.capsules import make_surroundings
+from safety.envelope import hold_setpoint, vet_setpoint
 from safety.limits import make_limits
+from safety.verdicts import STATE, make_state
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, PERIOD_S, SAFETY
 
 MS = 1_000_000
 NOW_NS = 1_000 * MS
 TOOL = Pose.from_rotvec([0.02, -0.03, 0.15], [0.3, -0.2, 0.5])
-FOLDED_Q = np.array([-2.28, -1.0, 2.6, -3.1, -1.57, -0.7])
+AROUND, _ = make_surroundings(SAFETY, TOOL)
+NO_FORCE = np.zeros(6)
+UNFOLDED_Q = np.array([-2.28, -1.0, 2.1, -2.6, -1.57, -0.7])
 DH = (
     (0.1625, 0.0, math.pi / 2),
     (0.0, -0.425, 0.0),
@@ -30,7 +34,13 @@ DH = (
     (0.0997, 0.0, -math.pi / 2),
     (0.0996, 0.0, 0.0),
 )
-Verdict = tuple[HoldReason, float, float]
+
+
+class Said(NamedTuple):
+    reason: HoldReason
+    margin: float
+    value: float
+    item: int
 
 
 def find_frames(q: Any) -> list[Any]:
@@ -56,9 +66,7 @@ def find_sigma(q: Any) -> float:
     frames = find_frames(q)
     place = frames[7][:3, 3]
     columns = [
-        np.concatenate(
-            [np.cross(f[:3, 2], place - f[:3, 3]), f[:3, 2]],
-        )
+        np.concatenate([np.cross(f[:3, 2], place - f[:3, 3]), f[:3, 2]])
         for f in frames[:6]
     ]
     return float(np.linalg.svd(np.array(columns).T, compute_uv=False)[-1])
@@ -70,25 +78,31 @@ class Reference:
     def __init__(self, was: Any, lim: Any) -> None:
         self.was, self.lim = was, lim
         self.period_s = float(lim["period_s"])
+        self.scale = 1.0
 
-    def judge(self, q: Any, command_ns: int, arm_ns: int, now_ns: int) -> Verdict:
+    def judge(self, q: Any, command_ns: int, arm_ns: int, now_ns: int) -> Said:
         was = self.was
         if was["reason"] and was["qd"].any():
             reason = HoldReason(int(was["reason"]))
-            return reason, float(was["margin"]), float(was["value"])
+            return Said(reason, was["margin"], was["value"], int(was["item"]))
         if not np.isfinite(q).all():
-            return HoldReason.COMMAND_NOT_FINITE, -1.0, q[~np.isfinite(q)][0]
-        margins: list[float] = []
-        for verdict in itertools.chain(
+            item = int(np.flatnonzero(~np.isfinite(q))[0])
+            return Said(HoldReason.COMMAND_NOT_FINITE, -1.0, q[item], item)
+        nearest = Said(HoldReason.NONE, 1.0, 0.0, -1)
+        for group in (
             self._time(command_ns, arm_ns, now_ns),
             self._joints(q),
             self._tool(q),
         ):
-            found: Verdict = verdict
-            if found[0]:
-                return found
-            margins.append(found[1])
-        return HoldReason.NONE, max(0.0, min(margins)), 0.0
+            found = []
+            for said in group:
+                if said.reason:
+                    return said
+                found.append(said)
+            worst = min(found, key=lambda said: said.margin)
+            if max(worst.margin, 0.0) < nearest.margin:
+                nearest = worst._replace(margin=max(worst.margin, 0.0))
+        return nearest._replace(value=0.0)
 
     def _time(self, command_ns: int, arm_ns: int, now_ns: int) -> Any:
         for reason, stamp_ns, limit in (
@@ -98,42 +112,55 @@ class Reference:
             age_ns = now_ns - stamp_ns
             margin = 1.0 - age_ns / float(self.lim[limit])
             is_stale = margin < 0 or age_ns < -10 * MS
-            yield (
+            yield Said(
                 reason if is_stale else HoldReason.NONE,
                 min(margin, -1e-9) if is_stale else margin,
                 age_ns / 1e9,
+                -1,
             )
         gap_ns = now_ns - int(self.was["vetted_ns"])
         if self.was["qd"].any() and not 0 <= gap_ns <= self.lim["overrun_ns"]:
-            yield HoldReason.CYCLE_OVERRUN, -1.0, gap_ns / 1e9
+            yield Said(HoldReason.CYCLE_OVERRUN, -1.0, gap_ns / 1e9, -1)
 
     def _joints(self, q: Any) -> Any:
         lim, was = self.lim, self.was
         qd = (q - was["q"]) / self.period_s
         qdd = (qd - was["qd"]) / self.period_s
-        yield from self._positions(q, q)
-        for reason, values, limits in (
-            (HoldReason.JOINT_SPEED, qd, lim["joint_speed_radps"]),
-            (HoldReason.JOINT_ACCELERATION, qdd, lim["joint_acceleration_radps2"]),
-        ):
-            for value, limit in zip(values, limits, strict=True):
-                margin = 1.0 - abs(value) / limit
-                yield (reason if margin < -5e-7 else HoldReason.NONE), margin, value
-        yield from self._positions(q + qd * self._half_stop_s(qd), q)
+        jerk = (qdd - was["qdd"]) / self.period_s
+        yield from self._positions(q)
+        for i in range(6):
+            yield self._rate(HoldReason.JOINT_SPEED, qd, "joint_speed_radps", i, 1e-9)
+        for i in range(6):
+            key = "joint_acceleration_radps2"
+            yield self._rate(HoldReason.JOINT_ACCELERATION, qdd, key, i, 5e-7)
+            yield self._rate(HoldReason.JOINT_JERK, jerk, "joint_jerk_radps3", i, 2e-4)
+        stop = q + qd * self._half_stop_s(qd)
+        yield from self._positions(stop)
+        for i in np.flatnonzero(qd):
+            ahead = lim["joint_max_rad"][i] - stop[i]
+            behind = stop[i] - lim["joint_min_rad"][i]
+            self._slow_down((ahead if qd[i] > 0 else behind) / 0.05)
 
-    def _positions(self, places: Any, q: Any) -> Any:
+    def _rate(self, reason: Any, values: Any, key: str, i: int, slack: float) -> Said:
+        margin = 1.0 - abs(values[i]) / self.lim[key][i]
+        broken = reason if margin < -slack else HoldReason.NONE
+        return Said(broken, margin, values[i], i)
+
+    def _positions(self, places: Any) -> Any:
         lim, was = self.lim, self.was
         low = np.minimum(lim["joint_min_rad"], was["q"])
         high = np.maximum(lim["joint_max_rad"], was["q"])
         room = np.minimum(places - low, high - places)
-        for margin, value in zip(
-            room / (lim["joint_max_rad"] - lim["joint_min_rad"]), places, strict=True
-        ):
+        margins = room / (lim["joint_max_rad"] - lim["joint_min_rad"])
+        for i, margin in enumerate(margins):
             broken = HoldReason.JOINT_POSITION if margin < 0 else HoldReason.NONE
-            yield broken, margin, value
+            yield Said(broken, margin, places[i], i)
 
     def _half_stop_s(self, qd: Any) -> float:
         return float(np.max(np.abs(qd) / self.lim["joint_acceleration_radps2"])) / 2
+
+    def _slow_down(self, ratio: float) -> None:
+        self.scale = min(self.scale, max(ratio, 0.1))
 
     def _tool(self, q: Any) -> Any:
         lim = self.lim
@@ -141,23 +168,29 @@ class Reference:
         sigma = find_sigma(q)
         margin = 1.0 - lim["singular_value"] / sigma
         is_worse = sigma < find_sigma(self.was["q"]) - 1e-9
+        if is_worse:
+            self._slow_down((sigma / lim["singular_value"] - 1.0) / 0.5)
         broken = HoldReason.SINGULAR if margin < 0 and is_worse else HoldReason.NONE
-        yield broken, margin if broken else max(margin, 0.0), sigma
+        yield Said(broken, margin if broken else max(margin, 0.0), sigma, -1)
         speed = float(np.linalg.norm(tcp - start)) / self.period_s
-        margin = 1.0 - speed / lim["tcp_speed_mps"]
-        broken = HoldReason.TCP_SPEED if margin < 0 else HoldReason.NONE
-        yield broken, margin, speed
+        yield self._tool_speed(speed, lim["tcp_speed_mps"])
         yield self._place(tcp, start, 0.0)
         yield from self._braking(q, start)
 
-    def _place(self, tcp: Any, start: Any, bulge_m: float) -> Verdict:
+    def _tool_speed(self, speed: float, limit: float) -> Said:
+        margin = 1.0 - speed / limit
+        broken = HoldReason.TCP_SPEED if margin < 0 else HoldReason.NONE
+        return Said(broken, margin, speed, -1)
+
+    def _place(self, tcp: Any, start: Any, bulge_m: float) -> Said:
         low = np.minimum(self.lim["workspace_min_m"], start)
         high = np.maximum(self.lim["workspace_max_m"], start)
         span = self.lim["workspace_max_m"] - self.lim["workspace_min_m"]
         room = (np.minimum(tcp - low, high - tcp) - bulge_m) / span
         axis = int(np.argmin(room))
-        broken = HoldReason.WORKSPACE if room[axis] < 0 else HoldReason.NONE
-        return broken, float(room[axis]), float(tcp[axis])
+        if room[axis] < 0:
+            return Said(HoldReason.WORKSPACE, room[axis], float(tcp[axis]), axis)
+        return Said(HoldReason.NONE, room[axis], 0.0, -1)
 
     def _braking(self, q: Any, start: Any) -> Any:
         qd = (q - self.was["q"]) / self.period_s
@@ -170,20 +203,19 @@ class Reference:
             if last is not None and stretch_s > 0:
                 speed = float(np.linalg.norm(place - last)) / stretch_s
                 speed *= math.sqrt((5 - k) / 4)
-                margin = 1.0 - speed / (0.97 * self.lim["tcp_speed_mps"])
-                broken = HoldReason.TCP_SPEED if margin < 0 else HoldReason.NONE
-                yield broken, margin, speed
+                yield self._tool_speed(speed, 0.97 * self.lim["tcp_speed_mps"])
             last = place
 
-    def ramp(self, now_ns: int) -> tuple[Any, Any]:
+    def ramp(self, now_ns: int) -> tuple[Any, Any, Any]:
         qd = self.was["qd"]
         stop_s = 2 * self._half_stop_s(qd)
         vetted_ns = int(self.was["vetted_ns"])
         is_over = 0 < vetted_ns < now_ns - int(self.lim["standstill_ns"])
         if is_over or stop_s <= self.period_s:
-            return self.was["q"], np.zeros(6)
+            return self.was["q"], np.zeros(6), np.zeros(6)
         slower = qd * (1.0 - self.period_s / stop_s)
-        return self.was["q"] + slower * self.period_s, slower
+        q = self.was["q"] + slower * self.period_s
+        return q, slower, (slower - qd) / self.period_s
 
 
 class Draw:
@@ -191,7 +223,7 @@ class Draw:
 
     def __init__(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        q = (HOME_Q, OVER_BIN_Q, FOLDED_Q)[seed % 3] + rng.normal(0.0, 0.1, 6)
+        q = (HOME_Q, OVER_BIN_Q, UNFOLDED_Q)[seed % 3] + rng.normal(0.0, 0.1, 6)
         if seed % 7 == 0:
             q[4] = rng.uniform(-0.5, 0.5)  # a wrist that is nearly straight
         moving = rng.random() < 0.8
@@ -199,29 +231,36 @@ class Draw:
         self.limits = self._draw_limits(rng, q)
         lim = self.limits[0]
         self.now_ns = NOW_NS + int(rng.integers(1000))
-        self.before = np.zeros(1, STATE)
-        self.before["q"], self.before["qd"] = q, qd
-        gap_ms = rng.choice([2, 2, 2, 2, 5, 7, 49, 60, -1])
+        self.before = make_state(q)
+        self.before["qd"] = qd
+        top = lim["joint_acceleration_radps2"]
+        self.before["qdd"] = qdd = rng.uniform(-1.0, 1.0, 6) * top * moving
+        gap_ms = rng.choice([2] * 20 + [5, 7, 49, 60, -1])
         self.before["vetted_ns"] = self.now_ns - gap_ms * MS
         if rng.random() < 0.1:
             self.before["reason"] = int(rng.integers(1, 20))
             self.before["margin"], self.before["value"] = rng.normal(size=2)
-        push = rng.uniform(-1.0, 1.0, 6) * rng.choice([0.1, 0.9, 1.3])
-        qd_next = qd + push * lim["joint_acceleration_radps2"] * PERIOD_S
-        self.request = q + qd_next * PERIOD_S
+            self.before["item"] = int(rng.integers(6))
+        if rng.random() < 0.6:  # as smooth as the jerk allows, more or less
+            change = rng.uniform(-1.1, 1.1, 6) * lim["joint_jerk_radps3"] * PERIOD_S
+            qdd_next = np.clip(qdd + change, -top, top)
+        else:
+            qdd_next = rng.uniform(-1.0, 1.0, 6) * rng.choice([0.1, 0.9, 1.3]) * top
+        self.request = q + (qd + qdd_next * PERIOD_S) * PERIOD_S
         if rng.random() < 0.05:
             self.request[rng.integers(6)] = rng.choice([np.nan, np.inf, -np.inf])
         self.command_ns = self.now_ns - int(
-            rng.choice([0, 1, 9, 25, -5, -11, 120]) * MS
+            rng.choice([0, 1, 9, 25, -5, 2, 3] * 4 + [-11, 120]) * MS
         )
-        self.arm_ns = self.now_ns - int(rng.choice([0, 3, 18, -5, 2, 1, 52]) * MS)
+        self.arm_ns = self.now_ns - int(rng.choice([0, 3, 18, -5, 2, 1] * 4 + [52]) * MS)
 
     def _draw_limits(self, rng: np.random.Generator, q: Any) -> Any:
         tightness = rng.choice([0.1, 1.0, 3.0])
         tcp = find_tcp(q)
-        changes: dict[str, Any] = {
+        changes = {
             "joint_acceleration_radps2": tuple(rng.uniform(15.0, 30.0, 6)),
             "joint_speed_radps": tuple(rng.uniform(1.2, 3.1, 6)),
+            "joint_jerk_radps3": tuple(rng.uniform(0.4, 1.0, 6) * 20_000.0),
             "joint_min_rad": tuple(q - rng.uniform(0.02, 0.8, 6) * tightness),
             "joint_max_rad": tuple(q + rng.uniform(0.02, 0.8, 6) * tightness),
             "tcp_speed_mps": float(rng.choice([0.1, 0.5, 1.0, 3.0])),
@@ -237,7 +276,7 @@ class Draw:
         return make_limits(config, TOOL, PERIOD_S)
 
 
-SEEDS = range(240)
+SEEDS = range(300)
 
 
 def vet(draw: Draw) -> Any:
@@ -245,10 +284,10 @@ def vet(draw: Draw) -> Any:
     vet_setpoint(
         draw.before,
         draw.request,
-        draw.command_ns,
-        draw.arm_ns,
-        draw.now_ns,
+        NO_FORCE,
+        (draw.command_ns, draw.arm_ns, draw.now_ns),
         draw.limits,
+        AROUND,
         after,
     )
     return after[0]
@@ -262,33 +301,44 @@ def test_both_envelopes_say_the_same(start: Any) -> None:
 
         now = vet(draw)
 
-        reason, margin, value = reference.judge(
+        said = reference.judge(
             draw.request, draw.command_ns, draw.arm_ns, draw.now_ns
         )
-        assert HoldReason(int(now["reason"])) is reason
-        assert now["margin"] == pytest.approx(margin, rel=1e-7, abs=1e-8)
-        assert now["value"] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True)
+        assert HoldReason(int(now["reason"])) is said.reason, seed
+        assert now["margin"] == pytest.approx(said.margin, rel=1e-7, abs=1e-8)
+        wanted = pytest.approx(said.value, rel=1e-8, abs=1e-9, nan_ok=True)
+        assert now["value"] == wanted
+        assert now["item"] == said.item, seed
         assert now["vetted_ns"] == draw.now_ns
-        if reason:
-            q, qd = reference.ramp(draw.now_ns)
+        assert now["load_cap"] == 0.0
+        before = draw.before[0]
+        if said.reason:
+            q, qd, qdd = reference.ramp(draw.now_ns)
+            assert now["scale"] == 1.0
         else:
-            q, qd = draw.request, (draw.request - draw.before[0]["q"]) / PERIOD_S
+            q, qd = draw.request, (draw.request - before["q"]) / PERIOD_S
+            qdd = (qd - before["qd"]) / PERIOD_S
+            assert now["scale"] == pytest.approx(reference.scale, rel=1e-7)
         assert np.allclose(now["q"], q, rtol=0.0, atol=1e-14)
         assert np.allclose(now["qd"], qd, rtol=0.0, atol=1e-12)
+        assert np.allclose(now["qdd"], qdd, rtol=0.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_both_hold_in_the_same_way(seed: Any) -> None:
     draw = Draw(seed)
+    draw.before["load_cap"] = 1.25
     after = np.full(1, 77, STATE)
 
     hold_setpoint(draw.before, 19, draw.now_ns, draw.limits, after)
 
-    q, qd = Reference(draw.before[0], draw.limits[0]).ramp(draw.now_ns)
+    q, qd, qdd = Reference(draw.before[0], draw.limits[0]).ramp(draw.now_ns)
     assert np.allclose(after[0]["q"], q, rtol=0.0, atol=1e-14)
     assert np.allclose(after[0]["qd"], qd, rtol=0.0, atol=1e-12)
+    assert np.allclose(after[0]["qdd"], qdd, rtol=0.0, atol=1e-9)
     assert after[0]["vetted_ns"] == draw.now_ns
-    assert tuple(after[0][["reason", "margin", "value"]]) == (19, -1.0, 0.0)
+    names = ["reason", "margin", "value", "item", "scale", "load_cap"]
+    assert tuple(after[0][names]) == (19, -1.0, 0.0, -1, 1.0, 1.25)
 
 
 def test_the_draws_meet_every_reason_of_the_envelope() -> None:
@@ -303,6 +353,7 @@ def test_the_draws_meet_every_reason_of_the_envelope() -> None:
         HoldReason.JOINT_POSITION,
         HoldReason.JOINT_SPEED,
         HoldReason.JOINT_ACCELERATION,
+        HoldReason.JOINT_JERK,
         HoldReason.TCP_SPEED,
         HoldReason.WORKSPACE,
         HoldReason.SINGULAR,

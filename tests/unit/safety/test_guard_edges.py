@@ -9,27 +9,30 @@ import pytest
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
 from safety import guard as guard_module
-from safety.envelope import STATE
+from safety.capsules import make_surroundings
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
+from safety.verdicts import STATE, make_state
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
 MS = 1_000_000
 START_NS = 1_000 * MS
 NO_TIME: Any = None
+NO_FORCE = np.zeros(6)
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
+AROUND, NAMES = make_surroundings(SAFETY, TOOL)
 STEP = np.array([20.0 * PERIOD_S**2, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def make_armed() -> EnvelopeGuard:
-    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+    guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
     guard.reset(HOME_Q)
     return guard
 
 
 def vet(guard: EnvelopeGuard, request: Any, cycle: int) -> Any:
     now_ns = START_NS + cycle * 2 * MS
-    return guard.vet(request, now_ns, now_ns, now_ns)
+    return guard.vet(request, now_ns, now_ns, now_ns, NO_FORCE)
 
 
 def set_going(guard: EnvelopeGuard, cycles: int = 10) -> Any:
@@ -97,7 +100,7 @@ def test_what_the_guard_answers_becomes_what_it_goes_on_from() -> None:
 
 
 def test_the_unarmed_answer_is_a_copy() -> None:
-    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S))
+    guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
 
     vet(guard, HOME_Q, 0).q[:] = 0.0
 
@@ -115,7 +118,7 @@ def test_a_verdict_is_no_window_into_the_guard() -> None:
 
 def test_limits_cannot_be_changed_afterwards() -> None:
     limits = make_limits(SAFETY, TOOL, PERIOD_S)
-    guard = EnvelopeGuard(limits)
+    guard = EnvelopeGuard(limits, AROUND, NAMES)
     guard.reset(HOME_Q)
 
     limits["joint_acceleration_radps2"] = 1e9
@@ -163,7 +166,7 @@ def test_a_stamp_that_does_not_fit_holds(which: Any, stamp: Any) -> None:
     stamps: list[Any] = [START_NS, START_NS, START_NS]
     stamps[which] = stamp
 
-    verdict = guard.vet(HOME_Q + STEP, *stamps)
+    verdict = guard.vet(HOME_Q + STEP, *stamps, NO_FORCE)
 
     assert verdict.reason is HoldReason.GUARD_EXCEPTION
     assert (verdict.q == HOME_Q).all()
@@ -173,8 +176,8 @@ def test_a_failure_in_motion_ramps_with_a_time_and_stops_dead_without_one() -> N
     guard = make_armed()
     q, _ = set_going(guard)
 
-    ramped = guard.vet(q, NO_TIME, START_NS, START_NS + 20 * MS)
-    stopped = guard.vet(q, NO_TIME, START_NS, NO_TIME)
+    ramped = guard.vet(q, NO_TIME, START_NS, START_NS + 20 * MS, NO_FORCE)
+    stopped = guard.vet(q, NO_TIME, START_NS, NO_TIME, NO_FORCE)
     after = guard.hold(HoldReason.LINK_LOST, START_NS + 24 * MS)
 
     assert ramped.reason is HoldReason.GUARD_EXCEPTION
@@ -190,13 +193,15 @@ def test_integers_of_any_kind_are_stamps() -> None:
     now: Any = np.int64(START_NS)
     rounded: Any = float(START_NS)
 
-    assert guard.vet(HOME_Q, now, rounded, START_NS).reason is HoldReason.NONE
+    verdict = guard.vet(HOME_Q, now, rounded, START_NS, NO_FORCE)
+
+    assert verdict.reason is HoldReason.NONE
 
 
 def test_a_verdict_names_its_reason_margin_and_value() -> None:
     guard = make_armed()
 
-    verdict = guard.vet(HOME_Q, START_NS - 200 * MS, START_NS, START_NS)
+    verdict = guard.vet(HOME_Q, START_NS - 200 * MS, START_NS, START_NS, NO_FORCE)
 
     assert verdict.reason is HoldReason.COMMAND_STALE
     assert verdict.margin == pytest.approx(-1.0)
@@ -219,19 +224,21 @@ def test_a_new_guard_compiles_its_kernels_and_stands_nowhere(monkeypatch: Any) -
     monkeypatch.setattr(guard_module, "vet_setpoint", lambda *a: called.append(a))
     monkeypatch.setattr(guard_module, "hold_setpoint", lambda *a: called.append(a))
 
-    guard = EnvelopeGuard(limits)
+    guard = EnvelopeGuard(limits, AROUND, NAMES)
 
     nowhere = np.zeros(1, STATE)
+    at_zero = make_state(np.zeros(6))
     vetted, held = called
     assert (guard._state == nowhere).all()
     assert (guard._after == nowhere).all()
     assert guard._state.shape == guard._after.shape == (1,)
     for call in called:
         assert call[0].shape == (1,)
-        assert (call[0] == nowhere).all()
+        assert (call[0] == at_zero).all()
         assert call[0] is not guard._state
-        assert call[-2] is guard._limits
         assert call[-1] is guard._after
+        assert any(part is guard._limits for part in call)
     assert np.array_equal(vetted[1], np.zeros(6))
-    assert vetted[2:5] == (1, 1, 1)
+    assert np.array_equal(vetted[2], np.zeros(6))
+    assert vetted[3] == (1, 1, 1)
     assert held[1:3] == (1, 1)

@@ -1,0 +1,253 @@
+"""Clearance: what is measured, how the way is walked, what is answered."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cell.contracts.geometry import Pose
+from cell.contracts.servo import HoldReason
+from safety.capsules import (
+    BOX,
+    CYLINDER,
+    HALF_SPACE,
+    Surroundings,
+    make_surroundings,
+)
+from safety.clearance import check_clearance, fill_clearances, fill_travel
+from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M, compute_tcp
+from tests.oracle.swift_check import fill_clearances as measure_swiftly
+from tests.stress.adversary_guard import read_bodies
+from tests.stress.adversary_zones import draw_surroundings
+
+TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
+TCP = compute_tcp(HOME_Q)
+KEEP_OUT, SELF = int(HoldReason.KEEP_OUT_ZONE), int(HoldReason.SELF_COLLISION)
+
+
+def draw_around(number: int) -> Surroundings:
+    rng = np.random.default_rng(number)
+    changes = draw_surroundings(rng, number, TCP)
+    around, _ = make_surroundings(SAFETY.model_copy(update=changes), TOOL)
+    around.radius[-1] = rng.choice([0.0, 0.03])
+    return around
+
+
+def count_pairs(around: Surroundings) -> int:
+    return len(around.against_zone) + len(around.against_self)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_clearances_are_those_that_the_other_way_finds(number: Any) -> None:
+    around = draw_around(number)
+    rng = np.random.default_rng(number)
+    for _ in range(3):
+        q = HOME_Q + rng.normal(0.0, 0.3, 6)
+        found = np.empty(count_pairs(around))
+        wanted = np.empty(count_pairs(around))
+
+        fill_clearances(q, around, 9.0, found)
+        measure_swiftly(q, read_bodies(around), wanted)
+
+        # The other way cuts what is far, and measures in another way what is deep.
+        far = wanted >= 0.05 - 1e-9
+        near = ~far & (wanted > -0.02)
+        assert (found[far] >= 0.05 - 1e-7).all()
+        assert np.allclose(found[near], wanted[near], rtol=0.0, atol=1e-7)
+        assert (found[wanted <= -0.02] <= -0.02 + 1e-7).all()
+
+
+def test_what_is_beyond_the_horizon_may_be_less_but_is_beyond_it() -> None:
+    around = draw_around(2)
+    whole, quick = np.empty(count_pairs(around)), np.empty(count_pairs(around))
+
+    fill_clearances(HOME_Q, around, 9.0, whole)
+    fill_clearances(HOME_Q, around, 0.05, quick)
+
+    near = whole <= 0.05
+    assert np.array_equal(quick[near], whole[near])
+    assert (quick[~near] > 0.05).all()
+    assert (quick <= whole + 1e-12).all()
+    assert (quick[~near] < whole[~near] - 1e-3).any()
+
+
+def lone(kind: int, clearance_m: float, slow_m: float = 0.02) -> Surroundings:
+    """A ball of 30 mm at the tool point and one solid so far below it."""
+    ball = np.array([0.0, 0.0, TOOL_Z_M])
+    top = TCP[2] - 0.03 - clearance_m
+    sizes = {
+        BOX: [0.2, 0.2, 0.1],
+        CYLINDER: [0.2, 0.1, 0.0],
+        HALF_SPACE: [0.0, 0.0, 0.0],
+    }
+    centre = np.array([TCP[0], TCP[1], top - (0.0 if kind == HALF_SPACE else 0.1)])
+    return Surroundings(
+        frame=np.array([6]),
+        ends=np.array([[ball, ball]]),
+        radius=np.array([0.03]),
+        reach=np.array([[1.0, 0.9, 0.8, 0.7, 0.6, 0.5]]),
+        zone_kind=np.array([kind]),
+        zone_size=np.array([sizes[kind]]),
+        zone_from_base=np.column_stack([np.eye(3), -centre])[None],
+        zone_margin=np.zeros(1),
+        against_zone=np.array([[0, 0]]),
+        against_self=np.zeros((0, 2), np.int64),
+        slow_m=np.array([slow_m, 0.01]),
+    )
+
+
+def down(distance_m: float) -> Any:
+    """A joint motion that lowers the tool by about so much, with one joint."""
+    way = np.zeros(6)
+    way[1] = 1e-6
+    rate = (compute_tcp(HOME_Q)[2] - compute_tcp(HOME_Q + way)[2]) / 1e-6
+    return np.array([0.0, distance_m / rate, 0.0, 0.0, 0.0, 0.0])
+
+
+SOLIDS = pytest.mark.parametrize("kind", [BOX, CYLINDER, HALF_SPACE])
+
+
+@SOLIDS
+@pytest.mark.parametrize("margin_m", [0.0, 0.004])
+def test_one_solid_is_measured_less_radius_and_margin(kind: Any, margin_m: Any) -> None:
+    around = lone(kind, 0.01)
+    around.zone_margin[0] = margin_m
+    found = np.empty(1)
+
+    fill_clearances(HOME_Q, around, 9.0, found)
+
+    assert found[0] == pytest.approx(0.01 - margin_m, abs=1e-12)
+
+
+@SOLIDS
+def test_standing_still_has_the_ratio_of_the_slow_distance_as_its_margin(
+    kind: Any,
+) -> None:
+    still = np.zeros(6)
+
+    reason, margin, value, item, scale = check_clearance(HOME_Q, still, lone(kind, 0.01))
+
+    assert (reason, value, item, scale) == (0, 0.0, 0, 1.0)
+    assert margin == pytest.approx(0.5)
+    far = check_clearance(HOME_Q, still, lone(kind, 0.05))
+    assert far == (0, 1.0, 0.0, -1, 1.0)
+    inside = check_clearance(HOME_Q, still, lone(kind, -0.01))
+    assert inside == (0, 0.0, 0.0, 0, 1.0)
+
+
+@SOLIDS
+def test_an_approach_is_slowed_down_by_what_is_left_at_its_end(kind: Any) -> None:
+    near = check_clearance(HOME_Q, down(0.002), lone(kind, 0.012))
+    away = check_clearance(HOME_Q, down(-0.002), lone(kind, 0.012))
+    close = check_clearance(HOME_Q, down(0.0004), lone(kind, 0.0009))
+
+    assert near[0] == away[0] == close[0] == 0
+    assert near[1] == near[4] == pytest.approx(0.5, rel=0.01)
+    assert away[1] == pytest.approx(0.7, rel=0.01)
+    assert away[4] == 1.0
+    assert close[1] == pytest.approx(0.025, rel=0.1)
+    assert close[4] == 0.1
+
+
+@SOLIDS
+def test_a_way_into_a_solid_is_refused_with_what_was_left(kind: Any) -> None:
+    found = check_clearance(HOME_Q, down(0.012), lone(kind, 0.01))
+
+    assert found[0] == KEEP_OUT
+    assert found[1] == -1e-9 or found[1] == found[2]
+    assert found[2] < 0.002
+    assert found[3:] == (0, 0.1)
+
+
+@SOLIDS
+def test_from_inside_only_the_way_out_is_granted(kind: Any) -> None:
+    around = lone(kind, -0.004)
+
+    outwards = check_clearance(HOME_Q, down(-0.002), around)
+    inwards = check_clearance(HOME_Q, down(0.0001), around)
+
+    assert outwards[0] == 0
+    assert inwards[0] == KEEP_OUT
+    assert inwards[1] == inwards[2]
+    assert -0.0042 < inwards[2] < -0.004
+    assert inwards[3:] == (0, 0.1)
+
+
+def test_a_way_through_a_solid_is_refused_though_both_its_ends_are_free() -> None:
+    thin = lone(BOX, 0.01)
+    thin.zone_size[0] = [0.2, 0.2, 1e-4]
+    thin.zone_from_base[0, 2, 3] += -0.1 + 1e-4
+
+    found = check_clearance(HOME_Q, down(0.15), thin)
+    there = check_clearance(HOME_Q + down(0.15), np.zeros(6), thin)
+
+    assert found[0] == KEEP_OUT
+    assert there[0] == 0
+
+
+def test_a_place_that_is_no_number_is_refused() -> None:
+    for spoil in ("ends", "zone_from_base", "zone_margin", "zone_size"):
+        around = lone(BOX, 0.5)
+        getattr(around, spoil)[...] = math.nan
+        assert check_clearance(HOME_Q, down(0.001), around)[0] == KEEP_OUT, spoil
+
+
+def test_travel_is_the_sum_of_what_each_joint_before_can_do() -> None:
+    around = draw_around(1)
+    way = np.array([0.1, -0.2, 0.3, -0.4, 0.5, -0.6])
+    travel = np.empty(count_pairs(around))
+
+    fill_travel(way, around, travel)
+
+    zones = len(around.against_zone)
+    for k, (capsule, _) in enumerate(around.against_zone):
+        joints = slice(0, around.frame[capsule])
+        wanted = np.abs(way[joints]) @ around.reach[capsule, joints]
+        assert travel[k] == pytest.approx(wanted, rel=1e-12)
+    for k, (one, other) in enumerate(around.against_self):
+        joints = slice(around.frame[one], around.frame[other])
+        wanted = np.abs(way[joints]) @ around.reach[other, joints]
+        assert travel[zones + k] == pytest.approx(wanted, rel=1e-12)
+
+
+def pair(gap_m: float) -> Surroundings:
+    """A ball at the tool point and one on the base that far from it."""
+    ball = np.array([0.0, 0.0, TOOL_Z_M])
+    below = TCP - np.array([0.0, 0.0, 0.05 + gap_m])
+    return Surroundings(
+        frame=np.array([0, 6]),
+        ends=np.array([[below, below], [ball, ball]]),
+        radius=np.array([0.02, 0.03]),
+        reach=np.array([np.zeros(6), [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]]),
+        zone_kind=np.zeros(0, np.int64),
+        zone_size=np.zeros((0, 3)),
+        zone_from_base=np.zeros((0, 3, 4)),
+        zone_margin=np.zeros(0),
+        against_zone=np.zeros((0, 2), np.int64),
+        against_self=np.array([[0, 1]]),
+        slow_m=np.array([0.02, 0.01]),
+    )
+
+
+def test_the_arm_keeps_clear_of_itself() -> None:
+    still = np.zeros(6)
+
+    assert check_clearance(HOME_Q, still, pair(0.005))[:2] == (
+        0,
+        pytest.approx(0.5, rel=1e-9),
+    )
+    refused = check_clearance(HOME_Q, down(0.01), pair(0.005))
+    assert refused[0] == SELF
+    assert refused[3:] == (0, 0.1)
+    assert check_clearance(HOME_Q, down(-0.01), pair(0.005))[0] == 0
+
+
+@pytest.mark.parametrize("which", range(2))
+def test_a_capsule_without_a_radius_is_not_there(which: Any) -> None:
+    around = pair(0.005)
+    around.radius[which] = 0.0
+    assert check_clearance(HOME_Q, down(0.01), around) == (0, 1.0, 0.0, -1, 1.0)
+    absent = lone(BOX, 0.005)
+    absent.radius[0] = 0.0
+    assert check_clearance(HOME_Q, down(0.01), absent) == (0, 1.0, 0.0, -1, 1.0)

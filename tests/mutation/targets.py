@@ -18,36 +18,33 @@ class Target:
     tests: tuple[str, ...]
 
 
+def _target(module: str, *tests: str) -> Target:
+    return Target(f"safety.{module}", tuple(f"{_UNIT}/test_{name}.py" for name in tests))
+
+
 TARGETS = (
-    Target(
-        "safety.envelope",
-        (
-            f"{_UNIT}/test_envelope_edges.py",
-            f"{_UNIT}/test_envelope_reference.py",
-            f"{_UNIT}/test_guard_reasons.py",
-        ),
-    ),
-    Target(
-        "safety.guard",
-        (f"{_UNIT}/test_guard_edges.py", f"{_UNIT}/test_guard_reasons.py"),
-    ),
-    Target(
-        "safety.limits",
-        (f"{_UNIT}/test_limits.py", f"{_UNIT}/test_limits_edges.py"),
-    ),
-    Target(
-        "safety.config",
-        (f"{_UNIT}/test_limits.py", f"{_UNIT}/test_limits_edges.py"),
-    ),
-    Target("safety.ceilings", (f"{_UNIT}/test_limits_edges.py",)),
-    Target(
-        "safety.chunk_check",
-        (
-            f"{_UNIT}/test_chunk_walk.py",
-            f"{_UNIT}/test_chunk_edges.py",
-            f"{_UNIT}/test_chunk_check.py",
-        ),
-    ),
+    _target("envelope", "envelope_edges", "envelope_reference", "guard_reasons"),
+    _target("joint_checks", "envelope_edges", "envelope_reference", "guard_reasons"),
+    _target("tool_checks", "envelope_edges", "envelope_reference", "guard_reasons"),
+    _target("ramp", "envelope_edges", "envelope_reference", "guard_reasons"),
+    _target("load_check", "load_check", "envelope_edges"),
+    _target("verdicts", "envelope_edges", "guard_edges"),
+    _target("clearance", "clearance_edges"),
+    _target("distances", "distances_edges", "distances"),
+    _target("capsules", "capsules_edges", "clearance_edges"),
+    _target("zones", "zones"),
+    _target("home", "home"),
+    _target("guard", "guard_edges", "guard_reasons"),
+    _target("limits", "limits", "limits_edges"),
+    _target("config", "limits", "limits_edges"),
+    _target("ceilings", "limits_edges"),
+    _target("chunk_check", "chunk_walk", "chunk_edges", "chunk_check"),
+    _target("projection", "projection"),
+    _target("velocity_box", "projection"),
+    _target("projection_limits", "projection"),
+    _target("requests", "projected_requests"),
+    _target("action_cache", "action_cache"),
+    _target("ladder", "ladder"),
 )
 
 

@@ -25,6 +25,11 @@ class MotionLimits(NamedTuple):
         workspace_min_m: lowest corner for the tool point, shape (3,).
         workspace_max_m: highest corner, shape (3,).
         flange_from_tcp: shape (3, 4).
+        singular_value: least one of the tool point's Jacobian.
+        tcp_force_n: at which motion ends [N].
+        tcp_torque_nm: the same for the torque [N.m].
+        command_age_ns: at which a command lapses.
+        arm_age_ns: the same for the arm's sample.
     """
 
     period_s: float
@@ -37,6 +42,11 @@ class MotionLimits(NamedTuple):
     workspace_min_m: Vector
     workspace_max_m: Vector
     flange_from_tcp: Vector
+    singular_value: float
+    tcp_force_n: float
+    tcp_torque_nm: float
+    command_age_ns: float
+    arm_age_ns: float
 
 
 class Bodies(NamedTuple):
@@ -81,9 +91,8 @@ NOTHING_AROUND = Bodies(
 def read_limits(packed: NDArray[Any]) -> MotionLimits:
     """Return packed limits, one record with fields of these names, as plain arrays."""
     record = packed[0]
-    plain: dict[str, Any] = {"joint_jerk_radps3": np.full(6, np.inf)}
+    plain: dict[str, Any] = {}
     for name in MotionLimits._fields:
-        if name in (packed.dtype.names or ()):
-            value = record[name]
-            plain[name] = float(value) if value.ndim == 0 else np.array(value)
+        value = record[name]
+        plain[name] = float(value) if value.ndim == 0 else np.array(value)
     return MotionLimits(**plain)

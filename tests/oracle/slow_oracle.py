@@ -28,6 +28,8 @@ _SPEED = 1e-6
 _ACCELERATION = 1e-4
 # What MuJoCo's distances are good for.
 _CLEARANCE_M = 1e-5
+# Of a singular value, two ways of computing it.
+_SINGULAR = 1e-7
 # Further than this nothing has to be known.
 _FAR_M = 0.2
 
@@ -91,9 +93,17 @@ class SlowOracle:
         found += self._check_joints(path, restarts)
         tcp = np.array([self.find_tcp(q) for q in path])
         found += self._check_tool(tcp, from_row)
+        found += self._check_singular(path, from_row)
         if len(self._bodies.against_zone) or len(self._bodies.against_self):
             clearance = np.array([self.measure(q) for q in path])
             found += _ratchet("clearance", -clearance, _CLEARANCE_M, from_row)
+            # Half-way as well: the arm does not jump from one setpoint to the next.
+            halves = 0.5 * (path[1:] + path[:-1])
+            between = np.array([self.measure(q) for q in halves])
+            swept = np.vstack([clearance[:1], between])
+            before = -clearance[from_row]
+            excess = -swept[1:] - np.maximum(before, 0.0)
+            found += _cap("clearance on the way", excess, _CLEARANCE_M)
         return found
 
     def _check_joints(
@@ -129,6 +139,25 @@ class SlowOracle:
             ),
         ]
 
+    def find_sigma(self, q: Vector) -> float:
+        """Return the smallest singular value of the tool point's Jacobian."""
+        self._place(q)
+        mujoco.mj_comPos(self._model, self._state)
+        jacobian = np.zeros((6, 6))
+        mujoco.mj_jacSite(
+            self._model, self._state, jacobian[:3], jacobian[3:], self._tcp
+        )
+        return float(np.linalg.svd(jacobian, compute_uv=False)[-1])
+
+    def _check_singular(self, path: Vector, from_row: Numbers) -> list[Breach]:
+        """Check what was granted; a ramp to rest may come as near as it comes."""
+        lack = self._limits.singular_value - np.array(
+            [self.find_sigma(q) for q in path]
+        )
+        excess = lack[1:] - np.maximum(lack[:-1], 0.0)
+        excess[from_row < np.arange(len(path) - 1)] = -1.0
+        return _cap("singular value", excess[:, None], _SINGULAR)
+
     def _place(self, q: Vector) -> None:
         self._state.qpos[:] = q
         mujoco.mj_kinematics(self._model, self._state)
@@ -143,7 +172,9 @@ class SlowOracle:
             pose = bodies.base_from_zone[zone]
             heights = (self._ends(capsule) - pose[:, 3]) @ pose[:, 2]
             return float(heights.min()) - radius - margin
-        return self._distance(f"capsule_{capsule}", f"zone_{zone}") - margin
+        distance = self._distance(f"capsule_{capsule}", f"zone_{zone}")
+        # Once the capsule's axis is inside, depth is a matter of definition.
+        return max(distance, -radius) - margin
 
     def _measure_self(self, one: int, other: int) -> float:
         if self._bodies.radius[one] <= 0.0 or self._bodies.radius[other] <= 0.0:

@@ -100,6 +100,9 @@ def fill_clearances(q: Vector, bodies: Bodies, clearance: Vector) -> None:
         clearance[k] = _FAR_M
         if bodies.radius[capsule] > 0.0:
             distance = measure_to_zone(ends[capsule], bodies, zone, kept + _FAR_M)
+            if bodies.zone_kind[zone] != HALF_SPACE:
+                # Once the axis is inside, depth is a matter of definition.
+                distance = max(distance, 0.0)
             clearance[k] = min(distance - kept, _FAR_M)
     for k in range(bodies.against_self.shape[0]):
         one, other = bodies.against_self[k, 0], bodies.against_self[k, 1]

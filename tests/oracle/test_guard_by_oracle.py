@@ -15,6 +15,7 @@ from tests.stress.adversary_guard import PERIOD_S, make_guard, make_opponent, ve
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
 PERIOD_NS = 2_000_000
+NO_FORCE = np.zeros(6)
 SHIPPED = make_opponent(SAFETY, TOOL)
 ORACLE = SlowOracle(SHIPPED.plain, SHIPPED.bodies)
 
@@ -42,7 +43,7 @@ def drive(guard: Any, start: Any, motion: Any) -> tuple[Any, list[HoldReason]]:
             now_ns += PERIOD_NS
             push = 25.0 * strength * PERIOD_S * np.array(direction)
             request = q + np.clip(qd + push, -top, top) * PERIOD_S
-            verdict = vet(guard, request, now_ns, now_ns, now_ns)
+            verdict = vet(guard, request, NO_FORCE, now_ns, now_ns, now_ns)
             qd, q = (verdict.q - q) / PERIOD_S, verdict.q
             path.append(q)
             reasons.append(verdict.reason)

@@ -24,6 +24,7 @@ from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, SAFETY, TOOL_Z_M
 from tests.oracle.plain import Vector
 from tests.oracle.slow_oracle import SlowOracle
 from tests.oracle.swift_check import WHAT, count_breaches, place_point
+from tests.oracle.swift_grants import WHAT_GRANTS, count_wrong_grants
 from tests.stress.adversary_guard import (
     Opponent,
     make_guard,
@@ -32,6 +33,7 @@ from tests.stress.adversary_guard import (
     vet,
 )
 from tests.stress.adversary_requests import KINDS, Record, attack, make_record
+from tests.stress.adversary_zones import draw_part, draw_surroundings
 
 EPISODE = 250
 _SETS = 64
@@ -52,6 +54,9 @@ class Findings:
     breaches: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(WHAT), np.int64)
     )
+    wrong_grants: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(len(WHAT_GRANTS), np.int64)
+    )
     slow_breaches: Counter[str] = field(default_factory=Counter)
     kinds: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(KINDS), np.int64)
@@ -62,8 +67,10 @@ class Findings:
     @property
     def faults(self) -> int:
         """Everything that must be 0."""
-        found = int(self.breaches.sum()) + self.slow_breaches.total()
-        return found + self.exceptions + self.differences
+        found = int(self.breaches.sum() + self.wrong_grants.sum())
+        return (
+            found + self.slow_breaches.total() + self.exceptions + self.differences
+        )
 
     def note(self, example: str) -> None:
         if len(self.examples) < _LONGEST_LIST:
@@ -103,7 +110,8 @@ def _draw_opponent(rng: np.random.Generator, number: int) -> Opponent:
     tcp = np.empty(3)
     near = (HOME_Q, OVER_BIN_Q)[number % 2]
     place_point(near, 6, np.array(tool.position_m), tcp)
-    changes: dict[str, object] = {}
+    # Surroundings change more slowly than limits, so that all pairs occur.
+    changes: dict[str, object] = draw_surroundings(rng, number // 8, tcp)
     match number % 8:
         case 1:  # hardly any room about the start
             changes["workspace_min_m"] = _corner(tcp - rng.uniform(0.0, 0.03, 3))
@@ -135,7 +143,9 @@ def _draw_opponent(rng: np.random.Generator, number: int) -> Opponent:
             changes["joint_min_rad"] = (-ceilings.JOINT_POSITION_RAD,) * 6
         case _:
             pass
-    return make_opponent(SAFETY.model_copy(update=changes), tool)
+    return make_opponent(
+        SAFETY.model_copy(update=changes), tool, draw_part(rng, number)
+    )
 
 
 def _corner(place: Vector) -> tuple[float, ...]:
@@ -182,6 +192,17 @@ def check_swiftly(episode: Episode, findings: Findings) -> None:
     )
     if first >= 0:
         findings.note(f"episode {episode.number}, step {first}: outside of a limit")
+    first = count_wrong_grants(
+        episode.record.requests,
+        episode.record.wrenches,
+        episode.record.stamps,
+        episode.record.path,
+        episode.holds,
+        episode.opponent.plain,
+        findings.wrong_grants,
+    )
+    if first >= 0:
+        findings.note(f"episode {episode.number}, step {first}: a wrong grant")
 
 
 def check_slowly(episode: Episode, findings: Findings) -> None:
@@ -190,7 +211,8 @@ def check_slowly(episode: Episode, findings: Findings) -> None:
     guard.reset(episode.start)
     for k, request in enumerate(episode.record.requests):
         command_ns, arm_ns, now_ns = (int(stamp) for stamp in episode.record.stamps[k])
-        verdict = vet(guard, request, command_ns, arm_ns, now_ns)
+        wrench = episode.record.wrenches[k]
+        verdict = vet(guard, request, wrench, command_ns, arm_ns, now_ns)
         if verdict.reason is HoldReason.GUARD_EXCEPTION:
             findings.exceptions += 1
         if not (verdict.q == episode.record.path[k + 1]).all():
@@ -247,6 +269,8 @@ def print_findings(findings: Findings) -> None:
     for reason, count in findings.reasons.most_common():
         print(f"  answered {reason}: {count}")
     for what, count in zip(WHAT, findings.breaches, strict=True):
+        print(f"  {what}: {count}")
+    for what, count in zip(WHAT_GRANTS, findings.wrong_grants, strict=True):
         print(f"  {what}: {count}")
     print(f"  exceptions: {findings.exceptions}")
     print(f"  kernel and class differ: {findings.differences}")

@@ -1,7 +1,4 @@
-"""Where the adversary meets the guard: the only place that knows its kernel.
-
-What the guard takes beside limits travels in `around`.
-"""
+"""Where the adversary meets the guard: the only place that knows its kernel."""
 
 from typing import Any, NamedTuple
 
@@ -17,10 +14,11 @@ from safety.envelope import vet_setpoint
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from safety.verdicts import make_state
+from tests.oracle.config_bodies import Links, make_bodies
 from tests.oracle.plain import Bodies, MotionLimits, Vector, read_limits
 
 PERIOD_S = 0.002
-_NO_FORCE = np.zeros(6)
+_LINKS = 8
 
 
 class Opponent(NamedTuple):
@@ -30,50 +28,61 @@ class Opponent(NamedTuple):
         limits: for the kernel.
         around: for the kernel, beside the limits.
         names: of capsules and zones.
+        part: radius and length of what is in the fingers [m].
         plain: the same limits for the oracles.
-        bodies: the same surroundings for the oracles.
+        bodies: the same surroundings for the oracles, not made from those here.
     """
 
     limits: NDArray[Any]
     around: Surroundings
     names: Names
+    part: tuple[float, float]
     plain: MotionLimits
     bodies: Bodies
 
 
-def make_opponent(config: SafetyConfig, flange_from_tcp: Pose) -> Opponent:
-    """Pack one configuration."""
+def make_opponent(
+    config: SafetyConfig,
+    flange_from_tcp: Pose,
+    part: tuple[float, float] = (0.0, 0.0),
+) -> Opponent:
+    """Pack one configuration, with a part in the fingers."""
     limits = make_limits(config, flange_from_tcp, PERIOD_S)
     around, names = make_surroundings(config, flange_from_tcp)
-    return Opponent(limits, around, names, read_limits(limits), read_bodies(around))
+    bodies = make_bodies_of(config, flange_from_tcp, part)
+    plain = read_limits(limits)
+    opponent = Opponent(limits, around, names, part, plain, bodies)
+    # The guard itself says how a part changes what is around it.
+    guard = make_guard(opponent)
+    return opponent._replace(around=guard._around.copy())
 
 
-def read_bodies(around: Surroundings) -> Bodies:
-    """Return what the kernel measures against, for the oracles."""
-    inverses = [_invert(transform) for transform in around.zone_from_base]
-    return Bodies(
-        frame=around.frame.copy(),
-        ends=around.ends.copy(),
-        radius=around.radius.copy(),
-        zone_kind=around.zone_kind.copy(),
-        zone_size=around.zone_size.copy(),
-        base_from_zone=np.array(inverses).reshape(-1, 3, 4),
-        zone_margin=around.zone_margin.copy(),
-        against_zone=around.against_zone.copy(),
-        against_self=around.against_self.copy(),
-    )
+def make_bodies_of(
+    config: SafetyConfig, flange_from_tcp: Pose, part: tuple[float, float]
+) -> Bodies:
+    """Return what the oracles measure of a cell with a part in the fingers."""
+    around, _ = make_surroundings(config, flange_from_tcp)
+    links = Links(around.frame[:_LINKS], around.ends[:_LINKS], around.radius[:_LINKS])
+    return make_bodies(config, links, flange_from_tcp.as_matrix()[:3], part)
 
 
 def make_guard(opponent: Opponent) -> EnvelopeGuard:
     """Build the guard whose kernel `ask` calls."""
-    return EnvelopeGuard(opponent.limits, opponent.around, opponent.names)
+    guard = EnvelopeGuard(opponent.limits, opponent.around, opponent.names)
+    guard.attach(*opponent.part)
+    return guard
 
 
 def vet(
-    guard: EnvelopeGuard, request: Vector, command_ns: int, arm_ns: int, now_ns: int
+    guard: EnvelopeGuard,
+    request: Vector,
+    wrench: Vector,
+    command_ns: int,
+    arm_ns: int,
+    now_ns: int,
 ) -> Verdict:
     """Ask the guard's class as `ask` asks its kernel."""
-    return guard.vet(request, command_ns, arm_ns, now_ns, _NO_FORCE)
+    return guard.vet(request, command_ns, arm_ns, now_ns, wrench)
 
 
 def make_rest(q: Vector) -> NDArray[Any]:
@@ -85,6 +94,7 @@ def make_rest(q: Vector) -> NDArray[Any]:
 def ask(
     before: NDArray[Any],
     request: Vector,
+    wrench: Vector,
     command_ns: int,
     arm_ns: int,
     now_ns: int,
@@ -93,11 +103,5 @@ def ask(
     after: NDArray[Any],
 ) -> None:
     """Let the kernel vet one request."""
-    force = np.zeros(6)
     times_ns = (command_ns, arm_ns, now_ns)
-    vet_setpoint(before, request, force, times_ns, limits, around, after)
-
-
-def _invert(transform: Vector) -> Vector:
-    turned = transform[:, :3].T
-    return np.column_stack([turned, -turned @ transform[:, 3]])
+    vet_setpoint(before, request, wrench, times_ns, limits, around, after)

@@ -27,8 +27,10 @@ KINDS: Final = (
     "anywhere",
     "stamps",
     "stay",
+    "force",
 )
-_PUSH, _GRADIENT, _EDGE, _NUMBER, _HUGE, _PERMUTED, _ANYWHERE, _STAMPS, _STAY = range(9)
+_PUSH, _GRADIENT, _EDGE, _NUMBER, _HUGE, _PERMUTED = range(6)
+_ANYWHERE, _STAMPS, _STAY, _FORCE = range(6, 10)
 
 _MS = 1_000_000
 _START_NS = 1_000 * _MS
@@ -38,6 +40,8 @@ _SPOILED = 0.02
 _RUN_CYCLES = 60
 _GRADIENT_CYCLES = 12
 _STEP_RAD = 1e-5
+# Chance of a run that is pressed by a force; and of one reading in it that is a blow.
+_PRESSED = 0.08
 
 
 @compiled
@@ -213,17 +217,36 @@ def _draw_gap(rng: np.random.Generator) -> Any:
     return 1 << rng.integers(1, 40)
 
 
+@compiled
+def _draw_wrench(rng: np.random.Generator, lim: MotionLimits, wrench: Vector) -> None:
+    """Write a reading that lasts: small, at the limit, above it, or far above."""
+    share = (0.5, 1.0, 1.001, 1.3, 4.0)[rng.integers(0, 5)]
+    wrench[:] = 0.0
+    axis = rng.integers(0, 6)
+    limit = lim.tcp_force_n if axis < 3 else lim.tcp_torque_nm
+    wrench[axis] = share * limit * (1.0 if rng.random() < 0.5 else -1.0)
+
+
+@compiled
+def _spoil_wrench(rng: np.random.Generator, wrench: Vector) -> None:
+    """Overwrite a reading with a blow, or with what is none."""
+    value = (math.nan, math.inf, -math.inf, 1e4, -1e300)[rng.integers(0, 5)]
+    wrench[rng.integers(0, 6)] = value
+
+
 class Record(NamedTuple):
     """What was asked and answered in one stretch of `n` cycles.
 
     Attributes:
         requests: shape (n, 6) [rad].
+        wrenches: measured at the tool, shape (n, 6) [N, N.m].
         stamps: of the command, of the arm and of the cycle, shape (n, 3) [ns].
         path: the start and the answers, shape (n + 1, 6) [rad].
         reasons: of the guard, shape (n,).
     """
 
     requests: Vector
+    wrenches: Vector
     stamps: Numbers
     path: Vector
     reasons: Numbers
@@ -233,6 +256,7 @@ def make_record(count: int) -> Record:
     """Return room for that many cycles."""
     return Record(
         np.empty((count, 6)),
+        np.zeros((count, 6)),
         np.zeros((count, 3), np.int64),
         np.empty((count + 1, 6)),
         np.zeros(count, np.int64),
@@ -284,7 +308,7 @@ def attack(
     """
     before, after = rest, rest.copy()
     record.path[0] = before[0]["q"]
-    direction, request = np.zeros(6), np.empty(6)
+    direction, request, pressed = np.zeros(6), np.empty(6), np.zeros(6)
     strength, now_ns = 1.0, _START_NS
     run_kind, run_left, since_gradient = _PUSH, 0, 0
     for k in range(record.requests.shape[0]):
@@ -295,6 +319,9 @@ def attack(
             strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
             since_gradient = _GRADIENT_CYCLES
             _draw_direction(rng, q, direction)
+            pressed[:] = 0.0
+            if rng.random() < _PRESSED:
+                _draw_wrench(rng, lim, pressed)
         run_left -= 1
         kind = run_kind
         if kind == _GRADIENT and since_gradient >= _GRADIENT_CYCLES:
@@ -306,14 +333,20 @@ def attack(
         else:
             _write_push(q, qd, direction, strength, lim, request)
         if rng.random() < _SPOILED:
-            kind = int(rng.integers(_NUMBER, _STAY + 1))
+            kind = int(rng.integers(_NUMBER, _FORCE + 1))
             _spoil(rng, kind, q, lim, request)
+        wrench = record.wrenches[k]
+        wrench[:] = pressed
+        if kind == _FORCE:
+            _spoil_wrench(rng, wrench)
         stamps = record.stamps[k]
         _draw_times(rng, kind, now_ns, limits, stamps)
         now_ns = stamps[2]
         record.requests[k] = request
         kinds[kind] += 1
-        ask(before, request, stamps[0], stamps[1], now_ns, limits, around, after)
+        ask(
+            before, request, wrench, stamps[0], stamps[1], now_ns, limits, around, after
+        )
         record.path[k + 1] = after[0]["q"]
         record.reasons[k] = after[0]["reason"]
         before, after = after, before

@@ -1,10 +1,13 @@
 """Zones and tools for the adversary's opponents: none, plausible, and contradictory."""
 
+from typing import Any
+
 import numpy as np
 
 from safety.zones import BoxZone, CylinderZone, HalfSpaceZone, ToolCapsule, Zone
+from tests.oracle.plain import Vector
 
-_ALL = ("arm", "tool", "fingers", "part")
+_ALL: tuple[Any, ...] = ("arm", "tool", "fingers", "part")
 _TOOL = (
     ToolCapsule(
         name="gripper",
@@ -31,7 +34,7 @@ _TABLE = HalfSpaceZone(
 
 
 def draw_surroundings(
-    rng: np.random.Generator, number: int, tcp: np.ndarray
+    rng: np.random.Generator, number: int, tcp: Vector
 ) -> dict[str, object]:
     """Return the configuration keys of a tool and zones about the tool point."""
     zones: list[Zone] = []
@@ -48,12 +51,19 @@ def draw_surroundings(
     return {"tool": _TOOL, "zones": tuple(zones)}
 
 
+def draw_part(rng: np.random.Generator, number: int) -> tuple[float, float]:
+    """Return radius and length of what is in the fingers: nothing, or some part [m]."""
+    if number % 3 == 0:
+        return 0.0, 0.0
+    return float(rng.uniform(0.005, 0.05)), float(rng.uniform(0.0, 0.1))
+
+
 def _draw_zone(
-    rng: np.random.Generator, number: int, tcp: np.ndarray, distance_m: float
+    rng: np.random.Generator, number: int, tcp: Vector, distance_m: float
 ) -> Zone:
     way = rng.normal(size=3)
     centre = tcp + way / np.linalg.norm(way) * distance_m * rng.uniform(0.7, 1.5)
-    facts = {
+    facts: dict[str, Any] = {
         "name": f"zone_{number}",
         "keeps_out": _ALL,
         "margin_m": float(rng.choice([0.0, 0.01])),
@@ -68,7 +78,7 @@ def _draw_zone(
     return BoxZone(kind="box", half_m=tuple(rng.uniform(0.01, 0.1, 3)), **facts)
 
 
-def _wall(tcp: np.ndarray, side: float) -> HalfSpaceZone:
+def _wall(tcp: Vector, side: float) -> HalfSpaceZone:
     """A wall a centimetre beyond the tool point, facing it."""
     return HalfSpaceZone(
         name="wall_ahead" if side > 0 else "wall_behind",

@@ -41,6 +41,10 @@ def test_the_attack_asks_for_everything_and_meets_every_limit(
         HoldReason.TCP_SPEED,
         HoldReason.WORKSPACE,
         HoldReason.SINGULAR,
+        HoldReason.JOINT_JERK,
+        HoldReason.KEEP_OUT_ZONE,
+        HoldReason.SELF_COLLISION,
+        HoldReason.TCP_FORCE,
     }
     assert {reason.name for reason in wanted} <= set(findings.reasons)
 

@@ -12,13 +12,15 @@ from safety.capsules import (
     BOX,
     CYLINDER,
     HALF_SPACE,
+    PART_LENGTH_MAX_M,
     Surroundings,
     make_surroundings,
 )
+from safety.config import SafetyConfig
 from safety.clearance import check_clearance, fill_clearances, fill_travel
 from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M, compute_tcp
 from tests.oracle.swift_check import fill_clearances as measure_swiftly
-from tests.stress.adversary_guard import read_bodies
+from tests.stress.adversary_guard import make_bodies_of
 from tests.stress.adversary_zones import draw_surroundings
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
@@ -26,11 +28,14 @@ TCP = compute_tcp(HOME_Q)
 KEEP_OUT, SELF = int(HoldReason.KEEP_OUT_ZONE), int(HoldReason.SELF_COLLISION)
 
 
+def draw_config(number: int) -> SafetyConfig:
+    changes = draw_surroundings(np.random.default_rng(number), number, TCP)
+    return SAFETY.model_copy(update=changes)
+
+
 def draw_around(number: int) -> Surroundings:
-    rng = np.random.default_rng(number)
-    changes = draw_surroundings(rng, number, TCP)
-    around, _ = make_surroundings(SAFETY.model_copy(update=changes), TOOL)
-    around.radius[-1] = rng.choice([0.0, 0.03])
+    around, _ = make_surroundings(draw_config(number), TOOL)
+    around.radius[-1] = (0.0, 0.03)[number % 2]
     return around
 
 
@@ -41,6 +46,8 @@ def count_pairs(around: Surroundings) -> int:
 @pytest.mark.parametrize("number", range(1, 8))
 def test_clearances_are_those_that_the_other_way_finds(number: Any) -> None:
     around = draw_around(number)
+    part = (float(around.radius[-1]), PART_LENGTH_MAX_M)
+    bodies = make_bodies_of(draw_config(number), TOOL, part)
     rng = np.random.default_rng(number)
     for _ in range(3):
         q = HOME_Q + rng.normal(0.0, 0.3, 6)
@@ -48,7 +55,7 @@ def test_clearances_are_those_that_the_other_way_finds(number: Any) -> None:
         wanted = np.empty(count_pairs(around))
 
         fill_clearances(q, around, 9.0, found)
-        measure_swiftly(q, read_bodies(around), wanted)
+        measure_swiftly(q, bodies, wanted)
 
         # The other way cuts what is far, and measures in another way what is deep.
         far = wanted >= 0.05 - 1e-9

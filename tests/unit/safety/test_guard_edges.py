@@ -206,7 +206,8 @@ def test_a_verdict_names_its_reason_margin_and_value() -> None:
     assert verdict.reason is HoldReason.COMMAND_STALE
     assert verdict.margin == pytest.approx(-1.0)
     assert verdict.value == pytest.approx(0.2)
-    assert type(verdict.margin) is type(verdict.value) is float
+    assert isinstance(verdict.margin, float)
+    assert isinstance(verdict.value, float)
 
 
 def test_a_new_guard_has_made_no_motion_while_it_warmed_up() -> None:

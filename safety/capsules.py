@@ -226,7 +226,7 @@ def _compute_reach(row: _Row) -> Vector:
     own = max(float(np.linalg.norm(start)), float(np.linalg.norm(end))) + radius
     lengths = np.hypot(DH_A_M, DH_D_M)
     reach = np.zeros(6)
-    for joint in range(min(frame, 6)):
+    for joint in range(frame):
         reach[joint] = own + float(lengths[joint:frame].sum())
     return reach
 

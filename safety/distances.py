@@ -139,7 +139,7 @@ def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
 
 @compiled
 def _find_nearest_to_cylinder(ends: Vector, radius: float, half_height: float) -> float:
-    """Return the first place on the segment, 0..1, that is nearest: its slope is zero."""
+    """Return the first place on the segment, 0..1, that is nearest: a zero slope."""
     low, high = 0.0, 1.0
     if _compute_cylinder_slope(ends, radius, half_height, low) >= 0.0:
         return low

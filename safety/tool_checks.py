@@ -18,6 +18,7 @@ from cell.kinematics.kernels import (
     fill_jacobian,
     smallest_singular_value,
 )
+from safety.joint_checks import compute_travel
 from safety.ramp import compute_stopping_time
 from safety.verdicts import ROUNDING, SLOWEST, Check
 
@@ -69,16 +70,13 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     speed_margin = 1.0 - speed / lim["tcp_speed_mps"]
     if not speed_margin >= 0.0:
         return _TCP_SPEED, speed_margin, speed, -1, SLOWEST
-    place_margin, axis = compute_place_margin(tcp, start, 0.0, lim)
-    if not place_margin >= 0.0:
-        return _WORKSPACE, place_margin, tcp[axis, 3], axis, SLOWEST
     reason, margin, value, item, scale = check_braking(was, q, start, lim)
     if reason != _NONE:
         return reason, margin, value, item, scale
     if is_approaching:
         free = (sigma / lim["singular_value"] - 1.0) / (_SINGULAR_SLOW - 1.0)
         scale = min(scale, max(free, SLOWEST))
-    margin = min(margin, speed_margin, place_margin, max(sigma_margin, 0.0))
+    margin = min(margin, speed_margin, max(sigma_margin, 0.0))
     return _NONE, margin, 0.0, -1, scale
 
 
@@ -87,7 +85,7 @@ def compute_place_margin(
     tcp: Vector, start: Vector, bulge_m: float, lim: Any
 ) -> tuple[float, int]:
     """Return the smallest distance to a workspace face as a ratio, and its axis."""
-    worst, axis = 1.0, 0
+    worst, axis = math.inf, 0
     for i in range(3):
         low = min(lim["workspace_min_m"][i], start[i])
         high = max(lim["workspace_max_m"][i], start[i])
@@ -95,7 +93,7 @@ def compute_place_margin(
         margin = (min(tcp[i, 3] - low, high - tcp[i, 3]) - bulge_m) / span
         # The next axis must not hide one that is no number.
         if math.isnan(margin):
-            return margin, i
+            return math.nan, i
         if margin < worst:
             worst, axis = margin, i
     return worst, axis
@@ -103,12 +101,11 @@ def compute_place_margin(
 
 @compiled
 def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
-    """Check place and speed of the tool along the ramp that would follow."""
+    """Check place and speed of the tool from the request along the ramp to rest."""
     qd = np.empty(6)
-    turning = 0.0
     for i in range(6):
         qd[i] = (q[i] - was["q"][i]) / lim["period_s"]
-        turning += abs(qd[i])
+    turning = compute_travel(q, was["q"]) / lim["period_s"]
     half_stop_s = 0.5 * compute_stopping_time(qd, lim)
     stretch_s = half_stop_s / _BRAKE_STRETCHES
     # Along q + qd s the tool's curvature is at most (sum of |qd|)^2 times its reach.
@@ -117,7 +114,7 @@ def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
     tcp = np.empty((3, 4))
     q_stop = np.empty(6)
     last = np.empty(3)
-    worst = 1.0
+    worst = math.inf
     for k in range(_BRAKE_STRETCHES + 1):
         for i in range(6):
             q_stop[i] = q[i] + qd[i] * stretch_s * k

@@ -19,7 +19,9 @@ class Target:
 
 
 def _target(module: str, *tests: str) -> Target:
-    return Target(f"safety.{module}", tuple(f"{_UNIT}/test_{name}.py" for name in tests))
+    return Target(
+        f"safety.{module}", tuple(f"{_UNIT}/test_{name}.py" for name in tests)
+    )
 
 
 TARGETS = (

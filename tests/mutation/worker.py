@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import hypothesis
-import numba  # noqa: F401  (imported once, before every fork)
+import hypothesis.extra.numpy  # imported once, before every fork
+import mujoco  # noqa: F401
+import numba  # noqa: F401
 import numpy as np  # noqa: F401
 import pydantic  # noqa: F401
 import pytest

@@ -94,7 +94,9 @@ def _rotate(rotvec: Vector) -> Vector:
         return np.eye(3)
     x, y, z = rotvec / angle
     across = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + math.sin(angle) * across + (1 - math.cos(angle)) * across @ across
+    sine, cosine = math.sin(angle), math.cos(angle)
+    turn: Vector = np.eye(3) + sine * across + (1.0 - cosine) * across @ across
+    return turn
 
 
 def _stack(values: list[Any], *shape: int) -> Vector:

@@ -68,9 +68,7 @@ class Findings:
     def faults(self) -> int:
         """Everything that must be 0."""
         found = int(self.breaches.sum() + self.wrong_grants.sum())
-        return (
-            found + self.slow_breaches.total() + self.exceptions + self.differences
-        )
+        return found + self.slow_breaches.total() + self.exceptions + self.differences
 
     def note(self, example: str) -> None:
         if len(self.examples) < _LONGEST_LIST:

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose
@@ -15,7 +14,7 @@ from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from safety.verdicts import make_state
 from tests.oracle.config_bodies import Links, make_bodies
-from tests.oracle.plain import Bodies, MotionLimits, Vector, read_limits
+from tests.oracle.plain import Bodies, MotionLimits, Numbers, Vector, read_limits
 
 PERIOD_S = 0.002
 _LINKS = 8
@@ -95,13 +94,11 @@ def ask(
     before: NDArray[Any],
     request: Vector,
     wrench: Vector,
-    command_ns: int,
-    arm_ns: int,
-    now_ns: int,
+    stamps: Numbers,
     limits: NDArray[Any],
     around: Surroundings,
     after: NDArray[Any],
 ) -> None:
     """Let the kernel vet one request."""
-    times_ns = (command_ns, arm_ns, now_ns)
+    times_ns = (stamps[0], stamps[1], stamps[2])
     vet_setpoint(before, request, wrench, times_ns, limits, around, after)

@@ -219,17 +219,24 @@ def _draw_gap(rng: np.random.Generator) -> Any:
 
 @compiled
 def _draw_wrench(rng: np.random.Generator, lim: MotionLimits, wrench: Vector) -> None:
-    """Write a reading that lasts: small, at the limit, above it, or far above."""
-    share = (0.5, 1.0, 1.001, 1.3, 4.0)[rng.integers(0, 5)]
+    """Write a reading that lasts: none; or small, at the limit, above it, far above."""
     wrench[:] = 0.0
+    if rng.random() >= _PRESSED:
+        return
+    share = (0.5, 1.0, 1.001, 1.3, 4.0)[rng.integers(0, 5)]
     axis = rng.integers(0, 6)
     limit = lim.tcp_force_n if axis < 3 else lim.tcp_torque_nm
     wrench[axis] = share * limit * (1.0 if rng.random() < 0.5 else -1.0)
 
 
 @compiled
-def _spoil_wrench(rng: np.random.Generator, wrench: Vector) -> None:
-    """Overwrite a reading with a blow, or with what is none."""
+def _write_wrench(
+    rng: np.random.Generator, kind: int, pressed: Vector, wrench: Vector
+) -> None:
+    """Write the reading that lasts, or a blow, or what is no reading."""
+    wrench[:] = pressed
+    if kind != _FORCE:
+        return
     value = (math.nan, math.inf, -math.inf, 1e4, -1e300)[rng.integers(0, 5)]
     wrench[rng.integers(0, 6)] = value
 
@@ -319,9 +326,7 @@ def attack(
             strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
             since_gradient = _GRADIENT_CYCLES
             _draw_direction(rng, q, direction)
-            pressed[:] = 0.0
-            if rng.random() < _PRESSED:
-                _draw_wrench(rng, lim, pressed)
+            _draw_wrench(rng, lim, pressed)
         run_left -= 1
         kind = run_kind
         if kind == _GRADIENT and since_gradient >= _GRADIENT_CYCLES:
@@ -336,17 +341,13 @@ def attack(
             kind = int(rng.integers(_NUMBER, _FORCE + 1))
             _spoil(rng, kind, q, lim, request)
         wrench = record.wrenches[k]
-        wrench[:] = pressed
-        if kind == _FORCE:
-            _spoil_wrench(rng, wrench)
+        _write_wrench(rng, kind, pressed, wrench)
         stamps = record.stamps[k]
         _draw_times(rng, kind, now_ns, limits, stamps)
         now_ns = stamps[2]
         record.requests[k] = request
         kinds[kind] += 1
-        ask(
-            before, request, wrench, stamps[0], stamps[1], now_ns, limits, around, after
-        )
+        ask(before, request, wrench, stamps, limits, around, after)
         record.path[k + 1] = after[0]["q"]
         record.reasons[k] = after[0]["reason"]
         before, after = after, before

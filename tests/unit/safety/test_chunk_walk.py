@@ -221,6 +221,19 @@ def test_a_line_keeps_off_singularities(walk: Walk, sigma: Any, wanted: Any) -> 
     assert (q == (START if wanted else START + walk.step)).all()
 
 
+def test_a_line_that_comes_near_something_leaves_the_joints_where_they_were(
+    walk: Walk, monkeypatch: Any
+) -> None:
+    made = make_check()
+    monkeypatch.setattr(made, "_find_near", lambda *_: "leaves nothing")
+    walk.step[0] = 0.1
+
+    wrong, q = made._follow_line(*LINE, START)
+
+    assert wrong == "the line leaves nothing"
+    assert (q == START).all()
+
+
 def test_a_line_without_a_length_is_looked_at_once(walk: Walk) -> None:
     assert make_check()._follow_line(LINE[0], LINE[0], START)[0] == ""
     assert len(walk.targets) == 1

@@ -16,8 +16,8 @@ from safety.capsules import (
     Surroundings,
     make_surroundings,
 )
-from safety.config import SafetyConfig
 from safety.clearance import check_clearance, fill_clearances, fill_travel
+from safety.config import SafetyConfig
 from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M, compute_tcp
 from tests.oracle.swift_check import fill_clearances as measure_swiftly
 from tests.stress.adversary_guard import make_bodies_of
@@ -133,7 +133,9 @@ def test_standing_still_has_the_ratio_of_the_slow_distance_as_its_margin(
 ) -> None:
     still = np.zeros(6)
 
-    reason, margin, value, item, scale = check_clearance(HOME_Q, still, lone(kind, 0.01))
+    reason, margin, value, item, scale = check_clearance(
+        HOME_Q, still, lone(kind, 0.01)
+    )
 
     assert (reason, value, item, scale) == (0, 0.0, 0, 1.0)
     assert margin == pytest.approx(0.5)
@@ -162,7 +164,7 @@ def test_a_way_into_a_solid_is_refused_with_what_was_left(kind: Any) -> None:
     found = check_clearance(HOME_Q, down(0.012), lone(kind, 0.01))
 
     assert found[0] == KEEP_OUT
-    assert found[1] == -1e-9 or found[1] == found[2]
+    assert found[1] == -(2.0**-30) or found[1] == found[2]
     assert found[2] < 0.002
     assert found[3:] == (0, 0.1)
 
@@ -240,10 +242,9 @@ def pair(gap_m: float) -> Surroundings:
 def test_the_arm_keeps_clear_of_itself() -> None:
     still = np.zeros(6)
 
-    assert check_clearance(HOME_Q, still, pair(0.005))[:2] == (
-        0,
-        pytest.approx(0.5, rel=1e-9),
-    )
+    at_rest = check_clearance(HOME_Q, still, pair(0.005))
+    assert at_rest[0] == 0
+    assert at_rest[1] == pytest.approx(0.5, rel=1e-9)
     refused = check_clearance(HOME_Q, down(0.01), pair(0.005))
     assert refused[0] == SELF
     assert refused[3:] == (0, 0.1)
@@ -258,3 +259,18 @@ def test_a_capsule_without_a_radius_is_not_there(which: Any) -> None:
     absent = lone(BOX, 0.005)
     absent.radius[0] = 0.0
     assert check_clearance(HOME_Q, down(0.01), absent) == (0, 1.0, 0.0, -1, 1.0)
+
+
+@SOLIDS
+def test_between_two_places_there_is_room_for_half_a_step(kind: Any) -> None:
+    around = lone(kind, 0.007)
+    # Turns the ball about itself: it does not move, as far as it could.
+    spin = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.2])
+
+    assert check_clearance(HOME_Q, spin, around)[0] == 0
+    assert check_clearance(HOME_Q, down(0.0015), around)[0] == 0
+    found = check_clearance(HOME_Q, down(0.0015) + spin, around)
+    assert found[0] == KEEP_OUT
+    # An eighth of the way may be 0.1 m long and more, of which half is kept.
+    assert 0.5 * 0.1 / 8 - 0.0006 < found[2] < 0.5 * 0.104 / 8
+    assert found[1] == -(2.0**-30)

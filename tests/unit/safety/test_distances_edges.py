@@ -192,3 +192,91 @@ def test_nearly_parallel_segments_are_measured_at_their_ends() -> None:
         wanted = measure_between(np.array([a, b]), np.array([c, d]))
         assert measure_segments(a, b, c, d) == pytest.approx(wanted, abs=1e-7)
         assert measure_segments(c, d, a, b) == pytest.approx(wanted, abs=1e-7)
+
+
+# --- the last digits ------------------------------------------------------------------
+
+FAR = 1e12
+
+
+def test_the_numbers_of_the_distances_are_those_that_were_signed_off() -> None:
+    assert distances._HALVINGS == 52
+    assert distances._TOUCHING_M == 1e-9
+
+
+@pytest.mark.parametrize(
+    ("end", "other"),
+    [
+        ([0.0, 5.0, 1.0], [0.0, FAR, 1.0]),  # away from the axis
+        ([5.0, 0.0, 0.0], [5.0, FAR, 0.0]),  # along the rim, slope of nothing
+        ([5.0, 0.0, 0.0], [FAR, 0.0, 0.0]),
+        ([0.0, 0.0, 6.0], [0.0, FAR, 6.0]),  # above
+        ([0.0, 0.0, 6.0], [0.0, 0.0, FAR]),
+    ],
+)
+def test_an_end_that_is_nearest_is_met_to_the_last_digit(end: Any, other: Any) -> None:
+    # Any place beside it is a tenth of a millimetre away.
+    assert measure_cylinder(end, other, 3.0, 4.0) == 2.0
+    assert measure_cylinder(other, end, 3.0, 4.0) == 2.0
+    assert measure_box(end, other, [3.0, 3.0, 4.0]) == 2.0
+    assert measure_box(other, end, [3.0, 3.0, 4.0]) == 2.0
+
+
+def test_a_slope_that_is_all_but_level_leads_away_as_well() -> None:
+    gap = 2.0**-24
+
+    assert measure_cylinder([3.0 + gap, 0, 0], [1e6, 0, 0], 3.0, 4.0) == gap
+    assert measure_cylinder([1e6, 0, 0], [3.0 + gap, 0, 0], 3.0, 4.0) == gap
+
+
+def test_a_way_that_ends_before_the_solid_is_nearest_at_its_end() -> None:
+    # A tenth further, and it would be through.
+    assert measure_cylinder([1e6, 0, 0], [5.0, 0, 0], 3.0, 4.0) == 2.0
+    assert measure_box([1e6, 0, 0], [5.0, 0, 0], [3.0, 3.0, 4.0]) == 2.0
+
+
+def test_of_all_places_inside_the_first_is_taken() -> None:
+    through, into = pack([-4, 0, 0], [4, 0, 0]), pack([-4, 0, 0], [2, 0, 0])
+    half = pack([1, 1, 1])
+
+    assert distances._find_nearest_to_box(through, half, 0) == 0.375
+    assert distances._find_nearest_to_box(into, half, 0) == 0.5
+    assert distances._find_nearest_to_cylinder(through, 1.0, 1.0) == pytest.approx(
+        0.375, abs=1e-15
+    )
+    assert distances._find_nearest_to_cylinder(into, 1.0, 1.0) == pytest.approx(
+        0.5, abs=1e-15
+    )
+
+
+def find_touching() -> tuple[float, float]:
+    """Return two lengths whose squares add up to that of a nanometre, to the bit."""
+    for number in range(1000):
+        one = 6e-10 * (1.0 + number * 1e-6)
+        other = math.sqrt(1e-9 * 1e-9 - one * one)
+        for _ in range(8):
+            if one * one + other * other == 1e-9 * 1e-9:
+                return one, other
+            other = math.nextafter(other, 1.0)
+    raise AssertionError("there are none")
+
+
+def test_within_a_nanometre_a_segment_counts_as_inside() -> None:
+    one, other = find_touching()
+    # Beside an edge: along each face it would be out after less.
+    place = [one, 0.0, other]
+
+    assert measure_box(place, place, [0.0, 1.0, 0.0]) == other
+    assert measure_box(place, place, [0.0, 1.0, -1e-12]) == pytest.approx(
+        1e-9, rel=1e-2
+    )
+    assert measure_cylinder(place, place, 0.0, 0.0) == other
+    assert measure_cylinder([0, 0, 1.2e-9], [0, 0, 1.2e-9], 3.0, 0.0) == 1.2e-9
+
+
+def test_a_segment_that_stands_upright_has_one_distance_from_the_axis() -> None:
+    ends = pack([0.3, 0.4, -1.0], [0.3, 0.4, 5.0])
+    short = pack([0.3, 0.4, 0.0], [0.1, 0.4, 0.0])
+
+    assert distances._measure_from_axis(ends) == 0.5
+    assert distances._measure_from_axis(short) == pytest.approx(math.hypot(0.1, 0.4))

@@ -16,11 +16,16 @@ from cell.kinematics.kernels import (
 )
 from safety.capsules import make_surroundings
 from safety.envelope import check_time, hold_setpoint, judge, vet_setpoint
-from safety.joint_checks import check_joints, compute_joint_margin
+from safety.joint_checks import (
+    check_joints,
+    compute_joint_margin,
+    compute_travel,
+)
 from safety.limits import make_limits
 from safety.ramp import compute_stopping_time, is_at_rest, ramp
 from safety.tool_checks import check_braking, check_tool, compute_place_margin
 from safety.verdicts import STATE, make_state
+from safety.zones import HalfSpaceZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
 MS = 1_000_000
@@ -44,6 +49,13 @@ def limits(period_s: float = PERIOD_S, **changes: Any) -> Any:
     return made
 
 
+def first(found: Any) -> Any:
+    """Reason, margin and value; what is refused asks for the slowest approach."""
+    if found[0]:
+        assert found[4] == 0.1
+    return found[:3]
+
+
 def judge_time(
     command_ns: int,
     arm_ns: int,
@@ -52,7 +64,7 @@ def judge_time(
     vetted_ns: int = NOW_NS - 2 * MS,
 ) -> Any:
     was = state(qd=qd, vetted_ns=vetted_ns)
-    return check_time(was[0], (command_ns, arm_ns, now_ns), limits()[0])[:3]
+    return first(check_time(was[0], (command_ns, arm_ns, now_ns), limits()[0]))
 
 
 # --- time ---------------------------------------------------------------------------
@@ -338,7 +350,7 @@ def test_a_margin_of_position_is_a_ratio_of_the_range() -> None:
 
 
 def check(q: Any, was: Any, lim: Any) -> Any:
-    return check_joints(was[0], np.array(q, dtype=float), lim[0])[:3]
+    return first(check_joints(was[0], np.array(q, dtype=float), lim[0]))
 
 
 def one(joint: int, value: float) -> Any:
@@ -390,7 +402,12 @@ def test_a_joint_may_just_reach_its_limit_while_it_stops(joint: Any, sign: Any) 
 def test_speed_has_a_limit_with_room_for_rounding(joint: Any) -> None:
     lim = limits(**WIDE, joint_speed_radps=np.full(6, 2.0))
     for sign in (1.0, -1.0):
-        for excess, wanted in ((-1e-3, 0), (0.9e-9, 0), (0.97e-9, 0), (1.03e-9, SPEED)):
+        for excess, wanted in (
+            (-1e-3, 0),
+            (0.9e-9, 0),
+            (2.0**-30, 0),
+            (0.95e-9, SPEED),
+        ):
             qd = one(joint, sign * 2.0 * (1.0 + excess))
             was = state(q=np.zeros(6), qd=qd)
             reason, margin, value = check(qd * PERIOD_S, was, lim)
@@ -405,8 +422,8 @@ def test_acceleration_has_a_limit_with_room_for_rounding(joint: Any) -> None:
     for sign in (1.0, -1.0):
         for excess, wanted in (
             (-1e-3, 0),
-            (4.8e-7, 0),
-            (5.2e-7, ACCELERATION),
+            (4.6e-7, 0),
+            (4.8e-7, ACCELERATION),
             (1e-3, ACCELERATION),
         ):
             qdd = sign * 8.0 * (1.0 + excess)
@@ -421,8 +438,8 @@ def test_acceleration_has_a_limit_with_room_for_rounding(joint: Any) -> None:
 
 def test_acceleration_just_at_its_room_for_rounding_is_granted() -> None:
     # A period that makes the room a power of two, so that it can be met exactly.
-    period_s = 1e-9 * 2.0**21
-    room = 1e-9 / period_s
+    period_s = 2.0**-9
+    room = 2.0**-30 / period_s
     assert room == 2.0**-21
     lim = limits(period_s, **WIDE)
     was = state(q=np.zeros(6))
@@ -501,7 +518,7 @@ EMPTY: dict[str, Any] = {
 
 
 def judge_tool(was: Any, q: Any, lim: Any) -> Any:
-    return check_tool(was[0], np.array(q), lim[0], make_state(q)[0])[:3]
+    return first(check_tool(was[0], np.array(q), lim[0], make_state(q)[0]))
 
 
 def place(tcp: Any, start: Any, bulge_m: float = 0.0) -> Any:
@@ -526,7 +543,7 @@ def test_the_nearest_face_of_the_workspace_is_the_margin() -> None:
 def test_the_workspace_reaches_to_where_the_tool_stands() -> None:
     assert place([1.5, 0.0, 4.0], [2.0, 0.0, 4.0]) == (0.25, 0)
     assert place([-1.5, 0.0, 4.0], [-2.0, 0.0, 4.0]) == (0.25, 0)
-    assert place([9.0, 9.0, 30.0], [90.0, 90.0, 90.0]) == (1.0, 0)
+    assert place([9.0, 9.0, 30.0], [90.0, 90.0, 90.0]) == (2.75, 1)
 
 
 def test_what_is_no_place_breaks_the_workspace() -> None:
@@ -559,7 +576,7 @@ def test_a_step_that_ends_just_at_a_face_is_judged_by_its_way_to_rest() -> None:
     assert -1e-6 < margin < 0.0
     assert value == find_tool(q)[2]
     lim["workspace_max_m"][0, 2] = np.nextafter(find_tool(q)[2], 0.0)
-    assert judge_tool(state(), q, lim)[1] == pytest.approx(0.0, abs=1e-15)
+    assert judge_tool(state(), q, lim)[1] == pytest.approx(0.0, abs=1e-6)
     assert judge_tool(state(), q, lim)[0] == WORKSPACE
 
 
@@ -598,7 +615,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     assert 0.97 * limit == speed
 
     just = limits(**EMPTY, tcp_speed_mps=limit)
-    assert check_braking(was[0], q, start, just[0])[:3] == (0, 0.0, 0.0)
+    assert check_braking(was[0], q, start, just[0]) == (0, 0.0, 0.0, -1, 1.0)
 
 
 def bent(angle: float) -> Any:
@@ -681,7 +698,8 @@ def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
 
     at_rest = check_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
 
-    assert at_rest[:3] == (0, 1.0, 0.0)
+    assert at_rest[0] == 0
+    assert at_rest[1] > 3.0
 
 
 def test_with_all_joints_outside_the_rates_are_the_margin() -> None:
@@ -752,7 +770,7 @@ def test_speed_on_the_way_to_rest_falls_with_the_root_of_what_is_left() -> None:
 
 def test_a_singular_value_may_fall_by_its_rounding_and_no_more() -> None:
     was = state(q=bent(-0.3))
-    wanted = find_sigma(was["q"][0]) - 1e-9
+    wanted = find_sigma(was["q"][0]) - 2.0**-30
     low, high = -0.3, -0.3 + 1e-6
     for _ in range(60):
         middle = 0.5 * (low + high)
@@ -772,3 +790,268 @@ def test_a_singular_value_may_fall_by_its_rounding_and_no_more() -> None:
 
     assert judge_tool(was, q, lim)[0] != SINGULAR
     assert judge_tool(was, beyond, lim)[0] == SINGULAR
+
+
+# --- what the slow-down is made of ----------------------------------------------------
+
+
+def judge_whole(was: Any, q: Any, lim: Any) -> Any:
+    now = np.full(1, 7, STATE)
+    found = check_tool(was[0], np.array(q), lim[0], now[0])
+    return found, now[0]["sigma"]
+
+
+def test_speed_without_a_limit_is_refused_even_at_rest() -> None:
+    lim = limits(**EMPTY, tcp_speed_mps=math.nan)
+
+    assert judge_tool(state(), HOME_Q, lim)[0] == TCP_SPEED
+
+
+def test_the_singular_value_of_a_request_is_noted_for_the_next() -> None:
+    q = bent(-0.4)
+
+    found, noted = judge_whole(state(q=bent(-0.4 - 1e-6)), q, limits(**EMPTY))
+
+    assert found[0] == 0
+    assert noted == find_sigma(q)
+
+
+@pytest.mark.parametrize(
+    ("noted", "wanted"), [(0.05, SINGULAR), (0.5, SINGULAR), (1e-6, 0), (0.02, 0)]
+)
+def test_what_was_noted_is_what_a_request_is_compared_with(
+    noted: Any, wanted: Any
+) -> None:
+    # A place whose singular value is between those that may have been noted.
+    q = bent(-0.1)
+    assert 0.02 < find_sigma(q) < 0.05
+    was = state(q=q)
+    was["sigma"] = noted
+
+    found, _ = judge_whole(was, q, limits(**EMPTY))
+
+    assert found[0] == wanted
+
+
+@pytest.mark.parametrize("noted", [0.0, -1.0, math.nan])
+def test_where_nothing_was_noted_it_is_worked_out(noted: Any) -> None:
+    was = state(q=bent(-0.1))
+    was["sigma"] = noted
+
+    away, _ = judge_whole(was, bent(-0.1 - 1e-5), limits(**EMPTY))
+    nearer, _ = judge_whole(was, bent(-0.1 + 1e-5), limits(**EMPTY))
+
+    assert away[0] == 0
+    assert nearer[0] == SINGULAR
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"), [(1.0, 0.1), (1.02, 0.1), (1.2, 0.4), (1.45, 0.9), (1.6, 1.0)]
+)
+def test_towards_a_singularity_it_goes_more_slowly(share: Any, wanted: Any) -> None:
+    q = bent(-0.3)
+    least = find_sigma(q) / share
+    if share == 1.0:
+        least = find_sigma(q)
+
+    nearer, _ = judge_whole(
+        state(q=bent(-0.3 - 1e-5)), q, limits(**EMPTY, singular_value=least)
+    )
+    away, _ = judge_whole(
+        state(q=bent(-0.3 + 1e-5)), q, limits(**EMPTY, singular_value=least)
+    )
+
+    assert nearer[0] == away[0] == 0
+    assert nearer[4] == pytest.approx(wanted, rel=1e-9)
+    assert away[4] == 1.0
+
+
+def test_the_sum_of_ways_is_the_travel() -> None:
+    assert compute_travel(np.array([1.0, -2, 3, -4, 5, -6]), np.zeros(6)) == 21.0
+    assert compute_travel(np.zeros(6), np.array([1.0, -2, 3, -4, 5, -6])) == 21.0
+
+
+def test_just_the_time_that_one_step_takes_is_the_last_step_of_a_ramp() -> None:
+    after = np.full(1, 7, STATE)
+    was = state(qd=one(3, 2.0**-4), vetted_ns=NOW_NS - 2 * MS)
+    lim = limits(2.0**-8, joint_acceleration_radps2=np.full(6, 16.0))
+
+    ramp(was[0], NOW_NS, lim[0], after[0])
+
+    assert not after[0]["qd"].any()
+    assert not after[0]["qdd"].any()
+    assert (after[0]["q"] == HOME_Q).all()
+    assert (after[0]["scale"], after[0]["sigma"]) == (1.0, 0.0)
+
+
+def test_what_the_way_to_rest_breaks_is_told_in_full() -> None:
+    was, q = state(qd=one(0, 0.5)), HOME_Q + one(0, 0.5 * PERIOD_S)
+    start = find_tool(HOME_Q)
+    low = limits(**EMPTY)
+    low["workspace_max_m"][0, 1] = start[1] - 1.0
+    slow = limits(**EMPTY, tcp_speed_mps=0.01)
+
+    out = check_braking(was[0], q, np.full(3, -9.0), low[0])
+    fast = check_braking(was[0], q, start, slow[0])
+
+    assert out[0] == WORKSPACE
+    assert out[2] == pytest.approx(find_tool(q)[1])
+    assert out[3:] == (1, 0.1)
+    assert fast[0] == TCP_SPEED
+    assert fast[2] == pytest.approx(0.5 * math.hypot(*start[:2]), rel=0.01)
+    assert fast[3:] == (-1, 0.1)
+
+
+# --- the whole answer -----------------------------------------------------------------
+
+KEEP_OUT = int(HoldReason.KEEP_OUT_ZONE)
+FORCE = int(HoldReason.TCP_FORCE)
+FINGER = ToolCapsule(
+    name="finger",
+    group="fingers",
+    from_m=(0.0, 0.0, TOOL_Z_M),
+    to_m=(0.0, 0.0, TOOL_Z_M),
+    radius_m=0.03,
+)
+
+
+def wall(gap_m: float) -> Any:
+    """Surroundings with a floor that far below the finger at home."""
+    height_m = find_tool(HOME_Q)[2] - 0.03 - gap_m
+    floor = HalfSpaceZone(
+        name="floor",
+        keeps_out=("fingers",),
+        point_m=(0.0, 0.0, height_m),
+        normal=(0.0, 0.0, 1.0),
+    )
+    config = SAFETY.model_copy(update={"tool": (FINGER,), "zones": (floor,)})
+    return make_surroundings(config, TOOL)[0]
+
+
+def answer(
+    request: Any, before: Any = None, wrench: Any = STILL, around: Any = AROUND
+) -> Any:
+    """Vet one request; what is returned is what is noted."""
+    before = state() if before is None else before
+    after = np.full(1, 7, STATE)
+    times_ns = (NOW_NS, NOW_NS, NOW_NS)
+    found = vet_setpoint(before, request, wrench, times_ns, limits(), around, after)
+    now = after[0]
+    noted = [now[key] for key in ("reason", "margin", "value", "item", "scale")]
+    assert np.array_equal(np.array(found), np.array(noted), equal_nan=True)
+    return now
+
+
+def test_what_is_granted_is_noted_with_what_was_nearest() -> None:
+    now = answer(HOME_Q)
+
+    # At rest at home the elbow is nearest to its limit of position.
+    margins = [
+        min(q - low, high - q) / (high - low)
+        for q, low, high in zip(
+            HOME_Q, SAFETY.joint_min_rad, SAFETY.joint_max_rad, strict=True
+        )
+    ]
+    by_tool = min(
+        min(p - low, high - p) / (high - low)
+        for p, low, high in zip(
+            find_tool(HOME_Q),
+            SAFETY.workspace_min_m,
+            SAFETY.workspace_max_m,
+            strict=True,
+        )
+    )
+    assert (now["reason"], now["value"], now["scale"]) == (0, 0.0, 1.0)
+    assert now["margin"] == pytest.approx(min(*margins, by_tool), rel=1e-9)
+
+
+def test_what_is_refused_is_noted_with_what_it_broke() -> None:
+    now = answer(HOME_Q + one(2, 1.0))
+
+    assert (now["reason"], now["item"], now["scale"]) == (SPEED, 2, 1.0)
+    assert now["value"] == pytest.approx(500.0)
+    assert now["margin"] == pytest.approx(1.0 - 500.0 / 3.0)
+
+
+def test_a_ramp_and_a_nonsense_ask_for_the_slowest_approach() -> None:
+    times_ns, now = (NOW_NS, NOW_NS, NOW_NS), make_state(HOME_Q)[0]
+    ramping = state(qd=MOVING)
+    ramping["reason"], ramping["item"] = 5, 3
+    odd = HOME_Q * np.nan
+
+    for was, q, wanted in ((ramping, HOME_Q, (5, 3)), (state(), odd, (1, 0))):
+        found = judge(was[0], q, 0.0, times_ns, limits()[0], AROUND, now)
+        assert found[4] == 0.1
+        if was is ramping:
+            assert (found[0], found[3]) == wanted
+        else:
+            assert (found[0], found[3]) == (int(HoldReason.COMMAND_NOT_FINITE), 0)
+
+
+def test_clearance_is_part_of_every_answer() -> None:
+    down = HOME_Q + one(1, 20.0 * PERIOD_S**2)
+
+    near = answer(HOME_Q, around=wall(0.002))
+    out = answer(down, around=wall(-0.001))
+    towards = answer(down, around=wall(0.0031))
+
+    assert (near["reason"], near["item"]) == (0, 0)
+    assert near["margin"] == pytest.approx(0.1, rel=1e-6)
+    assert (out["reason"], out["item"]) == (KEEP_OUT, 0)
+    assert out["value"] == pytest.approx(-0.001, abs=1e-4)
+    assert towards["reason"] == 0
+    assert towards["margin"] == pytest.approx(0.15, rel=0.05)
+    assert towards["scale"] == pytest.approx(towards["margin"], rel=1e-6)
+
+
+def push(force_n: float) -> Any:
+    return np.array([force_n, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+
+def loaded(load: float, cap: float = 0.0) -> Any:
+    made = state()
+    made["load"], made["load_cap"] = load, cap
+    return made
+
+
+def test_a_reading_is_smoothed_and_remembered() -> None:
+    now = answer(HOME_Q, loaded(0.4), push(150.0))
+
+    assert now["reason"] == 0
+    assert now["load"] == pytest.approx(0.4 + (1.0 - 0.4) * 0.002 / 0.012)
+    assert now["load_cap"] == 0.0
+    assert now["margin"] <= 1.0 - now["load"]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_reading_that_is_none_is_refused_and_not_remembered(value: Any) -> None:
+    now = answer(HOME_Q, loaded(0.4, 1.7), push(value))
+
+    assert now["reason"] == FORCE
+    assert (now["load"], now["load_cap"]) == (0.4, 1.7)
+
+
+def test_under_too_much_load_the_cap_follows_only_while_the_arm_creeps() -> None:
+    creep = HOME_Q + one(5, 1e-5)
+
+    still = answer(HOME_Q, loaded(1.5), push(225.0))
+    moved = answer(creep, loaded(1.5), push(225.0))
+    refused = answer(HOME_Q + one(5, 1e-3), loaded(1.5, 1.9), push(225.0))
+
+    assert still["reason"] == moved["reason"] == 0
+    assert still["load_cap"] == 0.0
+    assert moved["load_cap"] == pytest.approx(1.55)
+    # Nothing has moved where nothing was granted.
+    assert refused["reason"] != 0
+    assert refused["load_cap"] == 1.9
+    for now in (still, moved):
+        assert now["margin"] == 0.0
+        assert now["scale"] == 0.1
+
+
+def test_over_the_limit_motion_ends_with_the_load_it_had() -> None:
+    now = answer(HOME_Q + one(5, 1e-5), loaded(1.5, 1.2), push(225.0))
+
+    assert now["reason"] == FORCE
+    assert now["value"] == pytest.approx(1.5)
+    assert now["margin"] == pytest.approx(-0.5)

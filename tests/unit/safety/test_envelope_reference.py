@@ -84,22 +84,24 @@ class Reference:
         was = self.was
         if was["reason"] and was["qd"].any():
             reason = HoldReason(int(was["reason"]))
-            return Said(reason, was["margin"], was["value"], int(was["item"]))
+            margin, value = float(was["margin"]), float(was["value"])
+            return Said(reason, margin, value, int(was["item"]))
         if not np.isfinite(q).all():
             item = int(np.flatnonzero(~np.isfinite(q))[0])
             return Said(HoldReason.COMMAND_NOT_FINITE, -1.0, q[item], item)
         nearest = Said(HoldReason.NONE, 1.0, 0.0, -1)
-        for group in (
+        groups: tuple[Any, ...] = (
             self._time(command_ns, arm_ns, now_ns),
             self._joints(q),
             self._tool(q),
-        ):
-            found = []
+        )
+        for group in groups:
+            found: list[Said] = []
             for said in group:
                 if said.reason:
-                    return said
+                    return Said(*said)
                 found.append(said)
-            worst = min(found, key=lambda said: said.margin)
+            worst: Said = min(found, key=lambda said: said.margin)
             if max(worst.margin, 0.0) < nearest.margin:
                 nearest = worst._replace(margin=max(worst.margin, 0.0))
         return nearest._replace(value=0.0)
@@ -136,7 +138,7 @@ class Reference:
             yield self._rate(HoldReason.JOINT_JERK, jerk, "joint_jerk_radps3", i, 2e-4)
         stop = q + qd * self._half_stop_s(qd)
         yield from self._positions(stop)
-        for i in np.flatnonzero(qd):
+        for i in np.flatnonzero(qd).tolist():
             ahead = lim["joint_max_rad"][i] - stop[i]
             behind = stop[i] - lim["joint_min_rad"][i]
             self._slow_down((ahead if qd[i] > 0 else behind) / 0.05)
@@ -174,7 +176,6 @@ class Reference:
         yield Said(broken, margin if broken else max(margin, 0.0), sigma, -1)
         speed = float(np.linalg.norm(tcp - start)) / self.period_s
         yield self._tool_speed(speed, lim["tcp_speed_mps"])
-        yield self._place(tcp, start, 0.0)
         yield from self._braking(q, start)
 
     def _tool_speed(self, speed: float, limit: float) -> Said:
@@ -252,12 +253,14 @@ class Draw:
         self.command_ns = self.now_ns - int(
             rng.choice([0, 1, 9, 25, -5, 2, 3] * 4 + [-11, 120]) * MS
         )
-        self.arm_ns = self.now_ns - int(rng.choice([0, 3, 18, -5, 2, 1] * 4 + [52]) * MS)
+        self.arm_ns = self.now_ns - int(
+            rng.choice([0, 3, 18, -5, 2, 1] * 4 + [52]) * MS
+        )
 
     def _draw_limits(self, rng: np.random.Generator, q: Any) -> Any:
         tightness = rng.choice([0.1, 1.0, 3.0])
         tcp = find_tcp(q)
-        changes = {
+        changes: dict[str, Any] = {
             "joint_acceleration_radps2": tuple(rng.uniform(15.0, 30.0, 6)),
             "joint_speed_radps": tuple(rng.uniform(1.2, 3.1, 6)),
             "joint_jerk_radps3": tuple(rng.uniform(0.4, 1.0, 6) * 20_000.0),
@@ -301,9 +304,7 @@ def test_both_envelopes_say_the_same(start: Any) -> None:
 
         now = vet(draw)
 
-        said = reference.judge(
-            draw.request, draw.command_ns, draw.arm_ns, draw.now_ns
-        )
+        said = reference.judge(draw.request, draw.command_ns, draw.arm_ns, draw.now_ns)
         assert HoldReason(int(now["reason"])) is said.reason, seed
         assert now["margin"] == pytest.approx(said.margin, rel=1e-7, abs=1e-8)
         wanted = pytest.approx(said.value, rel=1e-8, abs=1e-9, nan_ok=True)

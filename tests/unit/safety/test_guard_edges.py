@@ -166,7 +166,8 @@ def test_a_stamp_that_does_not_fit_holds(which: Any, stamp: Any) -> None:
     stamps: list[Any] = [START_NS, START_NS, START_NS]
     stamps[which] = stamp
 
-    verdict = guard.vet(HOME_Q + STEP, *stamps, NO_FORCE)
+    command_ns, arm_ns, now_ns = stamps
+    verdict = guard.vet(HOME_Q + STEP, command_ns, arm_ns, now_ns, NO_FORCE)
 
     assert verdict.reason is HoldReason.GUARD_EXCEPTION
     assert (verdict.q == HOME_Q).all()
@@ -243,3 +244,49 @@ def test_a_new_guard_compiles_its_kernels_and_stands_nowhere(monkeypatch: Any) -
     assert np.array_equal(vetted[2], np.zeros(6))
     assert vetted[3] == (1, 1, 1)
     assert held[1:3] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("radius_m", "length_m"), [(0.0, 0.0), (0.1, 0.2), (0.03, 0.0), (0.0, 0.15)]
+)
+def test_a_part_is_as_large_as_it_is_said_to_be(radius_m: Any, length_m: Any) -> None:
+    guard = make_armed()
+
+    guard.attach(radius_m, length_m)
+
+    around = guard._around
+    tip = [0.0, 0.0, TOOL_Z_M + length_m]
+    assert around.radius[-1] == radius_m
+    assert around.ends[-1] == pytest.approx(np.array([[0.0, 0.0, TOOL_Z_M], tip]))
+    assert np.array_equal(around.radius[:-1], AROUND.radius[:-1])
+    assert np.array_equal(around.ends[:-1], AROUND.ends[:-1])
+
+
+@pytest.mark.parametrize(
+    ("radius_m", "length_m"),
+    [
+        (math.nan, 0.05),
+        (0.03, math.nan),
+        (-1e-9, 0.05),
+        (0.03, -1e-9),
+        (math.nextafter(0.1, 1.0), 0.05),
+        (0.03, math.nextafter(0.2, 1.0)),
+        (math.inf, math.inf),
+    ],
+)
+def test_what_is_no_size_is_the_largest(radius_m: Any, length_m: Any) -> None:
+    guard = make_armed()
+
+    guard.attach(radius_m, length_m)
+
+    assert guard._around.radius[-1] == 0.1
+    assert guard._around.ends[-1, 1, 2] == pytest.approx(TOOL_Z_M + 0.2)
+
+
+def test_what_is_around_cannot_be_changed_from_outside() -> None:
+    guard = EnvelopeGuard(make_limits(SAFETY, TOOL, PERIOD_S), AROUND, NAMES)
+
+    guard.attach(0.05, 0.1)
+
+    assert AROUND.radius[-1] == 0.0
+    assert not np.shares_memory(guard._around.radius, AROUND.radius)

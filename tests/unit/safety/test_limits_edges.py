@@ -21,13 +21,16 @@ CEILINGS = {
     "joint_max_rad": (-2 * math.pi, 2 * math.pi, 6),
     "joint_speed_radps": (0.0, math.pi, 6),
     "joint_acceleration_radps2": (0.0, 40.0, 6),
+    "joint_jerk_radps3": (0.0, 20_000.0, 6),
     "tcp_speed_mps": (0.0, 3.0, 1),
+    "tcp_force_n": (0.0, 250.0, 1),
+    "tcp_torque_nm": (0.0, 50.0, 1),
     "workspace_min_m": (-0.95, 0.95, 3),
     "workspace_max_m": (-0.95, 0.95, 3),
     "freshness_s": (0.0, 0.1, 1),
 }
 POSITIVE = {"joint_speed_radps", "joint_acceleration_radps2", "tcp_speed_mps"}
-POSITIVE |= {"freshness_s"}
+POSITIVE |= {"freshness_s", "joint_jerk_radps3", "tcp_force_n", "tcp_torque_nm"}
 
 
 def changed(**changes: object) -> SafetyConfig:

@@ -36,11 +36,11 @@ class ProjectedRequests:
         self._limits = limits.copy()
         self._period_s = float(limits["period_s"][0])
         self._answer = np.zeros(1, PROJECTION)
-        self._q, self._qd, self._qdd = _rest_at(np.full(6, np.nan))
-        zeros = np.zeros(6)
-        project_increment(zeros, zeros, zeros, zeros, self._limits, self._answer)
-        project_towards(zeros, zeros, zeros, zeros, self._limits, self._answer)
-        project_pose(zeros, np.eye(3, 4), self._limits, self._answer)
+        self._q, self._qd, self._qdd = _rest_at(_vector_of(None))
+        still = self._qd
+        project_increment(still, still, still, still, self._limits, self._answer)
+        project_towards(still, still, still, still, self._limits, self._answer)
+        project_pose(still, np.eye(3, 4), self._limits, self._answer)
 
     @property
     def projection(self) -> NDArray[Any]:

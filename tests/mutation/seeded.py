@@ -242,8 +242,10 @@ SEEDS = (
     Seed(
         "velocities of opposite sign count as rest",
         _RAMP,
-        '        if state["qd"][i] != 0.0:\n            return False\n    return True\n',
-        '        if state["qd"][i] + state["qd"][5 - i] != 0.0:\n            return False\n    return True\n',
+        '        if state["qd"][i] != 0.0:\n'
+        "            return False\n    return True\n",
+        '        if state["qd"][i] + state["qd"][5 - i] != 0.0:\n'
+        "            return False\n    return True\n",
     ),
     Seed(
         "the lower limit is the upper one",

@@ -41,10 +41,10 @@ TARGETS = (
     _target("config", "limits", "limits_edges"),
     _target("ceilings", "limits_edges"),
     _target("chunk_check", "chunk_walk", "chunk_edges", "chunk_check"),
-    _target("projection", "projection"),
-    _target("velocity_box", "projection"),
+    _target("projection", "projection_edges", "projection"),
+    _target("velocity_box", "projection_edges", "projection"),
     _target("projection_limits", "projection"),
-    _target("requests", "projected_requests"),
+    _target("requests", "requests_edges", "projected_requests"),
     _target("action_cache", "action_cache"),
     _target("ladder", "ladder"),
 )

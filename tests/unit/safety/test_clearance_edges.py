@@ -8,6 +8,7 @@ import pytest
 
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
+from safety import clearance
 from safety.capsules import (
     BOX,
     CYLINDER,
@@ -18,7 +19,13 @@ from safety.capsules import (
 )
 from safety.clearance import check_clearance, fill_clearances, fill_travel
 from safety.config import SafetyConfig
-from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M, compute_tcp
+from tests.fakes.motion_oracle import (
+    HOME_Q,
+    SAFETY,
+    TOOL_Z_M,
+    compute_frames,
+    compute_tcp,
+)
 from tests.oracle.swift_check import fill_clearances as measure_swiftly
 from tests.stress.adversary_guard import make_bodies_of
 from tests.stress.adversary_zones import draw_surroundings
@@ -274,3 +281,73 @@ def test_between_two_places_there_is_room_for_half_a_step(kind: Any) -> None:
     # An eighth of the way may be 0.1 m long and more, of which half is kept.
     assert 0.5 * 0.1 / 8 - 0.0006 < found[2] < 0.5 * 0.104 / 8
     assert found[1] == -(2.0**-30)
+
+
+def crossing(gap_m: float) -> Surroundings:
+    """A rod through the tool point that runs past the edge of a box.
+
+    It is further from the box than the box around it is. Beside it a ball that no joint
+    moves, and that is far from everything.
+    """
+    around = lone(BOX, 0.01)
+    flange = compute_frames(HOME_Q)[6]
+    turn = flange[:3, :3].T
+    way = turn @ np.array([1.0, 0.0, 1.0]) / math.sqrt(2.0)
+    tip = np.array([0.0, 0.0, TOOL_Z_M])
+    rod = [tip - 0.2 * way, tip + 0.2 * way]
+    # The edge of the box lies across, below the middle of the rod.
+    across = np.array([1.0, 0.0, -1.0]) / math.sqrt(2.0)
+    edge = TCP + across * (0.03 + gap_m)
+    centre = edge + np.array([0.3, 0.0, -0.3])
+    return around._replace(
+        frame=np.array([6, 0]),
+        ends=np.array([rod, [[0.0, 0.0, 9.0], [0.0, 0.0, 9.0]]]),
+        radius=np.array([0.03, 0.01]),
+        reach=np.array([around.reach[0], np.zeros(6)]),
+        zone_size=np.array([[0.3, 0.3, 0.3]]),
+        zone_from_base=np.column_stack([np.eye(3), -centre])[None],
+        against_zone=np.array([[0, 0], [1, 0]]),
+    )
+
+
+def test_what_is_near_is_measured_and_not_estimated() -> None:
+    around = crossing(0.015)
+    still = np.zeros(6)
+
+    found = check_clearance(HOME_Q, still, around)
+
+    assert found[1] == pytest.approx(0.75, rel=1e-6)
+    assert found[3] == 0
+
+
+def test_whatever_can_come_near_is_measured_as_well() -> None:
+    # Estimated it would be 30 mm nearer than it is, and too near to pass.
+    around = crossing(0.04)
+
+    found = check_clearance(HOME_Q, down(0.002), around)
+
+    assert found[:2] == (0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("start", "travel", "wanted"),
+    [
+        ([0.03, 0.03], [0.005, 0.015], True),
+        ([0.02 + 2.0**-30, 9.0], [0.0, 0.0], True),
+        ([0.02, 9.0], [0.0, 0.0], False),
+        ([9.0, 0.01], [0.0, 0.0], False),
+        ([9.0, 0.0101], [0.0, 0.0], True),
+        ([0.03, 9.0], [0.02, 0.0], False),
+        ([9.0, 0.03], [0.0, 0.03], False),
+        ([math.nan, 9.0], [0.0, 0.0], False),
+        ([9.0, math.nan], [0.0, 0.0], False),
+    ],
+)
+def test_far_is_what_cannot_come_near_enough_to_matter(
+    start: Any, travel: Any, wanted: Any
+) -> None:
+    around = lone(BOX, 0.01)  # one zone; slow at 20 mm, against itself at 10 mm
+
+    found = clearance._is_far(np.array(start), np.array(travel), 1, around)
+
+    assert bool(found) is wanted

@@ -98,8 +98,8 @@ def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Chec
         ratio = max(end[k] / slow, 0.0)
         if ratio < margin:
             margin, nearest = ratio, k
-        if end[k] < start[k] - ROUNDING and ratio < scale:
-            scale = ratio
+        if end[k] < start[k] - ROUNDING:
+            scale = min(scale, ratio)
     return _NONE, margin, 0.0, nearest, max(scale, SLOWEST)
 
 

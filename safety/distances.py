@@ -151,7 +151,7 @@ def _find_nearest_to_cylinder(ends: Vector, radius: float, half_height: float) -
             low = middle
         else:
             high = middle
-    return high
+    return 0.5 * (low + high)
 
 
 @compiled

@@ -65,7 +65,7 @@ def vet_setpoint(
     now["item"] = item
     now["load"], now["load_cap"] = was["load"], was["load_cap"]
     # One reading that is no number is refused, and not remembered.
-    if math.isfinite(load):
+    if not math.isnan(load):
         travel = compute_travel(q_request, was["q"]) if reason == _NONE else 0.0
         now["load"] = load
         now["load_cap"] = compute_load_cap(was["load_cap"], load, travel)

@@ -4,7 +4,6 @@ Where the arm already stands outside of a position limit, the limit moves to whe
 stands: it may come back, and go no further out.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
     """Check one request, shape (6,) [rad], against the vetted motion before it."""
     period_s = lim["period_s"]
     qd = np.empty(6)
-    worst, item = math.inf, -1
+    worst, item = 1.0, -1
     for i in range(6):
         margin = compute_joint_margin(q[i], was["q"][i], i, lim)
         if not margin >= 0.0:
@@ -56,7 +55,7 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
 def _check_change(was: Any, qd: Vector, lim: Any) -> Check:
     """Check acceleration and jerk."""
     period_s = lim["period_s"]
-    worst, item = math.inf, -1
+    worst, item = 1.0, -1
     for i in range(6):
         qdd = (qd[i] - was["qd"][i]) / period_s
         margin = 1.0 - abs(qdd) / lim["joint_acceleration_radps2"][i]
@@ -88,10 +87,11 @@ def _check_braking(
             return _POSITION, margin, q_stop, i, SLOWEST
         if margin < worst:
             worst, item = margin, i
-        room = lim["joint_max_rad"][i] - q_stop
-        if qd[i] < 0.0:
+        if qd[i] > 0.0:
+            room = lim["joint_max_rad"][i] - q_stop
+            scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
+        elif qd[i] < 0.0:
             room = q_stop - lim["joint_min_rad"][i]
-        if qd[i] != 0.0:
             scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
     return _NONE, max(worst, 0.0), 0.0, item, scale
 

@@ -36,7 +36,7 @@ def compute_load(wrench: Vector, lim: Any) -> float:
     torque = math.sqrt(wrench[3] ** 2 + wrench[4] ** 2 + wrench[5] ** 2)
     by_force, by_torque = force / lim["tcp_force_n"], torque / lim["tcp_torque_nm"]
     # A reading that is no number in one part must not hide behind the other.
-    if not math.isfinite(by_force + by_torque):
+    if not (math.isfinite(by_force) and math.isfinite(by_torque)):
         return math.nan
     load: float = max(by_force, by_torque)
     return load

@@ -85,7 +85,7 @@ def compute_place_margin(
     tcp: Vector, start: Vector, bulge_m: float, lim: Any
 ) -> tuple[float, int]:
     """Return the smallest distance to a workspace face as a ratio, and its axis."""
-    worst, axis = math.inf, 0
+    worst, axis = 1.0, 0
     for i in range(3):
         low = min(lim["workspace_min_m"][i], start[i])
         high = max(lim["workspace_max_m"][i], start[i])

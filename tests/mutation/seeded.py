@@ -128,8 +128,8 @@ SEEDS = (
     Seed(
         "height is not checked against the workspace",
         _TOOL,
-        "    worst, axis = math.inf, 0\n    for i in range(3):",
-        "    worst, axis = math.inf, 0\n    for i in range(2):",
+        "    worst, axis = 1.0, 0\n    for i in range(3):",
+        "    worst, axis = 1.0, 0\n    for i in range(2):",
     ),
     Seed(
         "speed without its absolute value",
@@ -413,8 +413,8 @@ SEEDS = (
     Seed(
         "a joint is slowed down by the limit behind it",
         _JOINTS,
-        "        if qd[i] < 0.0:\n",
         "        if qd[i] > 0.0:\n",
+        "        if qd[i] < -1.0:\n",
     ),
     Seed(
         "an axis that is no number hides behind the next",
@@ -449,7 +449,7 @@ SEEDS = (
     Seed(
         "a load that is no number is remembered",
         _ENVELOPE,
-        "    if math.isfinite(load):\n",
+        "    if not math.isnan(load):\n",
         "    if not math.isinf(load):\n",
     ),
     Seed(
@@ -521,8 +521,8 @@ SEEDS = (
     Seed(
         "only the first group of a zone is kept out",
         _CAPSULES,
-        "for name in set(zone.keeps_out))",
-        "for name in zone.keeps_out[:1])",
+        "for name in zone.keeps_out}",
+        "for name in zone.keeps_out[:1]}",
     ),
     Seed(
         "a part of unknown size is no part",
@@ -575,7 +575,7 @@ SEEDS = (
     Seed(
         "an impossible box of velocities is left by its upper face",
         _BOX,
-        "            if not low <= high:\n",
+        "            if low > high:\n",
         "            if False:\n",
     ),
     Seed(

@@ -30,6 +30,7 @@ from tests.oracle.swift_check import (
     measure_to_zone,
     place_point,
 )
+from tests.oracle.swift_grants import WHAT_GRANTS, count_wrong_grants
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
 LIMITS = read_limits(make_limits(SAFETY, TOOL, PERIOD_S))
@@ -257,11 +258,14 @@ def wall(distance_m: float) -> Bodies:
     )
 
 
+NEAR = {"clearance", "clearance on the way"}
+
+
 def test_a_path_that_dips_into_a_zone_is_a_breach() -> None:
     down = glide(1, 0.2)
 
     assert find_slowly(down, LIMITS, wall(0.3)) == set()
-    assert find_slowly(down, LIMITS, wall(0.01)) == {"clearance"}
+    assert find_slowly(down, LIMITS, wall(0.01)) == NEAR
     assert "clearance" in find_swiftly(down, LIMITS, wall(0.01))
 
 
@@ -270,7 +274,7 @@ def test_out_of_a_zone_is_permitted_and_deeper_into_it_is_not() -> None:
 
     assert find_slowly(up, LIMITS, wall(-0.02)) == set()
     assert find_swiftly(up, LIMITS, wall(-0.02)) == {}
-    assert find_slowly(down, LIMITS, wall(-0.02)) == {"clearance"}
+    assert find_slowly(down, LIMITS, wall(-0.02)) == NEAR
     assert "clearance" in find_swiftly(down, LIMITS, wall(-0.02))
 
 
@@ -338,3 +342,112 @@ def test_a_ramp_may_swing_back_to_where_its_last_granted_step_began() -> None:
     assert count(ramp) == len(list_slowly(ramp)) == 3
     assert count(np.array([False, False, True])) == 2
     assert list_slowly(np.array([False, False, True])) == [1, 2]
+
+
+def test_what_lies_between_two_setpoints_is_noticed() -> None:
+    down = np.array([0.0, 0.1, 0.0, 0.0, 0.0, 0.0])
+    path = np.array([HOME_Q, HOME_Q + down])
+    middle = compute_tcp(HOME_Q + 0.5 * down)
+    thin = wall(0.0)._replace(
+        zone_kind=np.array([BOX]),
+        zone_size=np.array([[0.3, 0.3, 1e-4]]),
+        base_from_zone=np.column_stack([np.eye(3), middle])[None],
+        radius=np.array([0.01]),
+    )
+
+    found = find_slowly(path, LIMITS, thin)
+
+    assert "clearance on the way" in found
+    assert "clearance" not in found
+
+
+def test_an_approach_to_a_singularity_is_a_breach() -> None:
+    bent = HOME_Q.copy()
+    bent[4] = -0.3
+    nearer, away = glide(4, 0.1), glide(4, -0.1)
+    shift = bent - HOME_Q
+
+    assert "singular value" in find_slowly(nearer + shift, LIMITS, NOTHING_AROUND)
+    assert "singular value" not in find_slowly(away + shift, LIMITS, NOTHING_AROUND)
+    ramp = np.ones(len(nearer) - 1, np.bool_)
+    oracle = SlowOracle(LIMITS)
+    names = {b.what for b in oracle.find_breaches(nearer + shift, holds=ramp)}
+    assert "singular value" not in names
+
+
+MS = 1_000_000
+
+
+def count_grants(**changes: Any) -> dict[str, int]:
+    """Judge ten granted cycles of rest, with some things changed."""
+    facts: dict[str, Any] = {
+        "requests": np.tile(HOME_Q, (10, 1)),
+        "wrenches": np.zeros((10, 6)),
+        "stamps": np.full((10, 3), 1_000 * MS, np.int64),
+        "path": np.tile(HOME_Q, (11, 1)),
+        "holds": np.zeros(10, np.bool_),
+    }
+    counts = np.zeros(len(WHAT_GRANTS), np.int64)
+    count_wrong_grants(*(facts | changes).values(), LIMITS, counts)
+    return {WHAT_GRANTS[k]: int(counts[k]) for k in np.flatnonzero(counts)}
+
+
+def stamps(column: int, value_ns: int) -> Any:
+    made = np.full((10, 3), 1_000 * MS, np.int64)
+    made[4, column] = value_ns
+    return made
+
+
+def test_what_might_be_granted_is_no_wrong_grant() -> None:
+    assert count_grants() == {}
+    assert count_grants(stamps=stamps(0, 900 * MS)) == {}
+    assert count_grants(stamps=stamps(1, 950 * MS)) == {}
+    assert count_grants(stamps=stamps(1, 1_010 * MS)) == {}
+
+
+@pytest.mark.parametrize("value_ns", [900 * MS - 1, 1_010 * MS + 1, 0, -5])
+def test_a_grant_of_something_old_is_noticed(value_ns: Any) -> None:
+    found = count_grants(stamps=stamps(0, value_ns))
+
+    assert found == {"granted an old command": 1}
+
+
+@pytest.mark.parametrize("value_ns", [950 * MS - 1, 1_010 * MS + 1, 0])
+def test_a_grant_without_a_sample_of_the_arm_is_noticed(value_ns: Any) -> None:
+    found = count_grants(stamps=stamps(1, value_ns))
+
+    assert found == {"granted with an old sample of the arm": 1}
+
+
+def test_a_grant_of_something_else_is_noticed_and_a_hold_is_none() -> None:
+    path = np.tile(HOME_Q, (11, 1))
+    path[5:] += 1e-12
+    holds = np.arange(10) >= 4
+
+    found = count_grants(path=path)
+
+    assert found == {"granted something else than was asked": 6}
+    assert count_grants(path=path, holds=holds) == {}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e300])
+def test_a_grant_without_a_load_is_noticed(value: Any) -> None:
+    wrenches = np.zeros((10, 6))
+    wrenches[3, 5] = value
+
+    assert count_grants(wrenches=wrenches) == {
+        "granted under a load that is no number": 1
+    }
+
+
+def test_quick_motion_under_a_load_that_lasts_is_noticed() -> None:
+    wrenches = np.zeros((10, 6))
+    wrenches[:, 2] = 4.0 * SAFETY.tcp_force_n
+    path = HOME_Q + np.outer(np.arange(11), [0.0003, 0, 0, 0, 0, 0])
+    slow = HOME_Q + np.outer(np.arange(11), [0.0001, 0, 0, 0, 0, 0])
+
+    found = count_grants(wrenches=wrenches, path=path, requests=path[1:])
+
+    # The load needs two cycles to come up.
+    assert found == {"granted motion under load": 9}
+    assert count_grants(wrenches=wrenches, path=slow, requests=slow[1:]) == {}

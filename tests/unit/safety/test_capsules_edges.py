@@ -136,6 +136,7 @@ def test_a_cell_without_zones_and_tool_has_its_links_and_a_part() -> None:
 
 
 def test_reach_is_the_way_over_all_links_between() -> None:
+    assert AROUND.reach.shape == (11, 6)
     for capsule, frame in enumerate(AROUND.frame):
         own = max(np.linalg.norm(end) for end in AROUND.ends[capsule])
         # A part that is not there is as thick as the thickest can be.
@@ -187,9 +188,10 @@ def test_a_check_is_named_by_what_it_is_between() -> None:
 
 
 def test_a_part_hangs_from_the_tool_point_along_the_tool() -> None:
-    ends = place_part(TOOL, 0.07)
-
     matrix = TOOL.as_matrix()
+
+    ends = place_part(matrix[:3], 0.07)
+
     assert np.allclose(ends[0], matrix[:3, 3])
     assert np.allclose(ends[1] - ends[0], 0.07 * matrix[:3, 2])
 

@@ -255,3 +255,9 @@ def test_a_line_that_is_refused_leaves_the_joints_where_they_were() -> None:
 )
 def test_a_way_is_looked_at_once_a_step_and_at_its_end(steps: Any, wanted: Any) -> None:
     assert chunk_check._ratios(steps).tolist() == wanted
+
+
+def test_a_quaternion_may_be_longer_by_a_thousandth_and_not_more() -> None:
+    for length, passes in ((1.0 + 2.0**-10, True), (1.0 + 2.0**-10 + 2.0**-40, False)):
+        found = check(Pose(ABOVE.position_m, np.array([length, 0.0, 0.0, 0.0])))
+        assert ("unit length" not in found) is passes

@@ -14,6 +14,7 @@ from cell.kinematics.kernels import (
     fill_jacobian,
     smallest_singular_value,
 )
+from safety import envelope, joint_checks
 from safety.capsules import make_surroundings
 from safety.envelope import check_time, hold_setpoint, judge, vet_setpoint
 from safety.joint_checks import (
@@ -543,7 +544,7 @@ def test_the_nearest_face_of_the_workspace_is_the_margin() -> None:
 def test_the_workspace_reaches_to_where_the_tool_stands() -> None:
     assert place([1.5, 0.0, 4.0], [2.0, 0.0, 4.0]) == (0.25, 0)
     assert place([-1.5, 0.0, 4.0], [-2.0, 0.0, 4.0]) == (0.25, 0)
-    assert place([9.0, 9.0, 30.0], [90.0, 90.0, 90.0]) == (2.75, 1)
+    assert place([9.0, 9.0, 30.0], [90.0, 90.0, 90.0]) == (1.0, 0)
 
 
 def test_what_is_no_place_breaks_the_workspace() -> None:
@@ -699,7 +700,7 @@ def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
     at_rest = check_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
 
     assert at_rest[0] == 0
-    assert at_rest[1] > 3.0
+    assert at_rest[1] == 1.0
 
 
 def test_with_all_joints_outside_the_rates_are_the_margin() -> None:
@@ -1055,3 +1056,202 @@ def test_over_the_limit_motion_ends_with_the_load_it_had() -> None:
     assert now["reason"] == FORCE
     assert now["value"] == pytest.approx(1.5)
     assert now["margin"] == pytest.approx(-0.5)
+
+
+# --- ties, and answers in full --------------------------------------------------------
+
+
+def whole(q: Any, was: Any, lim: Any) -> Any:
+    return check_joints(was[0], np.array(q, dtype=float), lim[0])
+
+
+EVEN = {
+    "joint_min_rad": np.full(6, -1.0),
+    "joint_max_rad": np.full(6, 1.0),
+    "joint_speed_radps": np.full(6, 4.0),
+    "joint_acceleration_radps2": np.full(6, 64.0),
+    "joint_jerk_radps3": np.full(6, 2.0**20),
+}
+SHORT_S = 2.0**-8
+
+
+def test_of_joints_equally_near_the_first_is_named() -> None:
+    at_rest = whole(STILL, state(q=STILL), limits(SHORT_S, **EVEN))
+
+    assert at_rest == (0, 0.5, 0.0, 0, 1.0)
+
+
+def test_of_speeds_equally_near_the_first_is_named() -> None:
+    qd = np.array([0.0, 3.0, 3.0, 0.0, 0.0, 0.0])
+    wide = EVEN | {"joint_acceleration_radps2": np.full(6, 2.0**20)}
+
+    found = whole(qd * SHORT_S, state(q=STILL, qd=qd), limits(SHORT_S, **wide))
+
+    assert found == (0, 0.25, 0.0, 1, 1.0)
+
+
+def test_of_places_of_rest_equally_near_the_first_is_named() -> None:
+    qd = np.array([0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+
+    found = whole(qd * SHORT_S, state(q=STILL, qd=qd), limits(SHORT_S, **EVEN))
+
+    stop = SHORT_S + 0.5 / 64.0
+    assert found == (0, pytest.approx((1.0 - stop) / 2.0), 0.0, 1, 1.0)
+
+
+def test_a_change_as_near_as_a_place_does_not_take_its_name() -> None:
+    # Comes to rest with half of the acceleration that there is.
+    was = state(q=STILL, qd=one(3, -32.0 * SHORT_S))
+
+    assert whole(STILL, was, limits(SHORT_S, **EVEN)) == (0, 0.5, 0.0, 0, 1.0)
+
+
+def test_far_outside_and_at_rest_no_joint_is_near_anything() -> None:
+    lim = limits(joint_min_rad=np.zeros(6), joint_max_rad=np.full(6, 1e-6))
+    was = state(q=np.full(6, -5e-6))
+
+    assert whole(np.full(6, -2.5e-6), was, lim)[1] < 1.0
+    was["qd"] = was["qdd"] = 0.0
+    still = state(q=np.full(6, -5e-6))
+    # On its way back each joint has more than the whole range.
+    lim["joint_speed_radps"] = lim["joint_acceleration_radps2"] = 1e30
+    lim["joint_jerk_radps3"] = 1e30
+    assert whole(np.full(6, -2.5e-6), still, lim)[:4] == (0, 1.0, 0.0, -1)
+
+
+def change(was: Any, qd: Any, lim: Any) -> Any:
+    return joint_checks._check_change(was[0], np.array(qd, dtype=float), lim[0])
+
+
+def test_without_a_change_nothing_is_near() -> None:
+    lim = limits(SHORT_S, **EVEN)
+
+    assert change(state(q=STILL), STILL, lim) == (0, 1.0, 0.0, -1, 1.0)
+
+
+def test_of_changes_equally_near_the_first_is_named() -> None:
+    lim = limits(SHORT_S, **EVEN)
+    half = 32.0 * SHORT_S
+    both = change(state(), one(1, half) + one(2, half), lim)
+    # Jerk of joint 4 is as near as acceleration of joint 1.
+    lim["joint_jerk_radps3"][0, 4] = 2.0 * 16.0 / SHORT_S
+    jerk = change(state(), one(1, half) + one(4, 16.0 * SHORT_S), lim)
+    alone = change(state(), one(4, 16.0 * SHORT_S), lim)
+
+    assert both == jerk == (0, 0.5, 0.0, 1, 1.0)
+    assert alone == (0, 0.5, 0.0, 4, 1.0)
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_jerk_has_a_limit_with_room_for_rounding(joint: Any, sign: Any) -> None:
+    lim = limits(SHORT_S, **EVEN, tcp_speed_mps=3.0)
+    lim["joint_jerk_radps3"] = 2.0**10
+    # At its room to the bit, and beyond it.
+    at = sign * 2.0**10 * (1.0 + 2.0**-30 / SHORT_S**2)
+    beyond = sign * 2.0**10 * (1.0 + 2.0**-29 / SHORT_S**2)
+
+    granted = change(state(), one(joint, at * SHORT_S**2), lim)
+    refused = change(state(), one(joint, beyond * SHORT_S**2), lim)
+
+    assert granted[0] == 0
+    assert granted[1] == -(2.0**-30) / SHORT_S**2
+    assert refused == (
+        int(HoldReason.JOINT_JERK),
+        -(2.0**-29) / SHORT_S**2,
+        beyond,
+        joint,
+        0.1,
+    )
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_only_what_goes_towards_a_limit_is_slowed_down(joint: Any, sign: Any) -> None:
+    q = one(joint, sign * (1.0 - 2.0**-6))
+    step = one(joint, sign * 2.0**-20)
+    lim = limits(SHORT_S, **EVEN)
+
+    still = whole(q, state(q=q), lim)
+    near = whole(q + step, state(q=q, qd=step / SHORT_S), lim)
+    away = whole(q - step, state(q=q, qd=-step / SHORT_S), lim)
+
+    assert still[4] == away[4] == 1.0
+    assert near[4] == pytest.approx(2.0**-6 / 0.05, rel=1e-3)
+
+
+def test_the_first_of_two_equally_near_checks_stays() -> None:
+    one_check, other = (0, 0.5, 1.0, 2, 0.9), (0, 0.5, 3.0, 4, 0.8)
+
+    assert envelope._take_nearer(one_check, other) == (0, 0.5, 1.0, 2, 0.8)
+    nearer = (0, 0.25, 3.0, 4, 1.0)
+    assert envelope._take_nearer(one_check, nearer) == (0, 0.25, 3.0, 4, 0.9)
+
+
+def test_the_way_leads_over_the_request_to_where_the_ramp_ends() -> None:
+    lim = limits(SHORT_S, joint_acceleration_radps2=np.full(6, 16.0))
+    qd = np.array([0.5, -1.0, 0.25, 0.0, 0.0, 0.125])
+    was = state(q=STILL)
+
+    way = envelope._compute_way(was[0], qd * SHORT_S, lim[0])
+
+    # A sixteenth of a second to stop, half of it at full speed.
+    assert way == pytest.approx(qd * (SHORT_S + 2.0**-5), rel=1e-12)
+
+
+def test_time_is_no_joint() -> None:
+    was, lim = state(qd=MOVING), limits()
+    late = state(qd=MOVING, vetted_ns=NOW_NS - 60 * MS)
+    for before, times_ns in (
+        (was, (NOW_NS, NOW_NS, NOW_NS)),
+        (was, (NOW_NS, NOW_NS, 0)),
+        (was, (1, NOW_NS, NOW_NS)),
+        (was, (NOW_NS, 1, NOW_NS)),
+        (late, (NOW_NS, NOW_NS, NOW_NS)),
+    ):
+        found = check_time(before[0], times_ns, lim[0])
+        assert found[3] == -1
+        assert found[4] == (0.1 if found[0] else 1.0)
+
+
+def test_a_zone_is_named_before_a_force() -> None:
+    down = HOME_Q + one(1, 20.0 * PERIOD_S**2)
+
+    now = answer(down, loaded(1.5, 1.2), push(225.0), wall(-0.001))
+
+    assert now["reason"] == KEEP_OUT
+
+
+def test_far_outside_no_face_is_near() -> None:
+    tcp = np.full((3, 4), 50.0)
+    lim = limits(workspace_min_m=np.zeros(3), workspace_max_m=np.ones(3))
+
+    found = compute_place_margin(tcp, np.full(3, 90.0), 0.0, lim[0])
+
+    assert found == (1.0, 0)
+
+
+def test_a_state_of_rest_has_nothing_but_its_place() -> None:
+    made = make_state(HOME_Q)[0]
+
+    assert (made["q"] == HOME_Q).all()
+    assert (made["item"], made["scale"], made["reason"]) == (-1, 1.0, 0)
+    for key in ("qd", "qdd", "vetted_ns", "margin", "load", "load_cap", "sigma"):
+        assert not np.any(made[key]), key
+
+
+@pytest.mark.parametrize(("now_ns", "noted"), [(0, 5), (-7, 5), (1, 1)])
+def test_a_ramp_notes_only_what_is_a_time(now_ns: Any, noted: Any) -> None:
+    after = np.full(1, 7, STATE)
+
+    ramp(state(vetted_ns=5)[0], now_ns, limits()[0], after[0])
+
+    assert after[0]["vetted_ns"] == noted
+
+
+def test_the_last_but_one_step_of_a_ramp_has_a_deceleration() -> None:
+    speed = 25.0 * PERIOD_S * 1.05
+    now = ramp_from(one(2, speed), NOW_NS - 2 * MS, NOW_NS)
+
+    assert now["qd"][2] == pytest.approx(speed * (1.0 - 1.0 / 1.05))
+    assert now["qdd"][2] == pytest.approx(-25.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.geometry import Pose
+from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from safety import guard as guard_module
 from safety.capsules import make_surroundings
@@ -247,7 +248,8 @@ def test_a_new_guard_compiles_its_kernels_and_stands_nowhere(monkeypatch: Any) -
 
 
 @pytest.mark.parametrize(
-    ("radius_m", "length_m"), [(0.0, 0.0), (0.1, 0.2), (0.03, 0.0), (0.0, 0.15)]
+    ("radius_m", "length_m"),
+    [(0.0, 0.0), (0.1, 0.2), (0.1, 0.05), (0.03, 0.2), (0.03, 0.0), (0.0, 0.15)],
 )
 def test_a_part_is_as_large_as_it_is_said_to_be(radius_m: Any, length_m: Any) -> None:
     guard = make_armed()
@@ -290,3 +292,47 @@ def test_what_is_around_cannot_be_changed_from_outside() -> None:
 
     assert AROUND.radius[-1] == 0.0
     assert not np.shares_memory(guard._around.radius, AROUND.radius)
+
+
+def test_what_cannot_even_be_ramped_is_at_rest_in_every_way() -> None:
+    guard = make_armed()
+    q, _ = set_going(guard)
+    guard.hold(HoldReason.LINK_LOST, START_NS + 20 * MS)
+
+    verdict = guard.hold(HoldReason.LINK_LOST, NO_TIME)
+
+    assert verdict.reason is HoldReason.GUARD_EXCEPTION
+    told = (verdict.margin, verdict.value, verdict.item, verdict.scale)
+    assert told == (-1.0, 0.0, -1, 1.0)
+    state = guard._state[0]
+    assert not state["qd"].any()
+    assert not state["qdd"].any()
+    assert state["reason"] == HoldReason.GUARD_EXCEPTION
+    assert (state["q"] == verdict.q).all()
+    assert (verdict.q[0] - q[0]) > 0.0
+
+
+def test_a_hold_is_told_in_full() -> None:
+    verdict = make_armed().hold(HoldReason.LINK_LOST, START_NS)
+
+    told = (verdict.margin, verdict.value, verdict.item, verdict.scale)
+    assert told == (-1.0, 0.0, -1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "item", "wanted"),
+    [
+        (HoldReason.COMMAND_STALE, -1, "command_stale: 0.25"),
+        (HoldReason.JOINT_SPEED, 0, "joint_speed of joint 0: 0.25"),
+        (HoldReason.JOINT_JERK, 5, "joint_jerk of joint 5: 0.25"),
+        (HoldReason.WORKSPACE, 0, "workspace along x: 0.25 m"),
+        (HoldReason.WORKSPACE, 2, "workspace along z: 0.25 m"),
+        (HoldReason.SELF_COLLISION, 0, "self_collision, base and forearm: 0.25 m"),
+    ],
+)
+def test_a_refusal_is_described_by_what_it_broke(
+    reason: Any, item: Any, wanted: Any
+) -> None:
+    verdict = Verdict(HOME_Q, reason, -0.5, 0.25, item)
+
+    assert make_armed().describe(verdict) == wanted

@@ -65,6 +65,10 @@ def test_the_ceilings_are_those_that_were_signed_off() -> None:
     assert math.degrees(ceilings.JOINT_SPEED_RADPS) == 180.0
     assert ceilings.JOINT_ACCELERATION_RADPS2 == 40.0
     assert ceilings.TCP_SPEED_MPS == 3.0
+    assert ceilings.JOINT_JERK_RADPS3 == 20_000.0
+    assert (ceilings.TCP_FORCE_N, ceilings.TCP_TORQUE_NM) == (250.0, 50.0)
+    assert (ceilings.ZONE_RANGE_M, ceilings.TOOL_RANGE_M) == (5.0, 0.6)
+    assert (ceilings.ZONE_COUNT, ceilings.TOOL_CAPSULE_COUNT) == (24, 8)
     assert ceilings.REACH_M == 0.95
     assert ceilings.FRESHNESS_S == 0.1
 
@@ -196,3 +200,13 @@ def test_a_limit_may_be_as_small_as_one_likes(key: Any, index: Any) -> None:
 
         make_limits(changed(**{key: value}), TOOL, PERIOD_S)
         SafetyConfig(**SAFETY.model_dump() | {key: value})
+
+
+def test_a_distance_to_slow_down_at_has_its_bounds() -> None:
+    whole = SAFETY.model_dump()
+
+    for value in (math.nextafter(0.0, 1.0), 0.2):
+        assert SafetyConfig(**whole | {"slow_distance_m": value})
+    for value in (0.0, math.nextafter(0.2, 1.0)):
+        with pytest.raises(ValidationError, match="slow_distance_m"):
+            SafetyConfig(**whole | {"slow_distance_m": value})

@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
-from safety import projection, velocity_box
+from cell.kinematics import compute_jacobian
+from cell.kinematics.kernels import fill_pose_error
+from safety import projection, projection_limits, velocity_box
+from safety.limits import make_limits
 from safety.projection import (
     PROJECTION,
     compute_rotation_error,
@@ -17,9 +21,10 @@ from safety.projection import (
     project_pose,
     project_towards,
 )
-from tests.fakes.motion_oracle import HOME_Q, PERIOD_S
+from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY
 from tests.fakes.projection_cases import (
     JERK_RADPS3,
+    TOOL,
     compute_sigma,
     compute_tcp_transform,
     make_packed,
@@ -70,7 +75,9 @@ def test_the_numbers_of_the_projection_are_those_that_were_signed_off() -> None:
     assert projection.LONGEST_STEP_RAD == 0.5
     assert (projection.REACHED_M, projection.REACHED_RAD) == (1e-4, 1e-3)
     assert projection.ROTATION_TOLERANCE == 1e-5
-    assert velocity_box.ROUNDING == 1e-9
+    assert velocity_box.ROUNDING == 2.0**-30
+    assert projection_limits.LARGEST_NUMBER == 1e6
+    assert projection_limits.LEAST_BRAKING == 0.25
     assert velocity_box.BRAKING_SHARE == 0.999
 
 
@@ -439,3 +446,302 @@ def test_a_wish_of_a_joint_goal_is_the_speed_it_can_brake_from() -> None:
             assert now["reason"] == now["narrowed_by"] == 0
             step = one(joint, sign * speed * PERIOD_S)
             assert now["q"] - HOME_Q == pytest.approx(step, abs=1e-14)
+
+
+def test_a_rotation_of_any_kind_has_no_error_and_its_mirror_image_has() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        turn *= np.sign(np.linalg.det(turn))
+        transform = np.column_stack([turn, rng.normal(size=3)])
+
+        assert compute_rotation_error(transform) < 1e-12
+        assert compute_rotation_error(-transform) == 2.0
+
+
+def test_a_rotation_may_be_off_by_its_tolerance() -> None:
+    target = np.eye(3, 4)
+    target[0, 1] = projection.ROTATION_TOLERANCE
+    assert compute_rotation_error(target) == projection.ROTATION_TOLERANCE
+
+    at = run(project_pose, HOME_Q, target, limits())
+    target[0, 1] = np.nextafter(target[0, 1], 1.0)
+    beyond = run(project_pose, HOME_Q, target, limits())
+
+    # Judged by its place, and not by its form.
+    assert at["residual_m"] < INF
+    assert beyond["residual_m"] == INF
+
+
+def test_what_is_just_reached_is_reached() -> None:
+    for number in range(40_000):
+        x = 6e-5 * (1.0 + number * 1e-6)
+        target = shifted(x, 0.0, math.sqrt(1e-8 - x * x))
+        error = target[:, 3] - TCP[:, 3]
+        if math.sqrt(error[0] ** 2 + error[1] ** 2 + error[2] ** 2) == 1e-4:
+            break
+    now = judge(target)
+
+    assert now["residual_m"] == 1e-4
+    assert (now["reason"], now["margin"]) == (0, 0.0)
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_steps_are_damped_least_squares_and_bounded(joint: Any, sign: Any) -> None:
+    packed = limits()
+    tool = packed["flange_from_tcp"][0]
+    target = compute_tcp_transform(packed, HOME_Q + one(joint, sign * 2.5))
+    goal, wanted = HOME_Q.copy(), HOME_Q.copy()
+
+    follow_pose(goal, target, tool)
+
+    flange_from_tcp = Pose.from_matrix(np.vstack([tool, [0.0, 0.0, 0.0, 1.0]]))
+    for _ in range(5):
+        here = compute_tcp_transform(packed, wanted)
+        error = np.empty(6)
+        fill_pose_error(here, target, error)
+        jacobian = compute_jacobian(wanted, flange_from_tcp)
+        damped = jacobian @ jacobian.T + 0.03**2 * np.eye(6)
+        step = jacobian.T @ np.linalg.solve(damped, error)
+        wanted += step * min(1.0, 0.5 / np.abs(step).max())
+    assert goal == pytest.approx(wanted, abs=1e-8)
+
+
+# --- the box of velocities ----------------------------------------------------------
+
+
+def brake(room: float, rate: float, period: float, reaction: float, lead: float) -> Any:
+    """The speed from which `room` is enough, as a root of its polynomial."""
+    rate *= 0.999
+    tangent = rate * (reaction - 0.5 * period)
+    if room <= (reaction + lead) * tangent:
+        return room / (reaction + lead)
+    roots = np.roots(
+        [0.5 / rate, 0.5 * period + lead, tangent * tangent / (2.0 * rate) - room]
+    )
+    return float(roots.max())
+
+
+def test_braking_speed_is_the_root_of_its_polynomial() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        room = float(rng.uniform(0.0, 1.0)) * 10.0 ** float(rng.uniform(-6, 1))
+        rate, period = float(rng.uniform(1.0, 40.0)), 0.002
+        reaction = period + float(rng.choice([0.0, 0.01, 0.06]))
+        lead = float(rng.choice([0.0, 0.004, 0.02]))
+        given = (room, rate, period, reaction, lead)
+
+        found = velocity_box.compute_braking_speed(*given)
+
+        assert found == pytest.approx(brake(*given), rel=1e-9)
+
+
+def test_where_line_and_root_meet_the_line_counts() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        rate, reaction = float(rng.uniform(1.0, 40.0)), float(rng.uniform(0.002, 0.1))
+        lead = float(rng.uniform(0.0, 0.02))
+        tangent = rate * 0.999 * (reaction - 0.5 * 0.002)
+        room = (reaction + lead) * tangent
+
+        found = velocity_box.compute_braking_speed(room, rate, 0.002, reaction, lead)
+
+        assert found == room / (reaction + lead)
+
+
+def test_every_face_is_what_its_limit_says() -> None:
+    rng = np.random.default_rng(4)
+    for number in range(60):
+        lim = limits()[0] if number % 2 else make_packed(20_000.0)[0]
+        top, rate = 3.0, 25.0
+        jerk = float(lim["joint_jerk_radps3"][0])
+        low, high = lim["joint_min_rad"], lim["joint_max_rad"]
+        q = rng.uniform(low, high)
+        near = rng.choice([-1e-3, 1e-10, 1e-4, 0.05], 6)
+        q = np.where(rng.random(6) < 0.3, high - near, q)
+        q = np.where(rng.random(6) < 0.3, low + near, q)
+        qd = rng.uniform(-top, top, 6) * rng.choice([0.2, 1.0, 1.2])
+        qdd = rng.uniform(-rate, rate, 6)
+        faces = np.empty((6, 4, 2))
+
+        velocity_box.fill_faces(q, qd, qdd, lim, faces)
+
+        p = PERIOD_S
+        for i in range(6):
+            assert faces[i, 0] == pytest.approx([qd[i] - rate * p, qd[i] + rate * p])
+            middle = qd[i] + qdd[i] * p
+            wanted = [middle - jerk * p * p, middle + jerk * p * p]
+            assert faces[i, 1] == pytest.approx(wanted)
+            down = brake(top + qd[i], jerk, p, p, 0.0)
+            up = brake(top - qd[i], jerk, p, p, 0.0)
+            wanted = [max(qd[i] - p * down, -top), min(qd[i] + p * up, top)]
+            assert faces[i, 2] == pytest.approx(wanted, abs=1e-12)
+            rest = (
+                lim["braking_radps2"][i],
+                p,
+                lim["reaction_s"],
+                lim["jerk_lead_s"][i],
+            )
+            below = brake(max(q[i] - low[i] - 2.0**-30, 0.0), *rest)
+            above = brake(max(high[i] - q[i] - 2.0**-30, 0.0), *rest)
+            assert faces[i, 3] == pytest.approx([-below, above], rel=1e-7, abs=1e-13)
+
+
+def even(**changes: Any) -> Any:
+    """Limits in powers of two, far from every position limit."""
+    packed = limits(
+        period_s=2.0**-8,
+        joint_min_rad=np.full(6, -512.0),
+        joint_max_rad=np.full(6, 512.0),
+        joint_speed_radps=np.ones(6),
+        joint_acceleration_radps2=np.full(6, 1024.0),
+        joint_jerk_radps3=np.full(6, 2.0**19),
+        braking_radps2=np.full(6, 512.0),
+        reaction_s=2.0**-7,
+        jerk_lead_s=np.zeros(6),
+    )
+    for key, value in changes.items():
+        packed[key] = value
+    return packed[0]
+
+
+def clamp(lim: Any, wish: Any, qd: Any = STILL, qdd: Any = STILL) -> Any:
+    granted = np.empty(6)
+    found = velocity_box.clamp_velocity(
+        STILL, np.array(qd), np.array(qdd), np.array(wish), lim, granted
+    )
+    return found, granted
+
+
+SPEED = int(HoldReason.JOINT_SPEED)
+ACCELERATION = int(HoldReason.JOINT_ACCELERATION)
+
+
+def test_a_wish_in_the_middle_is_near_no_face() -> None:
+    found, granted = clamp(even(), STILL)
+
+    assert found == (0, 0, 1.0, 0.0, -1)
+    assert not granted.any()
+
+
+def test_a_wish_is_as_near_as_the_nearest_face() -> None:
+    found, granted = clamp(even(), one(2, 0.75) + one(4, 0.75))
+
+    assert found == (0, 0, 0.25, 0.0, -1)
+    assert granted[2] == 0.75
+
+
+def test_just_rounding_is_no_cut() -> None:
+    at, _ = clamp(even(), one(2, 1.0 + 2.0**-30))
+    beyond, granted = clamp(even(), one(2, -(1.0 + 2.0**-29)))
+
+    assert at == (0, 0, -(2.0**-30), 0.0, -1)
+    assert beyond == (0, SPEED, -(2.0**-29), -(1.0 + 2.0**-29), 2)
+    assert granted[2] == -1.0
+
+
+def test_of_joints_cut_alike_the_first_is_named() -> None:
+    found, granted = clamp(even(), np.array([0.0, 1.5, 1.5, 0.0, 0.0, 0.0]))
+
+    assert found == (0, SPEED, -0.5, 1.5, 1)
+    assert granted.tolist() == [0.0, 1.0, 1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_of_faces_at_one_place_the_first_is_named(sign: Any) -> None:
+    # Full speed in one cycle is just what acceleration permits.
+    lim = even(joint_acceleration_radps2=np.full(6, 256.0))
+
+    found, _ = clamp(lim, one(3, sign * 2.0))
+
+    assert found[:2] == (0, ACCELERATION)
+    assert found[3] == sign * 512.0
+
+
+def test_an_acceleration_is_told_as_one() -> None:
+    lim = even(joint_acceleration_radps2=np.full(6, 64.0))
+
+    found, granted = clamp(lim, one(3, 0.75), qd=one(3, 0.25))
+
+    assert found == (0, ACCELERATION, -0.25, 0.5 * 256.0, 3)
+    assert granted[3] == 0.5
+
+
+def test_a_place_is_told_as_one() -> None:
+    lim = even(joint_max_rad=np.full(6, 2.0**-30), joint_min_rad=np.full(6, -8.0))
+
+    found, granted = clamp(lim, one(3, 0.5))
+
+    assert found == (0, POSITION, -0.5, 0.5 * 2.0**-8, 3)
+    assert granted[3] == 0.0
+
+
+def test_a_box_of_one_point_is_no_empty_box() -> None:
+    lim = even(joint_acceleration_radps2=np.zeros(6), joint_jerk_radps3=np.full(6, 1.0))
+
+    found, granted = clamp(lim, STILL, qd=one(1, 0.5))
+
+    assert found[0] == 0
+    assert granted[1] == 0.5
+
+
+def test_an_empty_box_is_told_in_full() -> None:
+    lim = even(
+        joint_speed_radps=np.full(6, 2.0),
+        joint_acceleration_radps2=np.full(6, 64.0),
+        joint_jerk_radps3=np.full(6, 2.0**16),
+        joint_max_rad=np.full(6, 2.0**-30),
+        joint_min_rad=np.full(6, -8.0),
+    )
+
+    # At its limit and on its way out, faster than one cycle can end.
+    found, _ = clamp(lim, STILL, qd=one(1, 1.0))
+
+    assert found == (POSITION, 0, -0.375, 0.0, 1)
+
+
+# --- limits of the projection -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({}, True),
+        ({"period_s": 0.002, "reaction_s": 0.002}, True),
+        ({"period_s": -1.0}, False),
+        ({"period_s": 0.0}, False),
+        ({"reaction_s": 1e6}, False),
+        ({"reaction_s": 0.0019}, False),
+        ({"jerk_lead_s": 0.0}, True),
+        ({"jerk_lead_s": 1e6}, False),
+        ({"jerk_lead_s": -1e-9}, False),
+        ({"singular_value": 1e6}, False),
+        ({"singular_value": 0.0}, False),
+        ({"singular_value": 950_000.0}, True),
+        ({"joint_min_rad": -1e6, "joint_max_rad": 1.0 - 1e6}, False),
+        ({"joint_min_rad": 950_000.0, "joint_max_rad": 950_001.0}, True),
+        ({"joint_min_rad": -2.0, "joint_max_rad": -2.0}, False),
+        ({"workspace_min_m": -1e6, "workspace_max_m": 1.0 - 1e6}, False),
+        ({"workspace_min_m": -2.0, "workspace_max_m": -2.0}, False),
+    ],
+)
+def test_limits_are_numbers_of_an_arm_or_none(change: Any, wanted: Any) -> None:
+    packed = limits(**change)
+
+    assert bool(projection_limits.has_usable_limits(packed[0])) is wanted
+
+
+def test_braking_is_planned_with_a_quarter_at_least() -> None:
+    guard = make_limits(SAFETY, TOOL, 2.0**-8)
+    guard["joint_acceleration_radps2"] = 16.0
+
+    guard["joint_jerk_radps3"] = 20.0 * 2.0**8  # turns 16 into just a quarter of it
+    at = projection_limits.make_projection_limits(guard)[0]
+    guard["joint_jerk_radps3"] = 19.0 * 2.0**8
+    below = projection_limits.make_projection_limits(guard)[0]
+
+    assert (at["braking_radps2"] == 4.0).all()
+    assert (at["jerk_lead_s"] == 0.0).all()
+    assert (below["braking_radps2"] == 4.0).all()
+    assert below["jerk_lead_s"] == pytest.approx(np.full(6, 32.0 / (19.0 * 2.0**8)))

@@ -187,3 +187,11 @@ def test_the_limits_and_the_answer_are_its_own() -> None:
 
     assert made._limits is not packed
     assert made.projection["reason"][0] != 99
+
+
+def test_a_pose_becomes_three_rows() -> None:
+    pose = Pose.from_rotvec([0.1, 0.2, 0.3], [0.3, 0.0, 0.1])
+
+    found = requests._transform_of(pose)
+
+    assert np.array_equal(found, pose.as_matrix()[:3])

@@ -43,9 +43,6 @@ class SafeActionCache:
         self._acceleration = limits[0]["joint_acceleration_radps2"].copy()
         self._life_ns = ns_from_s(PLAN_LIFE_S)
         self._refusal: PlanRefusal | None = PlanRefusal.NOT_APPROVED
-        self._q = np.full(6, np.nan)
-        self._qd = np.zeros(6)
-        self._approved_ns: int | None = None
         self._plan: FallbackPlan | None = None
 
     def reset(self, q_measured: Vector) -> None:

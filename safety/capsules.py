@@ -152,7 +152,7 @@ def make_surroundings(
                 (capsule, number)
                 for number, zone in enumerate(zones)
                 for capsule, row in enumerate(rows)
-                if row[1] & _mask_of(zone)
+                if row[1] in _groups_of(zone)
             ]
         ),
         against_self=_pairs(_list_self_pairs(rows)),
@@ -193,14 +193,18 @@ def _make_tool_rows(config: SafetyConfig) -> list[_Row]:
 
 def _make_part_row(flange_from_tcp: Pose) -> _Row:
     """Return the longest and thickest part; `attach` says what is there."""
-    ends = place_part(flange_from_tcp, PART_LENGTH_MAX_M)
+    ends = place_part(flange_from_tcp.as_matrix()[:3], PART_LENGTH_MAX_M)
     return (_PART, CapsuleGroup.PART, FLANGE, ends[0], ends[1], PART_RADIUS_MAX_M)
 
 
-def place_part(flange_from_tcp: Pose, length_m: float) -> NDArray[np.float64]:
-    """Return the ends of a part that hangs from the tool point, shape (2, 3) [m]."""
-    along = flange_from_tcp.as_matrix()[:3, 2]
-    tcp = flange_from_tcp.position_m
+def place_part(flange_from_tcp: Vector, length_m: float) -> NDArray[np.float64]:
+    """Return the ends of a part that hangs from the tool point, shape (2, 3) [m].
+
+    Args:
+        flange_from_tcp: shape (3, 4).
+        length_m: of the part beyond the tool point.
+    """
+    along, tcp = flange_from_tcp[:, 2], flange_from_tcp[:, 3]
     return np.array([tcp, tcp + length_m * along])
 
 
@@ -211,7 +215,7 @@ def _list_self_pairs(rows: list[_Row]) -> list[tuple[int, int]]:
         (index[name], number)
         for number, row in enumerate(rows)
         for name in _TOOL_AGAINST
-        if row[1] & (CapsuleGroup.TOOL | CapsuleGroup.FINGERS | CapsuleGroup.PART)
+        if row[1] in (CapsuleGroup.TOOL, CapsuleGroup.FINGERS, CapsuleGroup.PART)
     ]
     return links + held
 
@@ -226,7 +230,7 @@ def _compute_reach(row: _Row) -> Vector:
     own = max(float(np.linalg.norm(start)), float(np.linalg.norm(end))) + radius
     lengths = np.hypot(DH_A_M, DH_D_M)
     reach = np.zeros(6)
-    for joint in range(min(frame, 6)):
+    for joint in range(frame):
         reach[joint] = own + float(lengths[joint:frame].sum())
     return reach
 
@@ -239,8 +243,8 @@ def _size_of(zone: Zone) -> tuple[float, float, float]:
     return (0.0, 0.0, 0.0)
 
 
-def _mask_of(zone: Zone) -> int:
-    return sum(int(_GROUPS[name]) for name in set(zone.keeps_out))
+def _groups_of(zone: Zone) -> set[CapsuleGroup]:
+    return {_GROUPS[name] for name in zone.keeps_out}
 
 
 def _stack(values: list[Any], shape: tuple[int, ...]) -> NDArray[np.float64]:

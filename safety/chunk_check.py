@@ -32,6 +32,7 @@ _JOINT_STEP_RAD = 0.05
 # A straight centimetre that turns a joint further than this crosses a singularity.
 _JOINT_JUMP_RAD = 0.35
 _LINE_LEFT_M, _LINE_LEFT_RAD = 1e-4, 1e-3
+_UNIT_SLACK = 2.0**-10
 _LONGEST_CHUNK = 64
 
 
@@ -112,7 +113,7 @@ class EnvelopeChunkCheck:
             np.isfinite(pose.position_m).all() and np.isfinite(pose.quat_wxyz).all()
         ):
             return "is not finite"
-        if abs(float(np.linalg.norm(pose.quat_wxyz)) - 1.0) > 1e-3:
+        if abs(float(np.linalg.norm(pose.quat_wxyz)) - 1.0) > _UNIT_SLACK:
             return "has a quaternion that is not of unit length"
         if not 0.0 <= step.aperture_m <= self._max_aperture_m + 1e-9:
             return f"asks for an opening of {step.aperture_m} m"

@@ -9,6 +9,8 @@ A pair that begins too near may go on as long as it comes no nearer: the arm may
 zone, and stand in it, and nothing else.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,10 +44,8 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
     count = zones + around.against_self.shape[0]
     travel = np.empty(count)
     fill_travel(way, around, travel)
-    horizon = 0.0
-    for k in range(count):
-        slow = around.slow_m[0] if k < zones else around.slow_m[1]
-        horizon = max(horizon, travel[k] + slow)
+    # Only distances to zones are estimated where they are large.
+    horizon = travel.max() + around.slow_m[0]
     start = np.empty(count)
     now = np.empty(count)
     fill_clearances(q, around, horizon, start)
@@ -55,7 +55,7 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
         now[k] = start[k]
     done = 0.0
     while True:
-        step = 1.0
+        step = math.inf
         for k in range(count):
             room = now[k]
             needed = 0.5 * _LEAST_STEP * travel[k]
@@ -98,8 +98,8 @@ def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Chec
         ratio = max(end[k] / slow, 0.0)
         if ratio < margin:
             margin, nearest = ratio, k
-        if end[k] < start[k] - ROUNDING and ratio < scale:
-            scale = ratio
+        if end[k] < start[k] - ROUNDING:
+            scale = min(scale, ratio)
     return _NONE, margin, 0.0, nearest, max(scale, SLOWEST)
 
 

@@ -12,19 +12,28 @@ of compiled loops cost more than the distance itself.
 """
 
 import math
+from typing import Final
+
+import numpy as np
 
 from cell.contracts.geometry import Vector
 from cell.kinematics.compiled import compiled
 
 # Halvings of the unit interval: what is left is below the digits of a double.
 _HALVINGS = 52
+# Nearer than this a segment counts as in the solid: the place at which it enters is
+# found to the last digits, and may be a trace outside.
+_TOUCHING_M = 1e-9
+# In the place of a divisor that is nothing, where what is divided is nothing as well.
+_TINY: Final = float(np.finfo(np.float64).tiny)
 
 
 @compiled
 def measure_half_space(ends: Vector) -> float:
     """Return the smaller height of a segment's ends, (2, 3), above z = 0 [m]."""
+    one, other = ends[0, 2], ends[1, 2]
     # min() of a number and of no number may be either.
-    height: float = min(ends[0, 2], ends[1, 2]) + 0.0 * (ends[0, 2] + ends[1, 2])
+    height: float = 0.5 * (one + other - abs(one - other))
     return height
 
 
@@ -38,21 +47,15 @@ def measure_box(ends: Vector, sizes: Vector, zone: int) -> float:
         zone: which of the sizes.
     """
     t = _find_nearest_to_box(ends, sizes, zone)
-    total = 0.0
+    total, depth = 0.0, math.inf
     for i in range(3):
-        outside = _excess(ends[0, i] + t * (ends[1, i] - ends[0, i]), sizes[zone, i])
+        half, one, other = sizes[zone, i], ends[0, i], ends[1, i]
+        outside = _excess(one + t * (other - one), half)
         total += outside * outside
-    if not total <= 0.0:
+        depth = min(depth, half + 0.5 * (abs(one - other) - abs(one + other)))
+    if not total <= _TOUCHING_M * _TOUCHING_M:
         return math.sqrt(total)
-    depth = math.inf
-    check = 0.0
-    for i in range(3):
-        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
-        depth = min(depth, half - min(low, high), half + max(low, high))
-        check += half
-    # min() of a number and of no number may be either.
-    signed: float = -depth + 0.0 * check
-    return signed
+    return -depth
 
 
 @compiled
@@ -68,7 +71,7 @@ def bound_box(ends: Vector, sizes: Vector, zone: int) -> float:
 
 @compiled
 def _find_nearest_to_box(ends: Vector, sizes: Vector, zone: int) -> float:
-    """Return where on the segment, 0..1, it comes nearest to the box.
+    """Return the first place on the segment, 0..1, that is nearest to the box.
 
     The squared distance is convex along the segment, and its slope is straight between
     the places where the segment passes a face. The zero is bracketed by those.
@@ -78,21 +81,19 @@ def _find_nearest_to_box(ends: Vector, sizes: Vector, zone: int) -> float:
     slope_high = _compute_box_slope(ends, sizes, zone, high)
     if slope_low >= 0.0:
         return low
-    if slope_high <= 0.0:
+    if slope_high < 0.0:
         return high
     for i in range(3):
-        way = ends[1, i] - ends[0, i]
+        half, way = sizes[zone, i], ends[1, i] - ends[0, i]
         if way == 0.0:
             continue
-        for side in range(2):
-            face = sizes[zone, i] if side else -sizes[zone, i]
-            t = (face - ends[0, i]) / way
-            if low < t < high:
-                slope = _compute_box_slope(ends, sizes, zone, t)
-                if slope < 0.0:
-                    low, slope_low = t, slope
-                else:
-                    high, slope_high = t, slope
+        for face in (-half, half):
+            t = min(max((face - ends[0, i]) / way, low), high)
+            slope = _compute_box_slope(ends, sizes, zone, t)
+            if slope < 0.0:
+                low, slope_low = t, slope
+            else:
+                high, slope_high = t, slope
     return low - (high - low) * slope_low / (slope_high - slope_low)
 
 
@@ -108,11 +109,8 @@ def _compute_box_slope(ends: Vector, sizes: Vector, zone: int, t: float) -> floa
 @compiled
 def _excess(value: float, half: float) -> float:
     """Return how far a coordinate lies outside of +-half, with its sign."""
-    if value > half:
-        return value - half
-    if value < -half:
-        return value + half
-    return 0.0 * value
+    # In this order a half that is no number is not lost.
+    return value - min(max(-half, value), half)
 
 
 @compiled
@@ -128,12 +126,11 @@ def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
     t = _find_nearest_to_cylinder(ends, radius, half_height)
     x = ends[0, 0] + t * (ends[1, 0] - ends[0, 0])
     y = ends[0, 1] + t * (ends[1, 1] - ends[0, 1])
-    beside = math.sqrt(x * x + y * y) - radius
+    beside = max(math.sqrt(x * x + y * y) - radius, 0.0)
     above = _excess(ends[0, 2] + t * (ends[1, 2] - ends[0, 2]), half_height)
-    if not beside <= 0.0:
-        return math.sqrt(beside * beside + above * above)
-    if not abs(above) <= 0.0:
-        return abs(above)
+    total = beside * beside + above * above
+    if not total <= _TOUCHING_M * _TOUCHING_M:
+        return math.sqrt(total)
     upward = half_height - min(ends[0, 2], ends[1, 2])
     downward = half_height + max(ends[0, 2], ends[1, 2])
     depth: float = min(upward, downward, radius - _measure_from_axis(ends))
@@ -142,12 +139,12 @@ def measure_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
 
 @compiled
 def _find_nearest_to_cylinder(ends: Vector, radius: float, half_height: float) -> float:
-    """Return where on the segment, 0..1, it comes nearest: a zero of its slope."""
-    if _compute_cylinder_slope(ends, radius, half_height, 0.0) >= 0.0:
-        return 0.0
-    if _compute_cylinder_slope(ends, radius, half_height, 1.0) <= 0.0:
-        return 1.0
+    """Return the first place on the segment, 0..1, that is nearest: a zero slope."""
     low, high = 0.0, 1.0
+    if _compute_cylinder_slope(ends, radius, half_height, low) >= 0.0:
+        return low
+    if _compute_cylinder_slope(ends, radius, half_height, high) < 0.0:
+        return high
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         if _compute_cylinder_slope(ends, radius, half_height, middle) < 0.0:
@@ -166,8 +163,9 @@ def _compute_cylinder_slope(
     x, y, z = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y, ends[0, 2] + t * way_z
     slope: float = _excess(z, half_height) * way_z
     from_axis = math.sqrt(x * x + y * y)
-    if from_axis > radius:
-        slope += (from_axis - radius) * (x * way_x + y * way_y) / from_axis
+    beside = max(from_axis - radius, 0.0)
+    # Within the radius nothing is divided, on the axis by more than nothing.
+    slope += beside * (x * way_x + y * way_y) / max(from_axis, radius)
     return slope
 
 
@@ -175,12 +173,10 @@ def _compute_cylinder_slope(
 def _measure_from_axis(ends: Vector) -> float:
     """Return the least distance of a segment from the z axis [m]."""
     way_x, way_y = ends[1, 0] - ends[0, 0], ends[1, 1] - ends[0, 1]
+    x, y = ends[0, 0], ends[0, 1]
     square = way_x * way_x + way_y * way_y
-    t = 0.0
-    if square > 0.0:
-        t = min(max(-(ends[0, 0] * way_x + ends[0, 1] * way_y) / square, 0.0), 1.0)
-    x, y = ends[0, 0] + t * way_x, ends[0, 1] + t * way_y
-    return math.sqrt(x * x + y * y)
+    t = min(max(-(x * way_x + y * way_y) / max(square, _TINY), 0.0), 1.0)
+    return math.hypot(x + t * way_x, y + t * way_y)
 
 
 @compiled
@@ -200,20 +196,10 @@ def measure_segments(ends: Vector, one: int, other: int) -> float:
         uv += u * v
         uw += u * w
         vw += v * w
-    s = 0.0
-    area = uu * vv - uv * uv
     # Nearly parallel: any place will do to start from, the clamping finds the rest.
-    if area > 1e-12 * uu * vv:
-        s = min(max((uv * vw - uw * vv) / area, 0.0), 1.0)
-    t = 0.0
-    if vv > 0.0:
-        t = (uv * s + vw) / vv
-    if t < 0.0:
-        t = 0.0
-    elif t > 1.0:
-        t = 1.0
-    if uu > 0.0:
-        s = min(max((uv * t - uw) / uu, 0.0), 1.0)
+    s = min(max((uv * vw - uw * vv) / max(uu * vv - uv * uv, _TINY), 0.0), 1.0)
+    t = min(max((uv * s + vw) / max(vv, _TINY), 0.0), 1.0)
+    s = min(max((uv * t - uw) / max(uu, _TINY), 0.0), 1.0)
     total = 0.0
     for i in range(3):
         u = ends[one, 1, i] - ends[one, 0, i]

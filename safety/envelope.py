@@ -16,7 +16,7 @@ from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 from safety.capsules import Surroundings
 from safety.clearance import check_clearance
-from safety.joint_checks import check_joints
+from safety.joint_checks import check_joints, compute_travel
 from safety.load_check import (
     check_load,
     compute_load,
@@ -65,8 +65,8 @@ def vet_setpoint(
     now["item"] = item
     now["load"], now["load_cap"] = was["load"], was["load_cap"]
     # One reading that is no number is refused, and not remembered.
-    if math.isfinite(load):
-        travel = _compute_travel(q_request, was["q"]) if reason == _NONE else 0.0
+    if not math.isnan(load):
+        travel = compute_travel(q_request, was["q"]) if reason == _NONE else 0.0
         now["load"] = load
         now["load_cap"] = compute_load_cap(was["load_cap"], load, travel)
     if reason != _NONE:
@@ -137,15 +137,6 @@ def hold_setpoint(
 
 
 @compiled
-def _compute_travel(q: Vector, other: Vector) -> float:
-    """Return the sum of all joints' ways between two positions [rad]."""
-    total = 0.0
-    for i in range(6):
-        total += abs(q[i] - other[i])
-    return total
-
-
-@compiled
 def _take_nearer(one: Check, other: Check) -> Check:
     """Return the check with the smaller margin, at the smaller of both speeds."""
     scale = min(one[4], other[4])
@@ -170,8 +161,8 @@ def check_time(was: Any, times_ns: Times, lim: Any) -> Check:
     # A stamp of zero means never, and times are positive: no difference overflows.
     if now_ns <= 0:
         return _COMMAND_STALE, -1.0, now_ns * 1e-9, -1, SLOWEST
-    command_age_ns = now_ns - command_stamp_ns if command_stamp_ns > 0 else now_ns
-    arm_age_ns = now_ns - arm_stamp_ns if arm_stamp_ns > 0 else now_ns
+    command_age_ns = now_ns - max(command_stamp_ns, 0)
+    arm_age_ns = now_ns - max(arm_stamp_ns, 0)
     command_margin = 1.0 - command_age_ns / lim["command_age_ns"]
     arm_margin = 1.0 - arm_age_ns / lim["arm_age_ns"]
     if command_stamp_ns <= 0 or command_margin < 0.0 or command_age_ns < -_FUTURE_NS:

@@ -108,7 +108,7 @@ class EnvelopeGuard:
         if not (is_size and 0.0 <= length_m <= PART_LENGTH_MAX_M):
             radius_m, length_m = PART_RADIUS_MAX_M, PART_LENGTH_MAX_M
         tool = self._limits["flange_from_tcp"][0]
-        self._around.ends[-1] = place_part(Pose.from_matrix(_square(tool)), length_m)
+        self._around.ends[-1] = place_part(tool, length_m)
         self._around.radius[-1] = radius_m
 
     def vet(
@@ -195,10 +195,6 @@ class EnvelopeGuard:
             scratch, zeros, zeros, (1, 1, 1), self._limits, self._around, self._after
         )
         hold_setpoint(scratch, 1, 1, self._limits, self._after)
-
-
-def _square(transform: NDArray[Any]) -> NDArray[Any]:
-    return np.vstack([transform, [0.0, 0.0, 0.0, 1.0]])
 
 
 def _row_of(values: Any) -> Vector:

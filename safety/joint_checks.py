@@ -87,12 +87,22 @@ def _check_braking(
             return _POSITION, margin, q_stop, i, SLOWEST
         if margin < worst:
             worst, item = margin, i
-        room = lim["joint_max_rad"][i] - q_stop
-        if qd[i] < 0.0:
+        if qd[i] > 0.0:
+            room = lim["joint_max_rad"][i] - q_stop
+            scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
+        elif qd[i] < 0.0:
             room = q_stop - lim["joint_min_rad"][i]
-        if qd[i] != 0.0:
             scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
     return _NONE, max(worst, 0.0), 0.0, item, scale
+
+
+@compiled
+def compute_travel(q: Vector, other: Vector) -> float:
+    """Return the sum of all joints' ways between two positions [rad]."""
+    total = 0.0
+    for i in range(6):
+        total += abs(q[i] - other[i])
+    return total
 
 
 @compiled

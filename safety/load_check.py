@@ -13,6 +13,7 @@ from typing import Any
 from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
+from safety.joint_checks import compute_travel
 from safety.verdicts import SLOWEST, Check
 
 _NONE = int(HoldReason.NONE)
@@ -35,7 +36,7 @@ def compute_load(wrench: Vector, lim: Any) -> float:
     torque = math.sqrt(wrench[3] ** 2 + wrench[4] ** 2 + wrench[5] ** 2)
     by_force, by_torque = force / lim["tcp_force_n"], torque / lim["tcp_torque_nm"]
     # A reading that is no number in one part must not hide behind the other.
-    if not math.isfinite(by_force + by_torque):
+    if not (math.isfinite(by_force) and math.isfinite(by_torque)):
         return math.nan
     load: float = max(by_force, by_torque)
     return load
@@ -70,10 +71,9 @@ def check_load(was: Any, q: Vector, load: float, lim: Any) -> Check:
     margin = 1.0 - load
     if margin >= 0.0:
         return _NONE, margin, 0.0, -1, 1.0
-    speed = 0.0
+    speed = compute_travel(q, was["q"]) / lim["period_s"]
     before = 0.0
     for i in range(6):
-        speed += abs(q[i] - was["q"][i]) / lim["period_s"]
         before += abs(was["qd"][i])
     is_slow = max(speed, before) <= RELIEF_RADPS
     cap = was["load_cap"] if was["load_cap"] > 0.0 else math.inf

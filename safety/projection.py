@@ -166,7 +166,7 @@ def project_pose(
                 refuse(now, _NOT_FINITE, -1.0, base_from_tcp[row, column], -1)
                 return
     deviation = compute_rotation_error(base_from_tcp)
-    if not deviation <= ROTATION_TOLERANCE:
+    if deviation > ROTATION_TOLERANCE:
         refuse(now, _UNREACHABLE, -1.0, deviation, -1)
         return
     goal = np.empty(6)
@@ -221,7 +221,7 @@ def compute_rotation_error(transform: Vector) -> float:
     """Return how far the columns of a (3, 4) transform are from a rotation."""
     worst = 0.0
     for a in range(3):
-        for b in range(a, 3):
+        for b in range(3):
             product = -1.0 if a == b else 0.0
             for row in range(3):
                 product += transform[row, a] * transform[row, b]
@@ -242,8 +242,8 @@ def follow_pose(goal: Vector, target: Vector, flange_from_tcp: Vector) -> None:
     frames = np.empty((7, 3, 4))
     tcp = np.empty((3, 4))
     jacobian = np.empty((6, 6))
-    error = np.empty(6)
     step = np.empty(6)
+    error = np.empty_like(step)
     for _ in range(IK_ITERATIONS):
         fill_frames(goal, frames)
         compose(frames[6], flange_from_tcp, tcp)
@@ -273,10 +273,12 @@ def judge_goal(goal: Vector, target: Vector, lim: Any, now: Any) -> None:
     angle = math.sqrt(error[3] ** 2 + error[4] ** 2 + error[5] ** 2)
     now["residual_m"], now["residual_rad"] = distance, angle
     now["singular_value"] = sigma
-    worst = 1.0 - max(distance / REACHED_M, angle / REACHED_RAD)
+    by_way, by_turn = distance / REACHED_M, angle / REACHED_RAD
+    ratio = max(by_way, by_turn)
+    worst = 1.0 - ratio
     if not worst >= 0.0:
-        is_far = distance / REACHED_M >= angle / REACHED_RAD
-        refuse(now, _UNREACHABLE, worst, distance if is_far else angle, -1)
+        left = distance if by_way == ratio else angle
+        refuse(now, _UNREACHABLE, worst, left, -1)
         return
     for i in range(6):
         low, high = lim["joint_min_rad"][i], lim["joint_max_rad"][i]

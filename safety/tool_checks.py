@@ -19,6 +19,7 @@ from cell.kinematics.kernels import (
     fill_jacobian,
     smallest_singular_value,
 )
+from safety.joint_checks import compute_travel
 from safety.ramp import compute_stopping_time
 from safety.verdicts import ROUNDING, SLOWEST, Check
 
@@ -73,9 +74,6 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     speed_margin = 1.0 - speed / lim["tcp_speed_mps"]
     if not speed_margin >= 0.0:
         return _TCP_SPEED, speed_margin, speed, -1, SLOWEST
-    place_margin, axis = compute_place_margin(tcp, start, 0.0, lim)
-    if not place_margin >= 0.0:
-        return _WORKSPACE, place_margin, tcp[axis, 3], axis, SLOWEST
     # Who leaves a singular place may stop short of its edge, and not go back in.
     floor = min(sigma, lim["singular_value"]) - ROUNDING
     reason, margin, value, item, scale = check_braking(
@@ -86,7 +84,7 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     if is_approaching:
         free = (sigma / lim["singular_value"] - 1.0) / (_SINGULAR_SLOW - 1.0)
         scale = min(scale, max(free, SLOWEST))
-    margin = min(margin, speed_margin, place_margin, max(sigma_margin, 0.0))
+    margin = min(margin, speed_margin, max(sigma_margin, 0.0))
     return _NONE, margin, 0.0, -1, scale
 
 
@@ -103,7 +101,7 @@ def compute_place_margin(
         margin = (min(tcp[i, 3] - low, high - tcp[i, 3]) - bulge_m) / span
         # The next axis must not hide one that is no number.
         if math.isnan(margin):
-            return margin, i
+            return math.nan, i
         if margin < worst:
             worst, axis = margin, i
     return worst, axis
@@ -131,10 +129,9 @@ def check_braking(
         lim: limits.
     """
     qd = np.empty(6)
-    turning = 0.0
     for i in range(6):
         qd[i] = (q[i] - was["q"][i]) / lim["period_s"]
-        turning += abs(qd[i])
+    turning = compute_travel(q, was["q"]) / lim["period_s"]
     half_stop_s = 0.5 * compute_stopping_time(qd, lim)
     stretch_s = half_stop_s / _BRAKE_STRETCHES
     # Along q + qd s the tool's curvature is at most (sum of |qd|)^2 times its reach.

@@ -19,7 +19,7 @@ from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 
-ROUNDING: Final = 1e-9
+ROUNDING: Final = 2.0**-30
 """Differences of positions near 2 pi lose digits; as in the guard."""
 
 BRAKING_SHARE: Final = 0.999
@@ -59,13 +59,13 @@ def clamp_velocity(
     narrowed_by, worst, value, joint = _NONE, 1.0, 0.0, -1
     for i in range(6):
         top = lim["joint_speed_radps"][i]
-        low, high, low_by, high_by = -np.inf, np.inf, 0, 0
+        low, high = -np.inf, np.inf
         for k in range(4):
             if faces[i, k, 0] > low:
                 low, low_by = faces[i, k, 0], k
             if faces[i, k, 1] < high:
                 high, high_by = faces[i, k, 1], k
-            if not low <= high:
+            if low > high:
                 value = choose_value(k, q[i], qd[i], qdd[i])
                 if k == _JERK:
                     # What it takes to come back to an acceleration that is permitted.
@@ -74,10 +74,10 @@ def clamp_velocity(
                 return _FACES[k], _NONE, (high - low) / top, value, i
         granted[i] = min(max(wish[i], low), high)
         margin = min(wish[i] - low, high - wish[i]) / top
-        if not margin >= worst:
+        if margin < worst:
             worst = margin
             if margin < -ROUNDING:
-                by = low_by if wish[i] < low else high_by
+                by = low_by if granted[i] == low else high_by
                 rate = (wish[i] - qd[i]) / period_s
                 value = choose_value(by, q[i] + wish[i] * period_s, wish[i], rate)
                 if by == _JERK:
@@ -133,7 +133,7 @@ def compute_braking_speed(
     """
     rate *= BRAKING_SHARE
     tangent = rate * (reaction_s - 0.5 * period_s)
-    if not room > (reaction_s + lead_s) * tangent:
+    if room <= (reaction_s + lead_s) * tangent:
         return room / (reaction_s + lead_s)
     # The positive root of v^2 / (2 rate) + v (period / 2 + lead) + tangent^2 / (2 rate)
     # = room, which has the slope of the line where it meets it, at the tangent speed.

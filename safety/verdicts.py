@@ -37,8 +37,10 @@ not known; `place_m` the place of the tool in base, known when `sigma` is.
 Check = tuple[int, float, float, int, float]
 """Reason, margin as a ratio, value, item, scale."""
 
-ROUNDING: Final = 1e-9
-"""Differences of positions near 2 pi lose digits; a limit met exactly must pass."""
+ROUNDING: Final = 2.0**-30
+"""Differences of positions near 2 pi lose digits; a limit met exactly must pass.
+
+About 1e-9; a power of two can be met exactly, and so be tested."""
 
 SLOWEST: Final = 0.1
 """Speed ratio at a limit itself: what comes to a limit comes to it slowly."""

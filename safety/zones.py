@@ -40,6 +40,7 @@ _ToolCoordinate = Annotated[
     float, Field(ge=-ceilings.TOOL_RANGE_M, le=ceilings.TOOL_RANGE_M)
 ]
 _ToolPlace = tuple[_ToolCoordinate, _ToolCoordinate, _ToolCoordinate]
+_UNIT_SLACK = 2.0**-10
 _Radius = Annotated[float, Field(ge=0.005, le=ceilings.TOOL_RANGE_M)]
 
 
@@ -100,7 +101,7 @@ class HalfSpaceZone(_Zone):
     @model_validator(mode="after")
     def _normal_has_unit_length(self) -> Self:
         length = math.sqrt(sum(value * value for value in self.normal))
-        if not abs(length - 1.0) < 1e-3:
+        if abs(length - 1.0) >= _UNIT_SLACK:
             raise ValueError(f"normal has the length {length:.4g}; give a unit vector")
         return self
 

@@ -224,3 +224,25 @@ def test_every_ramp_of_the_guard_stays_on_the_plan_that_was_approved(seed: int) 
         plan = take_plan(cache, before, now_ns)
         assert (q >= plan.q_low).all()
         assert (q <= plan.q_high).all()
+
+
+@pytest.mark.parametrize("joint", range(6))
+def test_the_edge_of_a_plan_is_still_on_it(joint: int) -> None:
+    for side in ("low", "high"):
+        for beyond in (False, True):
+            cache = SafeActionCache(make_limits(SAFETY, TOOL, PERIOD_S))
+            cache.reset(HOME_Q)
+            plan = cache.take(HOME_Q, 1)
+            assert isinstance(plan, FallbackPlan)
+            edge = HOME_Q.copy()
+            bound = plan.q_low - plan.tolerance_rad
+            if side == "high":
+                bound = plan.q_high + plan.tolerance_rad
+            edge[joint] = bound[joint]
+            if beyond:
+                away = -np.inf if side == "low" else np.inf
+                edge[joint] = np.nextafter(edge[joint], away)
+
+            found = cache.take(edge, 2)
+
+            assert (found is PlanRefusal.OTHER_POSE) is beyond

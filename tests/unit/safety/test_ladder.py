@@ -694,3 +694,10 @@ def test_the_smallest_budget_is_spent_by_one() -> None:
     assert not budget.is_spent((), 5)
     assert budget.is_spent((5,), 5)
     assert not budget.is_spent((5,), 6)
+
+
+def test_onsets_that_no_rule_counts_any_more_are_forgotten() -> None:
+    rig = Rig()
+    rig.state = LadderState(traces=(Trace("wait", onsets_ns=(rig.now_ns,)),))
+
+    assert rig.look().traces == ()

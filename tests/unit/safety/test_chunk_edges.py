@@ -233,9 +233,9 @@ def test_a_line_that_is_refused_leaves_the_joints_where_they_were() -> None:
     upper = (*SAFETY.joint_max_rad[:5], float(q[5]) + 1e-6)
     turned = Pose.tool_down([-0.2, 0.48, 0.16], 0.25)
 
-    wrong, _ = make_check(**wide)._follow_line(ABOVE, far, q)
-    jumped = make_check()._follow_line(ABOVE, ABOVE, q + 0.01)
-    limited = make_check(joint_max_rad=upper)._follow_line(ABOVE, turned, q)
+    wrong, _ = make_check(**wide)._follow_line(ABOVE, far, q, 0.08)
+    jumped = make_check()._follow_line(ABOVE, ABOVE, q + 0.01, 0.08)
+    limited = make_check(joint_max_rad=upper)._follow_line(ABOVE, turned, q, 0.08)
 
     assert "singularity" in wrong
     assert jumped[0] == ""

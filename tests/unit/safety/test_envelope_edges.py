@@ -522,6 +522,14 @@ def judge_tool(was: Any, q: Any, lim: Any) -> Any:
     return first(check_tool(was[0], np.array(q), lim[0], make_state(q)[0]))
 
 
+def judge_braking(was: Any, q: Any, start: Any, lim: Any, floor: float = -1.0) -> Any:
+    """Judge the way to rest; with a floor below zero nothing on it is singular."""
+    frames, tcp = np.empty((7, 3, 4)), np.empty((3, 4))
+    fill_frames(q, frames)
+    compose(frames[6], lim["flange_from_tcp"], tcp)
+    return check_braking(was, q, start, floor, frames, tcp, lim)
+
+
 def place(tcp: Any, start: Any, bulge_m: float = 0.0) -> Any:
     lim = limits(workspace_min_m=[-1.0, -2.0, 0.0], workspace_max_m=[1.0, 2.0, 8.0])
     transform = np.zeros((3, 4))
@@ -607,7 +615,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     start = find_tool(HOME_Q)
     lim = limits(**EMPTY, tcp_speed_mps=0.1)
     # Falls all the way, so the first stretch is the quickest.
-    speed = check_braking(was[0], q, start, lim[0])[2]
+    speed = judge_braking(was[0], q, start, lim[0])[2]
     limit = speed / 0.97
     while 0.97 * limit > speed:
         limit = np.nextafter(limit, 0.0)
@@ -616,7 +624,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     assert 0.97 * limit == speed
 
     just = limits(**EMPTY, tcp_speed_mps=limit)
-    assert check_braking(was[0], q, start, just[0]) == (0, 0.0, 0.0, -1, 1.0)
+    assert judge_braking(was[0], q, start, just[0]) == (0, 0.0, 0.0, -1, 1.0)
 
 
 def bent(angle: float) -> Any:
@@ -626,7 +634,8 @@ def bent(angle: float) -> Any:
 
 
 def test_a_step_just_at_the_least_singular_value_is_granted() -> None:
-    was, q = state(q=bent(-0.3)), bent(-0.3 + 1e-5)
+    # So slow that the way to rest comes no nearer.
+    was, q = state(q=bent(-0.3)), bent(-0.3 + 1e-7)
     sigma = find_sigma(q)
     assert sigma < find_sigma(was["q"][0])
 
@@ -697,7 +706,7 @@ def test_a_least_singular_value_that_is_no_number_is_met_by_every_approach() -> 
 def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
     lim = limits(workspace_min_m=np.full(3, -3.0), workspace_max_m=np.full(3, -2.0))
 
-    at_rest = check_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
+    at_rest = judge_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
 
     assert at_rest[0] == 0
     assert at_rest[1] == 1.0
@@ -742,7 +751,7 @@ def test_a_speed_limit_that_is_no_number_is_broken_on_the_way_to_rest() -> None:
     q = HOME_Q + one(0, 0.5 * PERIOD_S)
     lim = limits(**EMPTY, tcp_speed_mps=math.nan)
 
-    found = check_braking(state()[0], q, find_tool(HOME_Q), lim[0])
+    found = judge_braking(state()[0], q, find_tool(HOME_Q), lim[0])
 
     assert found[0] == TCP_SPEED
 
@@ -763,7 +772,7 @@ def test_speed_on_the_way_to_rest_falls_with_the_root_of_what_is_left() -> None:
     assert max(falling) == falling[3] > 2 * falling[0]
     lim["tcp_speed_mps"] = falling[3] / 0.97 / 0.9
 
-    found = check_braking(state(q=folded)[0], q, find_tool(folded), lim[0])
+    found = judge_braking(state(q=folded)[0], q, find_tool(folded), lim[0])
 
     assert found[0] == 0
     assert found[1] == pytest.approx(0.1, rel=1e-6)
@@ -827,7 +836,7 @@ def test_what_was_noted_is_what_a_request_is_compared_with(
     q = bent(-0.1)
     assert 0.02 < find_sigma(q) < 0.05
     was = state(q=q)
-    was["sigma"] = noted
+    was["sigma"], was["place_m"] = noted, find_tool(q)
 
     found, _ = judge_whole(was, q, limits(**EMPTY))
 
@@ -856,10 +865,10 @@ def test_towards_a_singularity_it_goes_more_slowly(share: Any, wanted: Any) -> N
         least = find_sigma(q)
 
     nearer, _ = judge_whole(
-        state(q=bent(-0.3 - 1e-5)), q, limits(**EMPTY, singular_value=least)
+        state(q=bent(-0.3 - 1e-7)), q, limits(**EMPTY, singular_value=least)
     )
     away, _ = judge_whole(
-        state(q=bent(-0.3 + 1e-5)), q, limits(**EMPTY, singular_value=least)
+        state(q=bent(-0.3 + 1e-7)), q, limits(**EMPTY, singular_value=least)
     )
 
     assert nearer[0] == away[0] == 0
@@ -892,8 +901,8 @@ def test_what_the_way_to_rest_breaks_is_told_in_full() -> None:
     low["workspace_max_m"][0, 1] = start[1] - 1.0
     slow = limits(**EMPTY, tcp_speed_mps=0.01)
 
-    out = check_braking(was[0], q, np.full(3, -9.0), low[0])
-    fast = check_braking(was[0], q, start, slow[0])
+    out = judge_braking(was[0], q, np.full(3, -9.0), low[0])
+    fast = judge_braking(was[0], q, start, slow[0])
 
     assert out[0] == WORKSPACE
     assert out[2] == pytest.approx(find_tool(q)[1])

@@ -11,7 +11,7 @@ from cell.contracts.servo import HoldReason
 from safety import requests
 from safety.projection import PROJECTION
 from safety.requests import ProjectedRequests
-from tests.fakes.motion_oracle import HOME_Q, PERIOD_S
+from tests.fakes.motion_oracle import HOME_Q
 from tests.fakes.projection_cases import make_packed
 
 NO_FORCE = np.zeros(6)
@@ -27,6 +27,10 @@ class Guard:
 
     def reset(self, q_measured: Any) -> None:
         self.q = np.array(q_measured)
+        self.motion = (self.q.copy(), np.zeros(6), np.zeros(6))
+
+    def read_motion(self) -> tuple[Any, Any, Any]:
+        return self.motion
 
     def vet(self, q: Any, *stamps_and_force: Any) -> Verdict:
         self.asked.append((q, *stamps_and_force))
@@ -83,10 +87,9 @@ def test_a_new_one_compiles_its_kernels_from_rest(kernels: Kernels) -> None:
     assert np.array_equal(kernels.calls[2][1][1], np.eye(3, 4))
 
 
-def test_before_a_reset_there_is_nowhere_to_start_from() -> None:
-    guard: Any = Guard()
-    guard.reset(HOME_Q)
-    made = ProjectedRequests(guard, make_packed())
+def test_without_a_known_position_there_is_nowhere_to_start_from() -> None:
+    made, guard = make()
+    guard.motion = (np.full(6, np.nan), np.zeros(6), np.zeros(6))
 
     made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
 
@@ -94,33 +97,27 @@ def test_before_a_reset_there_is_nowhere_to_start_from() -> None:
     assert made.projection.dtype == PROJECTION
     assert made.projection["reason"][0] == HoldReason.COMMAND_NOT_FINITE
     assert guard.held == [(HoldReason.COMMAND_NOT_FINITE, 33)]
+    assert guard.asked == []
 
 
-def test_velocity_and_acceleration_follow_what_was_granted(kernels: Kernels) -> None:
+def test_every_wish_starts_from_the_motion_that_was_vetted(kernels: Kernels) -> None:
     made, guard = make()
-    first, second = HOME_Q + 1e-3, HOME_Q + 3e-3
-    first[1:] = second[1:] = HOME_Q[1:]
+    guard.motion = (HOME_Q + 0.1, np.arange(6.0), np.arange(6.0) - 9.0)
+    wish = np.linspace(-1.0, 1.0, 6)
     kernels.calls.clear()
 
-    for q in (first, second, second, second):
-        made.vet_action(q, *STAMPS, NO_FORCE)
+    made.vet_action(wish, *STAMPS, NO_FORCE)
+    made.vet_pose(Pose.identity(), *STAMPS, NO_FORCE)
 
-    moves = [given[:3] for _, given in kernels.calls]
-    qd = np.array([1e-3, 0, 0, 0, 0, 0]) / PERIOD_S
-    for found, wanted in zip(
-        moves,
-        [
-            (HOME_Q, 0 * qd, 0 * qd),
-            (first, qd, qd / PERIOD_S),
-            (second, 2 * qd, qd / PERIOD_S),
-            # What comes to rest starts anew with no acceleration.
-            (second, 0 * qd, 0 * qd),
-        ],
-        strict=True,
-    ):
-        for mine, other in zip(found, wanted, strict=True):
-            assert np.allclose(mine, other, rtol=1e-9, atol=1e-9)
-    assert [asked[1:4] for asked in guard.asked] == [STAMPS] * 4
+    increment, pose, towards = kernels.calls
+    assert increment[0] == "project_increment"
+    assert np.array_equal(increment[1], [*guard.motion, wish])
+    assert pose[0] == "project_pose"
+    assert np.array_equal(pose[1][0], guard.motion[0])
+    assert np.array_equal(pose[1][1], np.eye(3, 4))
+    assert towards[0] == "project_towards"
+    assert np.array_equal(towards[1][:3], guard.motion)
+    assert [asked[1:4] for asked in guard.asked] == [STAMPS] * 2
 
 
 def test_a_refused_wish_holds_now_with_its_own_numbers(kernels: Kernels) -> None:

@@ -230,7 +230,7 @@ def test_a_pose_is_refused_by_how_far_it_is_from_a_rotation(
 
 # --- poses --------------------------------------------------------------------------
 
-WIDE = {
+WIDE: dict[str, Any] = {
     "joint_min_rad": np.full(6, -8.0),
     "joint_max_rad": np.full(6, 8.0),
     "workspace_min_m": np.full(3, -4.0),

@@ -241,9 +241,9 @@ def follow_pose(goal: Vector, target: Vector, flange_from_tcp: Vector) -> None:
     """Move `goal` towards a (3, 4) tool pose, by steps that are damped and bounded."""
     frames = np.empty((7, 3, 4))
     tcp = np.empty((3, 4))
-    jacobian = np.empty((6, 6))
     step = np.empty(6)
     error = np.empty_like(step)
+    jacobian = np.empty((step.size, step.size))
     for _ in range(IK_ITERATIONS):
         fill_frames(goal, frames)
         compose(frames[6], flange_from_tcp, tcp)

@@ -56,7 +56,7 @@ def clamp_velocity(
     period_s = lim["period_s"]
     faces = np.empty((6, 4, 2))
     fill_faces(q, qd, qdd, lim, faces)
-    narrowed_by, worst, value, joint = _NONE, 1.0, 0.0, -1
+    narrowed_by, worst, value, joint = _NONE, np.inf, 0.0, -1
     for i in range(6):
         top = lim["joint_speed_radps"][i]
         low, high = -np.inf, np.inf
@@ -105,8 +105,8 @@ def fill_faces(q: Vector, qd: Vector, qdd: Vector, lim: Any, faces: Vector) -> N
         faces[i, 1, 1] = qd[i] + (qdd[i] + jerk * period_s) * period_s
         down = compute_braking_speed(top + qd[i], jerk, period_s, period_s, 0.0)
         up = compute_braking_speed(top - qd[i], jerk, period_s, period_s, 0.0)
-        faces[i, 2, 0] = max(qd[i] - period_s * down, -top)
-        faces[i, 2, 1] = min(qd[i] + period_s * up, top)
+        faces[i, 2, 0] = qd[i] - period_s * down
+        faces[i, 2, 1] = qd[i] + period_s * up
         below = max(q[i] - lim["joint_min_rad"][i] - ROUNDING, 0.0)
         above = max(lim["joint_max_rad"][i] - q[i] - ROUNDING, 0.0)
         down = compute_braking_speed(below, braking, period_s, reaction_s, lead_s)

@@ -388,7 +388,8 @@ def count_grants(**changes: Any) -> dict[str, int]:
         "holds": np.zeros(10, np.bool_),
     }
     counts = np.zeros(len(WHAT_GRANTS), np.int64)
-    count_wrong_grants(*(facts | changes).values(), LIMITS, counts)
+    judge: Any = count_wrong_grants
+    judge(*(facts | changes).values(), LIMITS, counts)
     return {WHAT_GRANTS[k]: int(counts[k]) for k in np.flatnonzero(counts)}
 
 

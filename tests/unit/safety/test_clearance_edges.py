@@ -413,11 +413,21 @@ def test_a_step_is_as_long_as_there_is_room(monkeypatch: Any) -> None:
     around.zone_from_base[0, 2, :3] = [0.0, 1.0, 0.0]
     around.zone_from_base[0, :, 3] = [-ARM_M, -0.1625 - 0.31, 0.0]
 
-    found, looks = count_looks(monkeypatch, swing(1.0), around)
+    # And a second ball with all the room there is.
+    high = around.ends[0] + [0.0, 5.0, 0.0]
+    around = around._replace(
+        frame=np.array([1, 1]),
+        ends=np.array([around.ends[0], high]),
+        radius=np.array([0.01, 0.01]),
+        reach=np.repeat(around.reach, 2, axis=0),
+        against_zone=np.array([[0, 0], [1, 0]]),
+    )
 
-    # At 0, 0.3, 0.6, 0.9 and 1.
+    found, looks = count_looks(monkeypatch, swing(1.5), around)
+
+    # At 0, 0.2, 0.4, 0.6, 0.8 and 1.
     assert found[0] == 0
-    assert looks == 5
+    assert looks == 6
 
 
 def test_a_step_is_never_shorter_than_an_eighth(monkeypatch: Any) -> None:

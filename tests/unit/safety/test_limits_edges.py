@@ -206,7 +206,8 @@ def test_a_distance_to_slow_down_at_has_its_bounds() -> None:
     whole = SAFETY.model_dump()
 
     for value in (math.nextafter(0.0, 1.0), 0.2):
-        assert SafetyConfig(**whole | {"slow_distance_m": value})
+        made = SafetyConfig(**whole | {"slow_distance_m": value})
+        assert made.slow_distance_m == value
     for value in (0.0, math.nextafter(0.2, 1.0)):
         with pytest.raises(ValidationError, match="slow_distance_m"):
             SafetyConfig(**whole | {"slow_distance_m": value})

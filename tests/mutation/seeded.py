@@ -170,8 +170,33 @@ SEEDS = (
     Seed(
         "the way to rest is not checked",
         _TOOL,
-        "reason, margin, value, item, scale = check_braking(was, q, start, lim)",
+        "reason, margin, value, item, scale = check_braking(\n"
+        "        was, q, start, floor, frames, tcp, lim\n    )",
         "reason, margin, value, item, scale = _NONE, 1.0, 0.0, -1, 1.0",
+    ),
+    Seed(
+        "the way to rest may lead into a singularity",
+        _TOOL,
+        "        if not are_singular_values_above(jacobian, floor, factor):\n",
+        "        if False:\n",
+    ),
+    Seed(
+        "nobody stands in a singular place",
+        _TOOL,
+        'floor = min(sigma, lim["singular_value"]) - ROUNDING',
+        'floor = lim["singular_value"] - ROUNDING',
+    ),
+    Seed(
+        "after a stop the old acceleration is told",
+        _GUARD,
+        'return q, qd, was["qdd"].copy() if qd.any() else np.zeros(6)',
+        'return q, qd, was["qdd"].copy()',
+    ),
+    Seed(
+        "what is closed on is not looked at",
+        _CHUNK,
+        "return self._check_closing(q, opening_m)",
+        'return ""',
     ),
     Seed(
         "the arm is believed to stop in a fifth of its way",

@@ -336,3 +336,58 @@ def test_a_refusal_is_described_by_what_it_broke(
     verdict = Verdict(HOME_Q, reason, -0.5, 0.25, item)
 
     assert make_armed().describe(verdict) == wanted
+
+
+def test_the_motion_that_is_told_is_the_one_that_was_vetted() -> None:
+    guard = make_armed()
+    still = guard.read_motion()
+    q, qd = set_going(guard)
+
+    told = guard.read_motion()
+
+    assert (still[0] == HOME_Q).all()
+    assert not np.any(still[1:])
+    assert np.allclose(told[0], q, rtol=0.0, atol=1e-15)
+    assert np.allclose(told[1], qd, rtol=0.0, atol=1e-9)
+    assert np.allclose(told[2], STEP / PERIOD_S**2, rtol=0.0, atol=1e-6)
+
+
+def test_after_a_stop_there_is_no_acceleration() -> None:
+    guard = make_armed()
+    q, _ = set_going(guard, cycles=1)
+    # One cycle at rest: velocity falls to nothing, and the fall is an acceleration.
+    assert vet(guard, q, 1).reason is HoldReason.NONE
+
+    told = guard.read_motion()
+
+    assert guard._state["qdd"].any()
+    assert (told[0] == q).all()
+    assert not np.any(told[1:])
+
+
+def test_without_a_known_position_no_motion_is_known() -> None:
+    guard = make_armed()
+    set_going(guard)
+    guard.reset(np.full(6, np.nan))
+
+    q, qd, qdd = guard.read_motion()
+
+    assert np.isnan(q).all()
+    assert q.shape == (6,)
+    assert np.array_equal(qd, np.zeros(6))
+    assert np.array_equal(qdd, np.zeros(6))
+
+
+def test_the_motion_that_is_told_is_no_window_into_the_guard() -> None:
+    guard = make_armed()
+    q, _ = set_going(guard)
+    before = guard.read_motion()
+
+    for part in guard.read_motion():
+        part[:] = 99.0
+
+    assert np.array_equal(guard.read_motion(), before)
+    guard.reset(np.full(6, np.nan))
+    guard.read_motion()[0][:] = 0.0
+    assert np.isnan(guard.read_motion()[0]).all()
+    assert np.isnan(vet(guard, q, 0).q).all()

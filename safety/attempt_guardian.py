@@ -97,7 +97,7 @@ class AttemptGuardian:
     def _describe_doubt(self) -> str:
         """Return why it was withdrawn; across restarts the first story stays."""
         doubt = self.state.doubt
-        is_old = doubt is Doubt.DISTRUSTED_BEFORE and self._earlier_doubt
+        is_old = self._earlier_doubt and doubt is Doubt.DISTRUSTED_BEFORE
         return self._earlier_doubt if is_old else doubt.value
 
     def _withdraw(self, doubt: Doubt) -> None:

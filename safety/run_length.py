@@ -5,6 +5,7 @@ so the lattice's sum is never below the real one: the run length is a lower boun
 threshold found here alarms no more often than stated.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +15,8 @@ from safety.sequential_test import THRESHOLD_MAX_NAT
 
 LATTICE_NAT: Final = 0.02
 _PROBABILITY_SLACK: Final = 1e-9
+# A power of two, so that probabilities can be told to be just within it.
+_SUM_SLACK: Final = 2.0**-20
 
 
 def compute_mean_run_length(
@@ -36,9 +39,7 @@ def compute_mean_run_length(
     steps, shares = _check(evidence_nat, probabilities, lattice_nat)
     if not 0.0 < threshold_nat <= THRESHOLD_MAX_NAT:
         raise ValueError(f"threshold_nat must lie within 0..{THRESHOLD_MAX_NAT}")
-    # Rounded down, as evidence is rounded up: both make the chain fire early.
-    cells = max(1, int(np.floor(threshold_nat / lattice_nat + _PROBABILITY_SLACK)))
-    return _solve(steps, shares, cells)
+    return _solve(steps, shares, _count_cells(threshold_nat, lattice_nat))
 
 
 def compute_threshold(
@@ -62,22 +63,22 @@ def compute_threshold(
     steps, shares = _check(evidence_nat, probabilities, lattice_nat)
     if not mean_run_length >= 1.0:
         raise ValueError("mean_run_length must be 1 at least")
-    low, high = 1, 1
-    while not _solve(steps, shares, high) >= mean_run_length:
-        low, high = high, 2 * high
-        if high * lattice_nat > THRESHOLD_MAX_NAT:
-            raise ValueError(
-                "no threshold gives so few false alarms: what good attempts weigh "
-                "drives the sum up"
-            )
-    # The run length rises with the threshold, for the lattice stays the same.
-    while low < high:
-        middle = (low + high) // 2
-        if _solve(steps, shares, middle) >= mean_run_length:
-            high = middle
-        else:
-            low = middle + 1
-    return high * lattice_nat
+    # The run length rises with the threshold, for the lattice stays the same. Short
+    # chains are tried first: the time for one grows with the third power of its length.
+    high, most = 1, _count_cells(THRESHOLD_MAX_NAT, lattice_nat)
+    while high < most and not _solve(steps, shares, high) >= mean_run_length:
+        high = min(2 * high, most)
+    too_low = bisect_left(
+        range(1, high + 1),
+        mean_run_length,
+        key=lambda cells: _solve(steps, shares, cells),
+    )
+    if too_low == high:
+        raise ValueError(
+            "no threshold gives so few false alarms: what good attempts weigh "
+            "drives the sum up"
+        )
+    return (too_low + 1) * lattice_nat
 
 
 def _check(
@@ -89,12 +90,20 @@ def _check(
         raise ValueError("every weight needs its probability")
     if not np.isfinite(evidence).all():
         raise ValueError("evidence must be finite")
-    if not ((shares >= 0.0).all() and abs(shares.sum() - 1.0) <= 1e-6):
+    if not ((shares >= 0.0).all() and abs(shares.sum() - 1.0) <= _SUM_SLACK):
         raise ValueError("probabilities must be positive and add up to 1")
     if not 0.0 < lattice_nat <= 1.0:
         raise ValueError("lattice_nat must lie within 0..1")
     steps = np.ceil(evidence / lattice_nat - _PROBABILITY_SLACK).astype(np.int64)
     return steps, shares
+
+
+def _count_cells(threshold_nat: float, lattice_nat: float) -> int:
+    """Return how many places of the lattice lie below a threshold, at least one.
+
+    Rounded down, as evidence is rounded up: both make the chain fire early.
+    """
+    return max(1, int(np.floor(threshold_nat / lattice_nat + _PROBABILITY_SLACK)))
 
 
 def _solve(steps: np.ndarray, shares: np.ndarray, cells: int) -> float:

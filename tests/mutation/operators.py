@@ -124,6 +124,10 @@ def change_returned(value: ast.expr) -> Iterator[Alternative]:
                 if _name_of(element) == "nan":
                     continue  # 1 - nan is the same
                 changed = copy.deepcopy(value)
+                if isinstance(element, ast.Starred):
+                    del changed.elts[index]
+                    yield Alternative("return", changed)
+                    continue
                 # Turns the sign of an infinity as well.
                 changed.elts[index] = ast.BinOp(
                     ast.Constant(1), ast.Sub(), copy.deepcopy(element)

@@ -47,6 +47,10 @@ TARGETS = (
     _target("requests", "requests_edges", "projected_requests"),
     _target("action_cache", "action_cache"),
     _target("ladder", "ladder"),
+    _target("sequential_test", "sequential_test", "sequential_edges"),
+    _target("run_length", "sequential_edges", "sequential_test"),
+    _target("guardian", "guardian", "guardian_edges"),
+    _target("attempt_guardian", "guardian", "guardian_edges"),
 )
 
 

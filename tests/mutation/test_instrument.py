@@ -141,6 +141,14 @@ def test_returned_values_have_mutants() -> None:
     assert returned == {"('no', 1 - a, 1.0)", "None"}
 
 
+def test_what_is_unpacked_into_a_returned_value_is_left_out() -> None:
+    names, mutants = weave("def f(a, *b):\n    return (a, *b)\n")
+
+    returned = {mutant.after for mutant in mutants if mutant.operator == "return"}
+    assert returned == {"(1 - a, *b)", "(a,)"}
+    assert names["f"](1, 2, 3) == (1, 2, 3)
+
+
 def test_returned_texts_have_mutants() -> None:
     source = "def f(a):\n    if a:\n        return f'{a}'\n    return ''\n"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.geometry import Pose
+from cell.contracts.observation import ActionChunk, ActionStep
 from safety import chunk_check
 from safety.chunk_check import EnvelopeChunkCheck
 from tests.fakes.motion_oracle import SAFETY
@@ -243,3 +244,119 @@ def test_a_line_that_comes_near_something_leaves_the_joints_where_they_were(
 def test_a_line_without_a_length_is_looked_at_once(walk: Walk) -> None:
     assert make_check()._follow_line(LINE[0], LINE[0], START, OPENING_M)[0] == ""
     assert len(walk.targets) == 1
+
+
+class Fingers:
+    """Say what they were told to, and remember what they were asked."""
+
+    def __init__(self, **touches: str) -> None:
+        self.touches = touches
+        self.asked: list[tuple[Any, ...]] = []
+
+    def find_on_way(self, q_start: Any, q_end: Any, aperture_m: float) -> str:
+        self.asked.append(("way", q_start.tolist(), q_end.tolist(), aperture_m))
+        return self.touches.get("way", "")
+
+    def find_at(self, q: Any, aperture_m: float) -> str:
+        self.asked.append(("at", q.tolist(), aperture_m))
+        return self.touches.get("at", "")
+
+    def find_while_closing(self, q: Any, aperture_m: float) -> str:
+        self.asked.append(("closing", q.tolist(), aperture_m))
+        return self.touches.get("closing", "")
+
+
+def make_check_of(fingers: Any) -> EnvelopeChunkCheck:
+    made = make_check()
+    made._fingers = fingers
+    return made
+
+
+def test_fingers_are_looked_at_all_along_the_way_to_the_first_step(walk: Walk) -> None:
+    fingers = Fingers()
+    end = START + np.array([0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+    middle = START + 0.5 * (end - START)
+
+    assert make_check_of(fingers)._check_joint_path(START, end, 0.03) == ""
+
+    assert fingers.asked == [
+        ("way", START.tolist(), middle.tolist(), 0.03),
+        ("way", middle.tolist(), end.tolist(), 0.03),
+    ]
+
+
+def test_fingers_that_touch_something_on_the_way_refuse_it(walk: Walk) -> None:
+    made = make_check_of(Fingers(way="leaves too little"))
+
+    wrong = made._check_joint_path(START, START, 0.03)
+
+    assert wrong == "the way to step 0 leaves too little"
+
+
+def test_fingers_are_looked_at_all_along_a_line(walk: Walk) -> None:
+    fingers = Fingers()
+    walk.step[0] = 0.1
+
+    wrong, _ = make_check_of(fingers)._follow_line(
+        pose(0.1, 0.2, 0.3), pose(0.1, 0.2, 0.315), START, 0.03
+    )
+
+    assert wrong == ""
+    assert fingers.asked == [
+        ("at", (START + walk.step).tolist(), 0.03),
+        ("at", (START + walk.step + walk.step).tolist(), 0.03),
+    ]
+
+
+def test_fingers_that_touch_something_on_a_line_refuse_it(walk: Walk) -> None:
+    made = make_check_of(Fingers(at="leaves too little"))
+
+    wrong, q = made._follow_line(*LINE, START, 0.03)
+
+    assert wrong == "the line leaves too little"
+    assert (q == START).all()
+
+
+def test_where_the_arm_comes_too_near_that_is_what_is_named(
+    walk: Walk, monkeypatch: Any
+) -> None:
+    fingers = Fingers(way="touches", at="touches")
+    made = make_check_of(fingers)
+    monkeypatch.setattr(made, "_find_near", lambda *_: "leaves nothing")
+
+    assert made._follow_line(*LINE, START, 0.03)[0] == "the line leaves nothing"
+    on_way = made._check_joint_path(START, START, 0.03)
+    assert on_way == "the way to step 0 leaves nothing"
+    assert fingers.asked == []
+
+
+def test_fingers_are_looked_at_while_they_close() -> None:
+    fingers = Fingers()
+
+    assert make_check_of(fingers)._check_closing(START, 0.03) == ""
+    assert fingers.asked == [("closing", START.tolist(), 0.03)]
+    touching = make_check_of(Fingers(closing="leaves too little"))
+    wrong = touching._check_closing(START, 0.03)
+    assert wrong == "closing the fingers leaves too little"
+    assert make_check()._check_closing(START, 0.03) == ""
+
+
+def test_the_opening_of_the_first_step_counts_to_the_end(
+    walk: Walk, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(chunk_check, "solve_ik", lambda *_: START)
+    fingers = Fingers()
+    steps = tuple(
+        ActionStep(pose(0.1, 0.2, 0.3 + 0.005 * number), opening_m)
+        for number, opening_m in enumerate((0.03, 0.01, 0.07))
+    )
+
+    wrong = make_check_of(fingers).check(ActionChunk(1, steps, 0.9, "test"), START)
+
+    assert wrong == ""
+    kinds = [asked[0] for asked in fingers.asked]
+    assert kinds == ["way", "at", "at", "closing"]
+    assert {asked[-1] for asked in fingers.asked} == {0.03}
+    touching = make_check_of(Fingers(closing="leaves too little"))
+    wrong = touching.check(ActionChunk(1, steps, 0.9, "test"), START)
+    assert wrong == "closing the fingers leaves too little"

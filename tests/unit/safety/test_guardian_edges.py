@@ -322,6 +322,10 @@ def test_rules_may_be_just_at_their_bounds(changes: dict[str, Any]) -> None:
         ({"agreement_min": math.nan}, "agreement_min must lie"),
         ({"novelty_max": -1.0}, "novelty_max must"),
         ({"constant_window": 0}, "constant_window must be 2"),
+        ({"constant_window": math.nan}, "constant_window must be 2"),
+        ({"answer_patience_ns": math.nan}, "answer_patience_ns must"),
+        ({"evidence_lasts_ns": math.nan}, "evidence_lasts_ns must"),
+        ({"trials_max": math.nan}, "trials_max must"),
     ],
 )
 def test_and_not_beyond(changes: dict[str, Any], words: str) -> None:

@@ -35,10 +35,10 @@ def compute_load(wrench: Vector, lim: Any) -> float:
     force = math.sqrt(wrench[0] ** 2 + wrench[1] ** 2 + wrench[2] ** 2)
     torque = math.sqrt(wrench[3] ** 2 + wrench[4] ** 2 + wrench[5] ** 2)
     by_force, by_torque = force / lim["tcp_force_n"], torque / lim["tcp_torque_nm"]
-    # A reading that is no number in one part must not hide behind the other.
-    if not (math.isfinite(by_force) and math.isfinite(by_torque)):
+    # The larger of both, and no number where one part of the reading is none.
+    load: float = 0.5 * (by_force + by_torque + abs(by_force - by_torque))
+    if math.isinf(load):
         return math.nan
-    load: float = max(by_force, by_torque)
     return load
 
 
@@ -60,9 +60,9 @@ def compute_load_cap(cap: float, load: float, travel: float) -> float:
         return 0.0
     if travel == 0.0:
         return cap
-    if cap == 0.0 or load + _SLACK < cap:
+    if cap == 0.0:
         return load + _SLACK
-    return cap
+    return min(cap, load + _SLACK)
 
 
 @compiled

@@ -21,6 +21,8 @@ ARGUMENTS = (
     *("-q", "-s", "--noconftest", "--timeout=0"),
     *("-p", "no:randomly", "-p", "no:xdist"),
     *("-p", "no:cacheprovider", "-p", "no:faulthandler"),
+    # By default pytest rewrites, and so takes for itself, whatever ends in _test.py.
+    *("-o", "python_files=test_*.py"),
     # Everything is imported before the forks.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
 )

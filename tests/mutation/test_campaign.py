@@ -36,7 +36,7 @@ def never():
 """
 
 TESTS = """
-from subject import clamp, count
+from subject_test import clamp, count
 
 def test_count():
     assert count(3) == 3
@@ -51,7 +51,7 @@ import json, sys
 from tests.mutation.instrument import instrument
 from tests.mutation.worker import try_mutants
 
-woven = instrument("subject", open(sys.argv[1]).read(), sys.argv[1])
+woven = instrument("subject_test", open(sys.argv[1]).read(), sys.argv[1])
 numbers = [mutant.number for mutant in woven.mutants]
 keys = {mutant.number: mutant.key for mutant in woven.mutants}
 for number, outcome in try_mutants(woven, numbers, sys.argv[2:]):
@@ -62,12 +62,13 @@ for number, outcome in try_mutants(woven, numbers, sys.argv[2:]):
 @pytest.fixture(scope="module")
 def statuses(tmp_path_factory: Any, repository: Path) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("subject")
-    (folder / "subject.py").write_text(SOURCE)
+    # A name that pytest takes for one of its own if nobody tells it otherwise.
+    (folder / "subject_test.py").write_text(SOURCE)
     (folder / "test_subject.py").write_text(TESTS)
     ended = subprocess.run(
         [
             *(sys.executable, "-c", RUN),
-            *(str(folder / "subject.py"), str(folder / "test_subject.py")),
+            *(str(folder / "subject_test.py"), str(folder / "test_subject.py")),
         ],
         cwd=repository,
         capture_output=True,

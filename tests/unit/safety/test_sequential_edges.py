@@ -285,3 +285,9 @@ def test_a_solution_that_cannot_be_stands_for_beyond_counting(
     monkeypatch.setattr(np.linalg, "solve", lambda *_: np.array([solved, 7.0]))
 
     assert compute_mean_run_length((-1.0, 1.0), FAIR, 1.0) == wanted
+
+
+@pytest.mark.parametrize("attempts", [0, -1, math.nan])
+def test_a_way_back_takes_one_attempt_at_least(attempts: Any) -> None:
+    with pytest.raises(ValueError, match="attempts_min must"):
+        ReturnTest(OUTCOMES, 0.01, 0.05, attempts_min=attempts)

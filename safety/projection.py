@@ -166,7 +166,7 @@ def project_pose(
                 refuse(now, _NOT_FINITE, -1.0, base_from_tcp[row, column], -1)
                 return
     deviation = compute_rotation_error(base_from_tcp)
-    if deviation > ROTATION_TOLERANCE:
+    if not deviation <= ROTATION_TOLERANCE:
         refuse(now, _UNREACHABLE, -1.0, deviation, -1)
         return
     goal = np.empty(6)

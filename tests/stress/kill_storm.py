@@ -42,6 +42,8 @@ MODULES = {
     "ur": "sim2real.virtual_cell.ur",
     "plc": "sim2real.virtual_cell.plc",
 }
+NEEDS_NO_STOP = ("guardian",)
+"""Processes whose loss stops nothing: the fallback policy picks on."""
 NEEDS_PERSON = ("supervisor", "servo", "ur", "plc")
 """Processes after whose loss nothing may move again until a person released it."""
 REST_MS = 200.0
@@ -201,12 +203,19 @@ def wait_for_state(cell: RunningCell, wanted: Sequence[str]) -> None:
 
 
 def find_misses(records: Sequence[KillRecord], rest_ms: float) -> list[KillRecord]:
-    """Return the kills after which the arm moved on too long, or again by itself."""
+    """Return the kills after which the arm moved on too long, or again by itself.
+
+    A stop counts where one is due.
+    """
     stand_ms = rest_ms + STAND_MS - REST_MS
     return [
         r
         for r in records
-        if r.self_resumed or r.rest_ms > rest_ms or r.stand_ms > stand_ms
+        if r.self_resumed
+        or (
+            r.target not in NEEDS_NO_STOP
+            and (r.rest_ms > rest_ms or r.stand_ms > stand_ms)
+        )
     ]
 
 

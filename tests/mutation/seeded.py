@@ -242,10 +242,9 @@ SEEDS = (
     Seed(
         "velocities of opposite sign count as rest",
         _RAMP,
-        '        if state["qd"][i] != 0.0:\n'
+        '    for i in range(6):  # noqa: SIM110\n        if state["qd"][i] != 0.0:\n'
         "            return False\n    return True\n",
-        '        if state["qd"][i] + state["qd"][5 - i] != 0.0:\n'
-        "            return False\n    return True\n",
+        '    return state["qd"].sum() == 0.0\n',
     ),
     Seed(
         "the lower limit is the upper one",

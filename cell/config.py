@@ -269,7 +269,7 @@ class CellGeometryConfig(Section):
 class MotionConfig(Section):
     """How the arm moves when nothing is wrong; the guard's limits lie above."""
 
-    joint_speed_radps: Annotated[float, Field(gt=0.0, le=3.14)] = 2.2
+    joint_speed_radps: Annotated[float, Field(gt=0.0, le=3.14)] = 2.0
     joint_acceleration_radps2: Annotated[float, Field(gt=0.0, le=100.0)] = 9.0
     joint_jerk_radps3: Annotated[float, Field(gt=0.0, le=5000.0)] = 90.0
     linear_speed_mps: Annotated[float, Field(gt=0.0, le=5.0)] = 0.5

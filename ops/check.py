@@ -20,6 +20,7 @@ from ops.exit_codes import (
     PortTakenError,
     compute_exit_code,
 )
+from ops.guardian_loading import load_watch
 from ops.host import ProcessHost
 from ops.logging import configure_logging
 from ops.process_table import VIRTUAL_CELL
@@ -29,7 +30,13 @@ from ops.runtime_directory import (
     make_directory,
     open_runtime_directory,
 )
-from ops.settings import Settings, compute_digest, compute_model_root, load_settings
+from ops.settings import (
+    Settings,
+    compute_digest,
+    compute_model_root,
+    is_watched,
+    load_settings,
+)
 from ops.virtual_ports import check_ports, compute_virtual_addresses
 from ops.workspace import make_workspace
 from policies.runtime.loading import load_policies
@@ -63,6 +70,7 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     findings = [Finding("configuration", is_good=True, detail=str(config_path))]
     findings += list(_check_machine(state))
     findings.append(check_model(settings))
+    findings += check_guardian(settings)
     code = ExitCode.NOT_READY
     try:
         with (
@@ -109,6 +117,20 @@ def check_model(settings: Settings) -> Finding:
         detail = loaded.complaint.text
         return Finding("model", is_good=True, detail=detail, is_warning=True)
     return Finding("model", is_good=True, detail=loaded.live.name)
+
+
+def check_guardian(settings: Settings) -> list[Finding]:
+    """Load the Guardian's model as its worker does, where there is one to be watched.
+
+    Without it the fallback picks, so nothing keeps the cell from starting.
+    """
+    if not is_watched(settings):
+        return []
+    try:
+        detail = load_watch(settings).name
+    except CellError as error:
+        return [Finding("guardian", is_good=True, detail=str(error), is_warning=True)]
+    return [Finding("guardian", is_good=True, detail=detail)]
 
 
 async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[Finding]:

@@ -27,6 +27,11 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Train, export, evaluate and list grasp policies.")
 app.add_typer(policy_app, name="policy", no_args_is_help=True)
+faults_app = typer.Typer(help="Try what can break, on the virtual cell.")
+app.add_typer(faults_app, name="faults", no_args_is_help=True)
+
+guardian_app = typer.Typer(help="Where the Guardian stands, and a person's release.")
+app.add_typer(guardian_app, name="guardian", no_args_is_help=True)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", help="Configuration file.", show_default=False)
@@ -110,6 +115,27 @@ def bench(
     _finish(run_bench(config, parse_duration_s(duration), as_json=as_json))
 
 
+@guardian_app.command("show")
+def guardian_show(
+    config: ConfigOption = _DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """Say which policy picks, and why."""
+    from ops.guardian_command import show_guardian
+
+    _finish(show_guardian(config, as_json=as_json))
+
+
+@guardian_app.command("release")
+def guardian_release(
+    by: Annotated[str, typer.Option("--by", help="Name of the person who agrees.")],
+    config: ConfigOption = _DEFAULT_CONFIG,
+) -> None:
+    """Agree by name that the learned policy returns, or is tried once more."""
+    from ops.guardian_command import release_learned
+
+    _finish(release_learned(config, by))
+
+
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -135,6 +161,18 @@ def policy_export(context: typer.Context) -> None:
 def policy_evaluate(context: typer.Context) -> None:
     """Measure first-try success on unseen scenes: NAME --scenes N --seed N."""
     _run_learning("evaluate", context.args)
+
+
+@faults_app.command("list", context_settings=_PASS_ON, add_help_option=False)
+def faults_list(context: typer.Context) -> None:
+    """List every fault of the catalogue, and what must follow: [--json]."""
+    _run_above("sim2real.faults", ["list", *context.args])
+
+
+@faults_app.command("run", context_settings=_PASS_ON, add_help_option=False)
+def faults_run(context: typer.Context) -> None:
+    """Try faults: --id F17, or --all; [--json]."""
+    _run_above("sim2real.faults", ["run", *context.args])
 
 
 @app.command(context_settings=_PASS_ON, add_help_option=False)

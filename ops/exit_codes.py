@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     PORT_TAKEN = 9
     BAR_MISSED = 10
     SETUP = 11
+    FAULT_FAILED = 12
     INTERRUPTED = 130
 
 

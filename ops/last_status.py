@@ -27,7 +27,13 @@ FILE_NAME: Final = "last_status.json"
 _COUNT_PERIOD_S: Final = 5.0
 _CLOSE_PATIENCE_S: Final = 5.0
 # A change of one of these is written at once.
-_URGENT: Final = ("state", "cause", "since_then", "is_acknowledged")
+_URGENT: Final = (
+    "state",
+    "cause",
+    "since_then",
+    "is_acknowledged",
+    "guardian_record",
+)
 # Of no use to a later life.
 _DROPPED: Final = ("events", "ages_s", "permissives")
 

@@ -48,9 +48,13 @@ PRODUCT = (
         death_signal=signal.SIGTERM,
     ),
     ProcessSpec("policy", "ops.processes.policy", 5.0, 2.0, is_essential=False),
+    ProcessSpec("guardian", "ops.processes.guardian", 5.0, 2.0, is_essential=False),
     ProcessSpec("camera", "ops.processes.camera", 3.0, 3.0, is_essential=False),
 )
 """In the order in which they are asked to end."""
+
+UNWATCHED = tuple(spec for spec in PRODUCT if spec.name != "guardian")
+"""The same where no learned policy is configured that would have to be watched."""
 
 VIRTUAL_CELL = (
     ProcessSpec("plc", "sim2real.virtual_cell.plc", 3.0, 2.0, is_product=False),

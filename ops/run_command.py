@@ -25,7 +25,7 @@ from ops.last_status import (
     write_status_file,
 )
 from ops.logging import configure_logging
-from ops.process_table import PRODUCT, VIRTUAL_CELL, ProcessSpec
+from ops.process_table import PRODUCT, UNWATCHED, VIRTUAL_CELL, ProcessSpec
 from ops.processes.priority import NOT_PUNCTUAL, may_run_punctually
 from ops.run_report import check_report_path
 from ops.run_session import RunRequest, Session
@@ -39,6 +39,7 @@ from ops.settings import (
     Settings,
     check_virtual_cell,
     compute_digest,
+    is_watched,
     parse_settings,
 )
 from ops.telemetry import PREVIOUS_STATUS, TelemetryReader
@@ -72,9 +73,9 @@ def run_cell(request: RunRequest) -> ExitCode:
     settings = parse_settings(content, str(request.config_path))
     if request.report_path is not None:
         check_report_path(request.report_path)
-    specs: tuple[ProcessSpec, ...] = PRODUCT
+    specs: tuple[ProcessSpec, ...] = PRODUCT if is_watched(settings) else UNWATCHED
     if settings.virtual_cell.enabled:
-        specs = PRODUCT + VIRTUAL_CELL
+        specs += VIRTUAL_CELL
     with ExitStack() as locks:
         if settings.arm.kind == "rtde":
             robot = locks.enter_context(lock_robot(settings.arm.host))

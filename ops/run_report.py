@@ -33,6 +33,8 @@ _FROM_STATUS = (
     "slow_down_requests",
     "slow_down_confirmed_s_max",
     "active_model",
+    "fallback_proposals",
+    "guardian",
 )
 _FROM_SERVO = (
     "holds_by_reason",

@@ -27,7 +27,7 @@ from ops.config_file import read_config_file
 from ops.config_sentences import describe
 from ops.strict_yaml import parse_strict_yaml
 from ops.virtual_cell_config import VirtualCellConfig
-from policies.config import KNOWN_POLICIES, PolicyConfig
+from policies.config import KNOWN_POLICIES, SCRIPTED, GuardianConfig, PolicyConfig
 from safety.capsules import make_surroundings
 from safety.config import SafetyConfig
 from safety.home import find_home_conflict
@@ -48,6 +48,7 @@ class Settings(Section):
     motion: MotionConfig = MotionConfig()
     safety: SafetyConfig
     policy: PolicyConfig
+    guardian: GuardianConfig = GuardianConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     virtual_cell: VirtualCellConfig
 
@@ -197,6 +198,11 @@ def parse_settings(content: bytes, name: str) -> Settings:
 def compute_model_root(settings: Settings) -> Path:
     """Return the folder with the models; relative paths count from the program."""
     return _ROOT / settings.policy.directory
+
+
+def is_watched(settings: Settings) -> bool:
+    """Say whether a learned policy is configured, which the Guardian then watches."""
+    return settings.policy.live != SCRIPTED
 
 
 def _check_policy_name(settings: Settings, name: str) -> None:

@@ -62,6 +62,8 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     ]
     if telemetry.world:
         parts.append(f"violations {telemetry.world.get('limit_violations', 0)}")
+    if (status.get("guardian") or {}).get("is_fallback"):
+        parts.append(f"picks {_name_in_charge(status)}")
     parts.extend(say_why(status))
     return "  ".join(parts)
 
@@ -128,11 +130,24 @@ def _headline(telemetry: Telemetry) -> Text:
     text = Text()
     text.append(f" {state} ", style=f"bold {_ABNORMAL.get(state, 'default')} reverse")
     text.append(f"  mode {status.get('mode', '-')}")
-    text.append(f"  model {status.get('active_model') or '-'}")
+    text.append(f"  picks: {_name_in_charge(status)}")
     age_s = telemetry.status_age_s
     if age_s is not None and age_s > _SILENT_S:
         text.append(f"  (of {age_s:.0f} s ago: the supervisor is silent)", style="red")
     return text
+
+
+def _name_in_charge(status: Mapping[str, Any]) -> str:
+    """Return which policy picks, and which one does not and why not."""
+    guardian = status.get("guardian") or {}
+    model = status.get("active_model") or "-"
+    if not guardian.get("is_fallback"):
+        return str(model)
+    words = f"{guardian.get('in_charge') or '-'} in place of {model}"
+    done, needed = guardian.get("shadow_attempts"), guardian.get("shadow_needed")
+    if guardian.get("trust") == "shadow":
+        return f"{words} (shadow {done} of {needed})"
+    return f"{words} ({guardian.get('trust')})"
 
 
 def _reasons(telemetry: Telemetry) -> RenderableType:

@@ -30,6 +30,8 @@ from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
+from ops.chunk_check import make_chunk_check
+from ops.guardian_watch import make_guardian
 from ops.process_end import is_ending
 from ops.processes.shell import ProcessContext, StopFlag
 from ops.settings import Settings, compute_model_root
@@ -37,7 +39,6 @@ from ops.telemetry import PREVIOUS_STATUS, STATUS_CAPACITY
 from policies.client import PolicyWorkerClient
 from policies.model_directory import read_model_directory
 from policies.runtime.wire import SOCKET_NAME
-from safety.chunk_check import EnvelopeChunkCheck
 from safety.ladder import Ladder
 
 _OVERHEAD = "overhead"
@@ -83,8 +84,9 @@ class ProcessComplaints:
             complaint.SERVO,
             complaint.name_camera_source(_OVERHEAD),
             complaint.POLICY,
+            complaint.GUARDIAN,
         )
-        self._servo, self._camera, self._policy = (
+        self._servo, self._camera, self._policy, self._guardian = (
             complaint.ComplaintBox(runtime, source) for source in sources
         )
 
@@ -99,6 +101,10 @@ class ProcessComplaints:
     def read_policy(self) -> Complaint | None:
         """Return what the policy worker has against its live model."""
         return self._policy.read()
+
+    def read_guardian(self) -> Complaint | None:
+        """Return what the Guardian worker has against its model."""
+        return self._guardian.read()
 
 
 def make_layout(settings: Settings) -> Layout:
@@ -127,6 +133,7 @@ async def run_supervisor(context: ProcessContext) -> None:
     policy = PolicyWorkerClient(
         runtime / SOCKET_NAME, settings.policy.deadline_s, clock
     )
+    guardian, judge = make_guardian(settings, runtime, clock)
     frames = FrameSource(frame_ring_path(runtime, _OVERHEAD))
 
     def read_frame_stamp_ns() -> int | None:
@@ -141,11 +148,7 @@ async def run_supervisor(context: ProcessContext) -> None:
         open_plc=lambda: open_plc(settings.plc, clock),
         open_gripper=lambda: open_gripper(settings.gripper, clock),
         policy=policy,
-        chunk_check=EnvelopeChunkCheck(
-            settings.safety,
-            settings.arm.flange_from_tcp.pose(),
-            settings.gripper.max_aperture_m,
-        ),
+        chunk_check=make_chunk_check(settings),
         ladder=Ladder(make_rules()),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),
@@ -156,18 +159,21 @@ async def run_supervisor(context: ProcessContext) -> None:
         complaints=ProcessComplaints(runtime),
         beat=context.beat,
         record=record,
+        guardian=guardian,
     )
     _rehearse(peers.chunk_check, settings)
     # Jitter of reconnects, so that two cells do not knock at one line in step.
     jitter = random.Random()  # noqa: S311
     supervisor = Supervisor(peers, make_layout(settings), jitter)
     async with asyncio.TaskGroup() as tasks:
-        beside = (
+        beside = [
             tasks.create_task(policy.run(), name="policy-client"),
             tasks.create_task(
                 _watch_stop(context.stop, supervisor, clock), name="stop"
             ),
-        )
+        ]
+        if judge is not None:
+            beside.append(tasks.create_task(judge.run(), name="guardian-client"))
         await supervisor.run()
         for task in beside:
             task.cancel()

@@ -59,6 +59,14 @@ class PolicyWorkerClient:
         greeting = self._readiness
         return "" if greeting is None else greeting.model or greeting.fallback
 
+    def fallback_name(self) -> str:
+        """Return name and version of the fallback policy, empty while unknown."""
+        return "" if self._readiness is None else self._readiness.fallback
+
+    def has_learned(self) -> bool:
+        """Say whether it is a learned policy that answers as live."""
+        return self._readiness is not None and bool(self._readiness.sha256)
+
     def readiness(self) -> Readiness | None:
         """Return the worker's greeting, None while not connected."""
         return self._readiness

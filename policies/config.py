@@ -1,4 +1,4 @@
-"""The section of `config.yaml` that says which model picks, and within what bounds."""
+"""The sections of `config.yaml` that say which model picks, and what watches it."""
 
 from typing import Annotated, Final, Literal
 
@@ -30,3 +30,28 @@ class PolicyConfig(Section):
     minimum_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
     compensation_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     """How sure of itself must be what makes up for a lost modality."""
+
+
+class GuardianConfig(Section):
+    """The network that watches the learned policy, and the way back from the fallback.
+
+    Attributes:
+        model: its folder below `policy.directory`.
+        deadline_s: for one answer; a later one counts as silence [s].
+        uses_features: whether how grasps feel decides as well as how they end; only for
+            a model that was calibrated on attempts of this very cell.
+        trusts_new_model: whether a learned model that this cell has not yet picked with
+            may act at once; otherwise it has to show its worth in shadow first.
+        return_attempts_min: attempts in shadow that a return takes at least.
+        return_agreement_min: share of the looks in shadow in which the learned policy
+            must have proposed what the fallback then did.
+        needs_release: whether a named person must agree to each return.
+    """
+
+    model: PolicyName = "guardian"
+    deadline_s: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
+    uses_features: bool = False
+    trusts_new_model: bool = True
+    return_attempts_min: Annotated[int, Field(ge=20, le=10_000)] = 50
+    return_agreement_min: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    needs_release: bool = False

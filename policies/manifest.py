@@ -7,7 +7,7 @@ came from, and the measured quality.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -58,20 +58,18 @@ class GraspGrid(Section):
     closed_tip_m: Annotated[float, Field(gt=0, le=0.5)]
 
 
-class Manifest(Section):
-    """Everything the runtime must know about a model file, and where it came from.
+class ModelManifest(Section):
+    """What every manifest says of its model file, and where it came from.
 
     Attributes:
         format_version: version of this schema.
         name: name of the policy.
         version: version of the weights.
-        family: which runtime class runs it.
         created_at: wall time of the export, UTC.
         model_file: file name beside the manifest.
         model_sha256: digest of that file.
         inputs: tensors the network expects.
         outputs: tensors it answers with.
-        grid: meaning of the output pixels.
         seed: seed of data and training.
         data_sha256: digest over the training data.
         git_commit: source revision of the training code, when known.
@@ -81,25 +79,35 @@ class Manifest(Section):
     format_version: Literal[1] = 1
     name: Name
     version: Name
-    family: Literal["heightmap"]
     created_at: datetime
     model_file: Name
     model_sha256: Digest
     inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
-    grid: GraspGrid
     seed: Annotated[int, Field(ge=0)]
     data_sha256: Digest
     git_commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")] | None = None
     metrics: Mapping[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _tensor_names_are_unique(self) -> "Manifest":
+    def _tensor_names_are_unique(self) -> Self:
         for specs in (self.inputs, self.outputs):
             names = [spec.name for spec in specs]
             if len(set(names)) != len(names):
                 raise ValueError("tensor names must differ from each other")
         return self
+
+
+class Manifest(ModelManifest):
+    """Everything the runtime must know about a grasp network.
+
+    Attributes:
+        family: which runtime class runs it.
+        grid: meaning of the output pixels.
+    """
+
+    family: Literal["heightmap"]
+    grid: GraspGrid
 
 
 def parse_manifest(text: str, origin: str) -> Manifest:

@@ -1,22 +1,34 @@
 """A model directory on disk: verified first, loaded second.
 
-`VerifiedModel` has one constructor path, `read_model_directory`. It holds the very
-bytes whose digest was checked, so the file cannot change between check and use.
+`VerifiedModel` has one constructor path, behind the `read_*` functions. It holds the
+very bytes whose digest was checked, so the file cannot change between check and use.
 """
 
 import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from cell.contracts.errors import ModelError, ModelMissingError
-from policies.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from policies.guardian_manifest import GuardianManifest, parse_guardian_manifest
+from policies.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ModelManifest,
+    parse_manifest,
+)
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_MODEL_BYTES = 1 << 30
 
+_Manifest_co = TypeVar("_Manifest_co", bound=ModelManifest, covariant=True)
+_Manifest = TypeVar("_Manifest", bound=ModelManifest)
+
 
 @dataclass(frozen=True, eq=False)
-class VerifiedModel:
+class VerifiedModel(Generic[_Manifest_co]):
     """A model whose manifest parsed and whose bytes match its digest.
 
     Attributes:
@@ -26,7 +38,7 @@ class VerifiedModel:
     """
 
     directory: Path
-    manifest: Manifest
+    manifest: _Manifest_co
     model_bytes: bytes
 
     @property
@@ -35,13 +47,28 @@ class VerifiedModel:
         return f"{self.manifest.name}-{self.manifest.version}"
 
 
-def read_model_directory(directory: Path) -> VerifiedModel:
-    """Read and verify one model directory.
+def read_model_directory(directory: Path) -> VerifiedModel[Manifest]:
+    """Read and verify the directory of one grasp network.
 
     Raises:
         ModelError: something is missing, truncated, malformed or altered; the message
             names the file and what to do.
     """
+    return _read(directory, parse_manifest)
+
+
+def read_guardian_directory(directory: Path) -> VerifiedModel[GuardianManifest]:
+    """Read and verify the directory of one Guardian network.
+
+    Raises:
+        ModelError: as above; a missing or senseless calibration is malformed too.
+    """
+    return _read(directory, parse_guardian_manifest)
+
+
+def _read(
+    directory: Path, parse: Callable[[str, str], _Manifest]
+) -> VerifiedModel[_Manifest]:
     if not directory.is_dir():
         raise ModelMissingError(
             f"{directory}: no such model directory; check policy.directory and "
@@ -50,7 +77,7 @@ def read_model_directory(directory: Path) -> VerifiedModel:
     manifest_path = directory / MANIFEST_NAME
     text = _read_bytes(manifest_path, MAX_MANIFEST_BYTES)
     try:
-        manifest = parse_manifest(text.decode("utf-8"), str(manifest_path))
+        manifest = parse(text.decode("utf-8"), str(manifest_path))
     except UnicodeDecodeError as error:
         raise ModelError(
             f"{manifest_path}: is not UTF-8 text; export the model again"
@@ -59,6 +86,15 @@ def read_model_directory(directory: Path) -> VerifiedModel:
     model_bytes = _read_bytes(model_path, MAX_MODEL_BYTES)
     _check_digest(model_path, model_bytes, manifest.model_sha256)
     return VerifiedModel(directory, manifest, model_bytes)
+
+
+def read_any_directory(directory: Path) -> VerifiedModel[ModelManifest]:
+    """Read and verify a model directory of whatever family, for the record only.
+
+    Raises:
+        ModelError: as above.
+    """
+    return _read(directory, _parse_any)
 
 
 def list_model_directories(root: Path) -> list[Path]:
@@ -81,6 +117,16 @@ def _read_bytes(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise ModelError(f"{path}: larger than {limit} bytes, refused")
     return content
+
+
+def _parse_any(text: str, origin: str) -> ModelManifest:
+    try:
+        is_guardian = json.loads(text).get("family") == "guardian"
+    except (ValueError, AttributeError):
+        is_guardian = False
+    if is_guardian:
+        return parse_guardian_manifest(text, origin)
+    return parse_manifest(text, origin)
 
 
 def _check_digest(path: Path, content: bytes, expected: str) -> None:

@@ -2,7 +2,8 @@
 
 The guard would stop a bad chunk half-way; this refuses it while nothing moves. The
 path is taken as the cell drives it: through joint space to the first step, then in
-straight tool lines. Comparisons are written so that what is no number is refused.
+straight tool lines, and at the end the fingers close. Comparisons are written so that
+what is no number is refused.
 """
 
 import math
@@ -21,6 +22,7 @@ from cell.kinematics import (
 from safety.capsules import make_surroundings, name_check
 from safety.clearance import check_clearance
 from safety.config import SafetyConfig
+from safety.finger_check import FingerCheck
 from safety.limits import MINIMUM_SINGULAR_VALUE
 
 # Denser than the thinnest thing a workspace face could stand for.
@@ -38,8 +40,22 @@ class EnvelopeChunkCheck:
     """Implements `ChunkCheck`: form, reach, workspace, continuity and clearance."""
 
     def __init__(
-        self, config: SafetyConfig, flange_from_tcp: Pose, max_aperture_m: float
+        self,
+        config: SafetyConfig,
+        flange_from_tcp: Pose,
+        max_aperture_m: float,
+        fingers: FingerCheck | None = None,
     ) -> None:
+        """Take the limits of a cell.
+
+        Args:
+            config: limits of the cell.
+            flange_from_tcp: tool of the arm.
+            max_aperture_m: widest opening of the gripper.
+            fingers: looks at what the fingers would touch; None where the fixtures
+                around are not known.
+        """
+        self._fingers = fingers
         self._tool = flange_from_tcp
         self._max_aperture_m = max_aperture_m
         self._joint_min = np.array(config.joint_min_rad)
@@ -57,16 +73,24 @@ class EnvelopeChunkCheck:
         q = solve_ik(first, self._tool, q_start, self._joint_min, self._joint_max)
         if q is None:
             return "step 0 is out of reach"
-        wrong = self._check_joint_path(q_start, q)
+        # The cell opens the fingers once, for the whole way down.
+        opening_m = chunk.steps[0].aperture_m
+        wrong = self._check_joint_path(q_start, q, opening_m)
         if wrong:
             return wrong
         for number in range(1, len(chunk.steps)):
             target = chunk.steps[number].base_from_tcp
             previous = chunk.steps[number - 1].base_from_tcp
-            wrong, q = self._follow_line(previous, target, q)
+            wrong, q = self._follow_line(previous, target, q, opening_m)
             if wrong:
                 return f"step {number}: {wrong}"
-        return ""
+        return self._check_closing(q, opening_m)
+
+    def _check_closing(self, q: Vector, opening_m: float) -> str:
+        if self._fingers is None:
+            return ""
+        touch = self._fingers.find_while_closing(q, opening_m)
+        return f"closing the fingers {touch}" if touch else ""
 
     def _check_form(self, chunk: ActionChunk, q_start: Vector) -> str:
         if np.shape(q_start) != (6,) or not np.isfinite(q_start).all():
@@ -97,7 +121,9 @@ class EnvelopeChunkCheck:
             return f"lies outside the workspace at {_text(pose.position_m)}"
         return ""
 
-    def _check_joint_path(self, q_start: Vector, q_end: Vector) -> str:
+    def _check_joint_path(
+        self, q_start: Vector, q_end: Vector, opening_m: float
+    ) -> str:
         longest = float(np.max(np.abs(q_end - q_start)))
         start_m = compute_base_from_tcp(q_start, self._tool).position_m
         q_last = q_start
@@ -113,6 +139,8 @@ class EnvelopeChunkCheck:
             ):
                 return f"the way to step 0 leaves the workspace at {_text(place_m)}"
             near = self._find_near(q_last, q)
+            if not near and self._fingers is not None:
+                near = self._fingers.find_on_way(q_last, q, opening_m)
             if near:
                 return f"the way to step 0 {near}"
             q_last = q
@@ -121,7 +149,9 @@ class EnvelopeChunkCheck:
             return "step 0 lies in a singularity"
         return ""
 
-    def _follow_line(self, start: Pose, end: Pose, q: Vector) -> tuple[str, Vector]:
+    def _follow_line(
+        self, start: Pose, end: Pose, q: Vector, opening_m: float
+    ) -> tuple[str, Vector]:
         """Walk a straight tool line; return what is wrong and the joints at its end."""
         distance_m = float(np.linalg.norm(end.position_m - start.position_m))
         turn = (start.inverse() @ end).as_rotvec()
@@ -145,6 +175,8 @@ class EnvelopeChunkCheck:
             if not sigma >= MINIMUM_SINGULAR_VALUE:
                 return f"the line comes too near a singularity ({sigma:.3f})", q
             near = self._find_near(q, q_next)
+            if not near and self._fingers is not None:
+                near = self._fingers.find_at(q_next, opening_m)
             if near:
                 return f"the line {near}", q
             q = q_next

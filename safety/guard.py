@@ -83,6 +83,18 @@ class EnvelopeGuard:
         self._is_armed = bool(np.isfinite(q).all())
         self._state = make_state(q)
 
+    def read_motion(self) -> tuple[Vector, Vector, Vector]:
+        """Return the vetted position, velocity and acceleration, shape (6,) each.
+
+        In rad and seconds; without a known position they are no numbers. Whatever comes
+        after a stop starts with no acceleration.
+        """
+        if not self._is_armed:
+            return _NAN.copy(), np.zeros(6), np.zeros(6)
+        was = self._state[0]
+        q, qd = was["q"].copy(), was["qd"].copy()
+        return q, qd, was["qdd"].copy() if qd.any() else np.zeros(6)
+
     def attach(self, radius_m: float, length_m: float) -> None:
         """Take note of the part in the fingers; radius 0 when there is none.
 

@@ -7,14 +7,15 @@ stands against it. Never raises; never hands on a wish that was refused.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.geometry import Pose, Vector
-from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
+from safety.guard import EnvelopeGuard
 from safety.projection import (
     PROJECTION,
     project_increment,
@@ -22,22 +23,28 @@ from safety.projection import (
     project_towards,
 )
 
+LEAST_RATIO: Final = 0.01
+"""Speeds of zero would leave the projection without a divisor."""
+
+RATIO_PER_CYCLE: Final = 0.002
+"""At 500 Hz a joint at 3 rad/s brakes with 3 rad/s2 by that, a tenth of its limit."""
+
 
 class ProjectedRequests:
-    """A guard that takes actions and poses; every call of the guard goes through it.
+    """Implements `RequestGuard`: a guard that takes actions and poses as well.
 
-    It keeps the vetted motion by what the guard answers, so a verdict that it did not
-    see would leave it behind.
+    What is asked of it in joint positions goes straight to the guard.
     """
 
-    def __init__(self, guard: MotionGuard, limits: NDArray[Any]) -> None:
+    def __init__(self, guard: EnvelopeGuard, limits: NDArray[Any]) -> None:
         """Take a guard and the limits of `make_projection_limits`; compiles now."""
         self._guard = guard
         self._limits = limits.copy()
-        self._period_s = float(limits["period_s"][0])
+        self._full_speed = limits["joint_speed_radps"].copy()
+        self._full_increment = limits["increment_rad"].copy()
         self._answer = np.zeros(1, PROJECTION)
-        self._q, self._qd, self._qdd = _rest_at(_vector_of(None))
-        still = self._qd
+        self._ratio = 1.0
+        still = np.zeros_like(self._full_speed[0])
         project_increment(still, still, still, still, self._limits, self._answer)
         project_towards(still, still, still, still, self._limits, self._answer)
         project_pose(still, np.eye(3, 4), self._limits, self._answer)
@@ -50,7 +57,40 @@ class ProjectedRequests:
     def reset(self, q_measured: Vector) -> None:
         """Start over at rest from a measured position, shape (6,) [rad]."""
         self._guard.reset(q_measured)
-        self._q, self._qd, self._qdd = _rest_at(_vector_of(q_measured))
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers [m]; radius 0 when there is none."""
+        self._guard.attach(radius_m, length_m)
+
+    def describe(self, verdict: Verdict) -> str:
+        """Return which limit a refused request broke, in a few words."""
+        return self._guard.describe(verdict)
+
+    def vet(
+        self,
+        q_request: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet one joint request, shape (6,) [rad]; on refusal ramp to rest and hold."""
+        return self._guard.vet(
+            q_request, command_stamp_ns, arm_stamp_ns, now_ns, force_tcp_n
+        )
+
+    def slow_down(self, ratio: float) -> None:
+        """Scale the speeds of actions and poses from the next one on, 0..1.
+
+        It comes about gradually, so that the arm never goes faster than its own limit
+        lets it brake.
+        """
+        # Written so that what is no number stands for the slowest.
+        wanted = min(ratio, 1.0) if ratio >= LEAST_RATIO else LEAST_RATIO
+        change = RATIO_PER_CYCLE
+        self._ratio = min(max(wanted, self._ratio - change), self._ratio + change)
+        self._limits["joint_speed_radps"] = self._full_speed * self._ratio
+        self._limits["increment_rad"] = self._full_increment * self._ratio
 
     def vet_action(
         self,
@@ -63,13 +103,9 @@ class ProjectedRequests:
         """Vet six normalised joint increments for this cycle; refused, ramp to rest."""
 
         def project() -> None:
+            q, qd, qdd = self._guard.read_motion()
             project_increment(
-                self._q,
-                self._qd,
-                self._qdd,
-                _vector_of(action),
-                self._limits,
-                self._answer,
+                q, qd, qdd, _vector_of(action), self._limits, self._answer
             )
 
         times_ns = (command_stamp_ns, arm_stamp_ns, now_ns)
@@ -86,24 +122,19 @@ class ProjectedRequests:
         """Vet one cycle of the way to a tool pose, at which the arm comes to rest."""
 
         def project() -> None:
+            q, qd, qdd = self._guard.read_motion()
             target = _transform_of(base_from_tcp)
-            project_pose(self._q, target, self._limits, self._answer)
+            project_pose(q, target, self._limits, self._answer)
             if self._answer["reason"][0] == HoldReason.NONE:
-                project_towards(
-                    self._q,
-                    self._qd,
-                    self._qdd,
-                    self._answer["q"][0].copy(),
-                    self._limits,
-                    self._answer,
-                )
+                goal = self._answer["q"][0].copy()
+                project_towards(q, qd, qdd, goal, self._limits, self._answer)
 
         times_ns = (command_stamp_ns, arm_stamp_ns, now_ns)
         return self._vet(project, times_ns, force_tcp_n)
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Ramp to rest and hold, for a cause that the caller found."""
-        return self._follow(self._guard.hold(reason, now_ns))
+        return self._guard.hold(reason, now_ns)
 
     def _vet(
         self,
@@ -125,18 +156,7 @@ class ProjectedRequests:
             if verdict.reason is reason:
                 verdict = replace(verdict, margin=margin, value=value)
             return verdict
-        return self._follow(self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n))
-
-    def _follow(self, verdict: Verdict) -> Verdict:
-        qd = (verdict.q - self._q) / self._period_s
-        # Whatever comes after a stop starts with no acceleration.
-        self._qdd = (qd - self._qd) / self._period_s if qd.any() else np.zeros(6)
-        self._qd, self._q = qd, verdict.q.copy()
-        return verdict
-
-
-def _rest_at(q: Vector) -> tuple[Vector, Vector, Vector]:
-    return q, np.zeros(6), np.zeros(6)
+        return self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n)
 
 
 def _vector_of(numbers: Any) -> Vector:

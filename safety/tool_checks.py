@@ -13,6 +13,7 @@ from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 from cell.kinematics.kernels import (
+    are_singular_values_above,
     compose,
     fill_frames,
     fill_jacobian,
@@ -43,17 +44,18 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     """Check the tool at one request, shape (6,) [rad].
 
     The smallest singular value there is noted in `now`, for the next cycle to compare
-    with: it takes as long as all the rest.
+    with: it takes as long as all the rest. So is the place.
     """
     frames = np.empty((7, 3, 4))
     tcp = np.empty((3, 4))
     tool = lim["flange_from_tcp"]
-    fill_frames(was["q"], frames)
-    compose(frames[6], tool, tcp)
-    start = tcp[:, 3].copy()
     jacobian = np.empty((6, 6))
+    start = was["place_m"].copy()
     sigma_before = was["sigma"]
     if not sigma_before > 0.0:
+        fill_frames(was["q"], frames)
+        compose(frames[6], tool, tcp)
+        start = tcp[:, 3].copy()
         fill_jacobian(frames, tcp, jacobian)
         sigma_before = smallest_singular_value(jacobian)
     fill_frames(q, frames)
@@ -61,6 +63,8 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     fill_jacobian(frames, tcp, jacobian)
     sigma = smallest_singular_value(jacobian)
     now["sigma"] = sigma
+    for i in range(3):
+        now["place_m"][i] = tcp[i, 3]
     sigma_margin = 1.0 - lim["singular_value"] / max(sigma, 1e-12)
     is_approaching = not sigma >= sigma_before - ROUNDING
     # In a singular place the arm may stand, and leave.
@@ -70,7 +74,11 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     speed_margin = 1.0 - speed / lim["tcp_speed_mps"]
     if not speed_margin >= 0.0:
         return _TCP_SPEED, speed_margin, speed, -1, SLOWEST
-    reason, margin, value, item, scale = check_braking(was, q, start, lim)
+    # Who leaves a singular place may stop short of its edge, and not go back in.
+    floor = min(sigma, lim["singular_value"]) - ROUNDING
+    reason, margin, value, item, scale = check_braking(
+        was, q, start, floor, frames, tcp, lim
+    )
     if reason != _NONE:
         return reason, margin, value, item, scale
     if is_approaching:
@@ -100,8 +108,26 @@ def compute_place_margin(
 
 
 @compiled
-def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
-    """Check place and speed of the tool from the request along the ramp to rest."""
+def check_braking(
+    was: Any,
+    q: Vector,
+    start: Vector,
+    floor: float,
+    frames: Vector,
+    tcp: Vector,
+    lim: Any,
+) -> Check:
+    """Check the tool along the ramp that would follow: place, speed, singularity.
+
+    Args:
+        was: vetted motion before the request.
+        q: request, shape (6,) [rad].
+        start: place of the tool before it, shape (3,) [m].
+        floor: no singular value on the ramp may be less.
+        frames: of the arm at the request; is overwritten.
+        tcp: the tool there; is overwritten.
+        lim: limits.
+    """
     qd = np.empty(6)
     for i in range(6):
         qd[i] = (q[i] - was["q"][i]) / lim["period_s"]
@@ -110,30 +136,37 @@ def check_braking(was: Any, q: Vector, start: Vector, lim: Any) -> Check:
     stretch_s = half_stop_s / _BRAKE_STRETCHES
     # Along q + qd s the tool's curvature is at most (sum of |qd|)^2 times its reach.
     bulge_m = 0.125 * stretch_s * stretch_s * turning * turning * lim["reach_m"]
-    frames = np.empty((7, 3, 4))
-    tcp = np.empty((3, 4))
+    worst, axis = compute_place_margin(tcp, start, bulge_m, lim)
+    if not worst >= 0.0:
+        return _WORKSPACE, worst, tcp[axis, 3], axis, SLOWEST
+    if not stretch_s > 0.0:
+        return _NONE, worst, 0.0, -1, 1.0
+    jacobian, factor = np.empty((6, 6)), np.empty((6, 6))
     q_stop = np.empty(6)
     last = np.empty(3)
-    worst = math.inf
-    for k in range(_BRAKE_STRETCHES + 1):
+    for k in range(1, _BRAKE_STRETCHES + 1):
         for i in range(6):
             q_stop[i] = q[i] + qd[i] * stretch_s * k
+        for i in range(3):
+            last[i] = tcp[i, 3]
         fill_frames(q_stop, frames)
         compose(frames[6], lim["flange_from_tcp"], tcp)
         margin, axis = compute_place_margin(tcp, start, bulge_m, lim)
         if not margin >= 0.0:
             return _WORKSPACE, margin, tcp[axis, 3], axis, SLOWEST
         worst = min(worst, margin)
-        if k > 0 and stretch_s > 0.0:
-            # Speed falls linearly in time, so with the root of the way left.
-            share = math.sqrt(1.0 - (k - 1.0) / _BRAKE_STRETCHES)
-            speed = _measure_step(tcp, last) / stretch_s * share
-            margin = 1.0 - speed / (_TCP_HEADROOM * lim["tcp_speed_mps"])
-            if not margin >= 0.0:
-                return _TCP_SPEED, margin, speed, -1, SLOWEST
-            worst = min(worst, margin)
-        for i in range(3):
-            last[i] = tcp[i, 3]
+        # Speed falls linearly in time, so with the root of the way left.
+        share = math.sqrt(1.0 - (k - 1.0) / _BRAKE_STRETCHES)
+        speed = _measure_step(tcp, last) / stretch_s * share
+        margin = 1.0 - speed / (_TCP_HEADROOM * lim["tcp_speed_mps"])
+        if not margin >= 0.0:
+            return _TCP_SPEED, margin, speed, -1, SLOWEST
+        worst = min(worst, margin)
+        fill_jacobian(frames, tcp, jacobian)
+        if not are_singular_values_above(jacobian, floor, factor):
+            sigma = smallest_singular_value(jacobian)
+            margin = 1.0 - lim["singular_value"] / max(sigma, 1e-12)
+            return _SINGULAR, margin, sigma, -1, SLOWEST
     return _NONE, worst, 0.0, -1, 1.0
 
 

@@ -30,12 +30,12 @@ BoxCheck = tuple[int, int, float, float, int]
 """Reason of refusal, what narrowed the wish, margin, value, joint."""
 
 _NONE = int(HoldReason.NONE)
-_ACCELERATION = int(HoldReason.JOINT_ACCELERATION)
+_JERK = 1
 # In the order in which they may empty the box.
 _FACES = np.array(
     [
-        _ACCELERATION,
-        _ACCELERATION,
+        int(HoldReason.JOINT_ACCELERATION),
+        int(HoldReason.JOINT_JERK),
         int(HoldReason.JOINT_SPEED),
         int(HoldReason.JOINT_POSITION),
     ]
@@ -67,6 +67,10 @@ def clamp_velocity(
                 high, high_by = faces[i, k, 1], k
             if low > high:
                 value = choose_value(k, q[i], qd[i], qdd[i])
+                if k == _JERK:
+                    # What it takes to come back to an acceleration that is permitted.
+                    rate = math.copysign(lim["joint_acceleration_radps2"][i], qdd[i])
+                    value = (rate - qdd[i]) / period_s
                 return _FACES[k], _NONE, (high - low) / top, value, i
         granted[i] = min(max(wish[i], low), high)
         margin = min(wish[i] - low, high - wish[i]) / top
@@ -76,6 +80,8 @@ def clamp_velocity(
                 by = low_by if granted[i] == low else high_by
                 rate = (wish[i] - qd[i]) / period_s
                 value = choose_value(by, q[i] + wish[i] * period_s, wish[i], rate)
+                if by == _JERK:
+                    value = (rate - qdd[i]) / period_s
                 narrowed_by, joint = _FACES[by], i
     return _NONE, narrowed_by, worst, value, joint
 

@@ -22,6 +22,7 @@ STATE = np.dtype(
         ("load", "<f8"),
         ("load_cap", "<f8"),
         ("sigma", "<f8"),
+        ("place_m", "<f8", (3,)),
     ]
 )
 """Vetted motion after one cycle, and why it is what it is.
@@ -30,7 +31,7 @@ STATE = np.dtype(
 none; `scale` how fast, as a ratio, the next cycles may go towards it; `load` the
 smoothed load ratio of the tool; `load_cap` what it may not exceed while the arm creeps
 under too much load, else 0; `sigma` the smallest singular value at `q`, 0 while it is
-not known.
+not known; `place_m` the place of the tool in base, known when `sigma` is.
 """
 
 Check = tuple[int, float, float, int, float]

@@ -49,11 +49,13 @@ class _Zone(Section):
 
     Attributes:
         name: appears in records and messages.
+        frame: that it is given in.
         keeps_out: groups of capsules that must stay out.
         margin_m: distance kept to the solid [m].
     """
 
     name: _Name
+    frame: Literal["base"] = "base"
     keeps_out: _Groups
     margin_m: _Margin = 0.0
 
@@ -123,6 +125,7 @@ class ToolCapsule(Section):
 
     Attributes:
         name: appears in records and messages.
+        frame: that it is given in.
         group: `tool` for the body, `fingers` for what goes into the bin.
         from_m: one end of the segment in the flange frame [m].
         to_m: its other end.
@@ -130,6 +133,7 @@ class ToolCapsule(Section):
     """
 
     name: _Name
+    frame: Literal["flange"] = "flange"
     group: Literal["tool", "fingers"]
     from_m: _ToolPlace
     to_m: _ToolPlace

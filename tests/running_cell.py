@@ -103,6 +103,12 @@ class RunningCell:
         """Return what the host printed so far."""
         return (self.folder / "output.txt").read_text(encoding="utf-8")
 
+    def log(self, process: str) -> list[dict[str, Any]]:
+        """Return the records that a process has logged so far."""
+        path = self.folder / "state" / "log" / f"{process}.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [dict(json.loads(line)) for line in lines if line.endswith("}")]
+
     def stop(self, timeout_s: float = 30.0) -> int:
         """Press Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)

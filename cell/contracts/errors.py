@@ -33,6 +33,7 @@ class FaultCode(IntEnum):
     CONFIG_PERMISSIONS = 101
     MODEL_MISSING = 110
     MODEL_INVALID = 111
+    GUARDIAN_INVALID = 112
     DRIVER_UNREACHABLE = 200
     DRIVER_TIMEOUT = 201
     DRIVER_PROTOCOL = 202
@@ -55,6 +56,7 @@ class FaultCode(IntEnum):
     TARGET_UNREACHABLE = 403
     POLICY_TIMEOUT = 500
     POLICY_OUTPUT_INVALID = 501
+    POLICY_WITHDRAWN = 510
     PICK_FAILED_REPEATEDLY = 600
     PART_LOST = 601
     PLACE_NOT_CONFIRMED = 602
@@ -154,6 +156,10 @@ class TargetUnreachableError(CellError):
     """Inverse kinematics found no joint position for a pose."""
 
     code = FaultCode.TARGET_UNREACHABLE
+
+
+class ChunkSeamError(TargetUnreachableError):
+    """A chunk does not join the path that the arm is on."""
 
 
 class PolicyError(CellError):

@@ -20,6 +20,7 @@ class PlcInputs:
         outfeed_clear: the next part may be placed.
         zone_permit: the arm may enter the shared zone.
         fault_ack: a person acknowledged the present fault.
+        person_id: who is logged in at the line, 0 for nobody.
         part_taken: four-phase handshake, answer to `PlcOutputs.part_done`.
         speed_limit_ratio: 0..1; the cell never runs faster.
     """
@@ -36,6 +37,7 @@ class PlcInputs:
     outfeed_clear: bool
     zone_permit: bool
     fault_ack: bool
+    person_id: int
     part_taken: bool
     speed_limit_ratio: float
 
@@ -60,6 +62,7 @@ class PlcOutputs:
         blocked: waiting for the outfeed.
         refill_request: the bin holds nothing worth trying.
         slow_down_request: the cell asks the line to slow down.
+        fallback_policy: the scripted policy picks in place of the learned one.
         fault_code: `FaultCode` of the first cause, 0 when none.
         good_count: parts placed since first start, free running.
         reject_count: parts lost or misplaced.
@@ -82,6 +85,7 @@ class PlcOutputs:
     blocked: bool = False
     refill_request: bool = False
     slow_down_request: bool = False
+    fallback_policy: bool = False
     fault_code: int = 0
     good_count: int = 0
     reject_count: int = 0

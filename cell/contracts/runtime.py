@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from cell.contracts.geometry import Vector
+from cell.contracts.attempt import AttemptJudgement, AttemptResult
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.guardian import GuardianMemory, GuardianView
 from cell.contracts.observation import Abstain, ActionChunk, Modality, Observation
 from cell.contracts.servo import HoldReason
 
@@ -98,6 +100,39 @@ class MotionGuard(Protocol):
         ...
 
 
+class RequestGuard(MotionGuard, Protocol):
+    """A guard that also takes what a policy may ask for cycle by cycle.
+
+    Whatever is asked for is projected onto what the arm may do, and vetted.
+    """
+
+    def slow_down(self, ratio: float) -> None:
+        """Scale the speeds of actions and poses from the next one on, 0..1."""
+        ...
+
+    def vet_action(
+        self,
+        action: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet six normalised joint increments for this cycle, each -1..1."""
+        ...
+
+    def vet_pose(
+        self,
+        base_from_tcp: Pose,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet one cycle of the way to a tool pose, at which the arm comes to rest."""
+        ...
+
+
 class PlanRefusal(StrEnum):
     """Why there is no approved way to rest any more."""
 
@@ -177,4 +212,53 @@ class ChunkCheck(Protocol):
 
     def check(self, chunk: ActionChunk, q_start: Vector) -> str:
         """Return an empty string, or one phrase that says what is wrong with it."""
+        ...
+
+
+class Guardian(Protocol):
+    """Watches how grasps end, and withdraws the learned policy when they grow worse.
+
+    It can only restrict: nothing here moves anything, and a policy that another part
+    of the cell has turned down is not brought back. Not safety-rated.
+    """
+
+    def begin(self, memory: GuardianMemory) -> None:
+        """Start once, with what the life before left; until then nothing is trusted."""
+        ...
+
+    def permits_learned(self, now_ns: int) -> bool:
+        """Say whether the learned policy may act; False means the scripted fallback."""
+        ...
+
+    def view(self) -> GuardianView:
+        """Return where it stands."""
+        ...
+
+    def remember(self) -> GuardianMemory | None:
+        """Return what its next life has to know, None before it has begun."""
+        ...
+
+    def expect_judgement(self, attempt: int, now_ns: int) -> None:
+        """Say that an attempt has ended and that the network was asked about it."""
+        ...
+
+    def note_attempt(
+        self, judgement: AttemptJudgement, result: AttemptResult, now_ns: int
+    ) -> None:
+        """Take one attempt into account: executed, or agreed with while in shadow."""
+        ...
+
+    def note_disagreement(self) -> None:
+        """Say that in shadow the learned policy proposed something else, or nothing."""
+        ...
+
+    def note_network_lost(self) -> None:
+        """Say that the network is gone or failed to answer."""
+        ...
+
+    def release(self, person: str, now_ns: int) -> bool:
+        """Let a named person agree to the return; False when there is none to agree to.
+
+        It shortens no evidence.
+        """
         ...

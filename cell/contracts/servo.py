@@ -1,8 +1,11 @@
 """What the supervisor asks of the servo process, and what it hears back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+import numpy as np
+
+from cell.contracts.chunk import TimedChunk
 from cell.contracts.geometry import Pose, Vector
 
 
@@ -12,6 +15,11 @@ class MotionMode(IntEnum):
     HOLD comes to rest within the limits of ordinary motion, which is kind to a part in
     the fingers. BRAKE comes to rest along the guard's ramp, as fast as the cell allows,
     and holds. STOP comes to rest as HOLD does and ends the robot's program.
+
+    INCREMENT and TRACK follow a policy that looks on while the arm moves: in each cycle
+    they take six normalised joint increments, or one step towards a tool pose, as the
+    newest writing of the same order has them. FOLLOW goes along a chunk of joint
+    positions with a pace of its own.
     """
 
     HOLD = 0
@@ -19,6 +27,9 @@ class MotionMode(IntEnum):
     MOVE_LINEAR = 2
     STOP = 3
     BRAKE = 4
+    INCREMENT = 5
+    TRACK = 6
+    FOLLOW = 7
 
 
 class ServoPhase(IntEnum):
@@ -67,6 +78,7 @@ class HoldReason(IntEnum):
     SELF_COLLISION = 25
     TCP_FORCE = 26
     PLAN_REFUSED = 27
+    CHUNK_SEAM = 28
 
 
 IDLE_HOLDS = frozenset({HoldReason.NONE, HoldReason.NO_COMMAND, HoldReason.NOT_ARMED})
@@ -117,13 +129,17 @@ class ServoCommand:
             a fault; the servo process leaves FAULT only for a newer one.
         mode: see `MotionMode`.
         q_target: joint target of MOVE_JOINT, shape (6,) [rad].
-        base_from_tcp: tool target of MOVE_LINEAR.
+        base_from_tcp: tool target of MOVE_LINEAR and TRACK.
         speed_ratio: 0..1 of the configured motion limits.
         arrival_rad: MOVE_JOINT counts as reached within this joint distance, so that
             the next order can be blended in [rad]; 0 asks for a full stop at target.
         payload_kg: mass at the tool beyond the gripper [kg].
         part_radius_m: of a capsule around the part in the fingers [m]; 0 for none.
         part_length_m: how far that part reaches beyond the tool point [m].
+        action: normalised joint increments of INCREMENT, shape (6,), each -1..1; 1 is
+            the full speed of the joint.
+        chunk_id: number of the chunk of FOLLOW; 0 for none.
+        chunk: that chunk; None when there is none, or another one.
     """
 
     stamp_ns: int
@@ -137,6 +153,9 @@ class ServoCommand:
     payload_kg: float = 0.0
     part_radius_m: float = 0.0
     part_length_m: float = 0.0
+    action: Vector = field(default_factory=lambda: np.zeros(6))
+    chunk_id: int = 0
+    chunk: TimedChunk | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +174,8 @@ class ServoState:
         command_id: newest order seen.
         reached_id: newest order that was completed.
         arm_id: newest release that took effect.
+        chunk_id: chunk that the setpoints are in, 0 for none.
+        chunk_s: how much of it was consumed, in its own time [s].
         q: measured joint positions, shape (6,) [rad].
         qd: measured joint velocities, shape (6,) [rad/s].
         q_command: last vetted joint command, shape (6,) [rad].
@@ -182,6 +203,8 @@ class ServoState:
     command_id: int
     reached_id: int
     arm_id: int
+    chunk_id: int
+    chunk_s: float
     q: Vector
     qd: Vector
     q_command: Vector

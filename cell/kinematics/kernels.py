@@ -190,6 +190,35 @@ def smallest_singular_value(jacobian: Vector) -> float:
 
 
 @compiled
+def are_singular_values_above(jacobian: Vector, floor: float, factor: Vector) -> bool:
+    """Tell whether every singular value of a (6, 6) matrix is above `floor`.
+
+    J J^T - floor^2 I then has a Cholesky factor, which takes a tenth of the time that
+    the values themselves take; (6, 6) `factor` is scratch for it. What is no number has
+    none above anything; below zero none is looked for.
+    """
+    if floor < 0.0:
+        return True
+    for i in range(6):
+        for j in range(i):
+            total = 0.0
+            for k in range(6):
+                total += jacobian[i, k] * jacobian[j, k]
+            for k in range(j):
+                total -= factor[i, k] * factor[j, k]
+            factor[i, j] = total / factor[j, j]
+        total = -floor * floor
+        for k in range(6):
+            total += jacobian[i, k] * jacobian[i, k]
+        for k in range(i):
+            total -= factor[i, k] * factor[i, k]
+        if not total > 0.0:
+            return False
+        factor[i, i] = math.sqrt(total)
+    return True
+
+
+@compiled
 def _smallest_column(matrix: Vector) -> float:
     """Return the length of the shortest column of a (6, 6) matrix."""
     smallest = np.inf

@@ -13,6 +13,7 @@ from cell.mailbox.text import TextMailbox
 
 SERVO: Final = "servo"
 POLICY: Final = "policy"
+GUARDIAN: Final = "guardian"
 _CAPACITY: Final = 1024
 _LONGEST_TEXT: Final = 600
 

@@ -1,10 +1,12 @@
-"""The pair of mailboxes between the supervisor and the servo process."""
+"""The mailboxes between the supervisor and the servo process."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from cell.contracts.chunk import LONGEST_CHUNK, TimedChunk
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import (
     HoldReason,
@@ -29,9 +31,23 @@ COMMAND = np.dtype(
         ("payload_kg", "<f8"),
         ("part_radius_m", "<f8"),
         ("part_length_m", "<f8"),
+        ("action", "<f8", (6,)),
+        ("chunk_id", "<i8"),
     ]
 )
 """Supervisor -> servo, mailbox `servo_command`."""
+
+CHUNK = np.dtype(
+    [
+        ("chunk_id", "<i8"),
+        ("after_id", "<i8"),
+        ("after_s", "<f8"),
+        ("step_s", "<f8"),
+        ("rows", "<i8"),
+        ("q", "<f8", (LONGEST_CHUNK, 6)),
+    ]
+)
+"""Supervisor -> servo, mailbox `servo_chunk`; written before its order is."""
 
 STATE = np.dtype(
     [
@@ -44,6 +60,8 @@ STATE = np.dtype(
         ("command_id", "<i8"),
         ("reached_id", "<i8"),
         ("arm_id", "<i8"),
+        ("chunk_id", "<i8"),
+        ("chunk_s", "<f8"),
         ("q", "<f8", (6,)),
         ("qd", "<f8", (6,)),
         ("q_command", "<f8", (6,)),
@@ -68,9 +86,11 @@ STATE = np.dtype(
 class ServoLink:
     """Encodes commands and states; attached by both sides."""
 
-    def __init__(self, commands: Mailbox, states: Mailbox) -> None:
+    def __init__(self, commands: Mailbox, states: Mailbox, chunks: Mailbox) -> None:
         self._commands = commands
         self._states = states
+        self._chunks = chunks
+        self._chunk: TimedChunk | None = None
         self._command_record = np.zeros((), COMMAND)
         self._state_record = np.zeros((), STATE)
         self._command_version = 0
@@ -78,7 +98,7 @@ class ServoLink:
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Create or attach to `servo_command` and `servo_state` in `directory`.
+        """Create or attach to the three mailboxes in `directory`.
 
         Raises:
             ConfigError: a file there has another layout.
@@ -86,10 +106,15 @@ class ServoLink:
         return cls(
             Mailbox.open(directory / "servo_command", COMMAND),
             Mailbox.open(directory / "servo_state", STATE),
+            Mailbox.open(directory / "servo_chunk", CHUNK),
         )
 
     def write_command(self, command: ServoCommand) -> None:
         """Publish an order, or the same order with a new stamp."""
+        chunk = command.chunk
+        if chunk is not None and chunk is not self._chunk:
+            self._chunks.write(_encode_chunk(chunk))
+            self._chunk = chunk
         self._commands.write(_encode_command(self._command_record, command))
 
     def read_command(self) -> ServoCommand | None:
@@ -102,7 +127,7 @@ class ServoLink:
             return self._command
         record = self._commands.read()
         if record is not None:
-            self._command = _decode_command(record)
+            self._command = self._attach_chunk(_decode_command(record))
             self._command_version = version
         return self._command
 
@@ -116,9 +141,22 @@ class ServoLink:
         return None if record is None else _decode_state(record)
 
     def close(self) -> None:
-        """Unmap both. The files stay."""
+        """Unmap all of them. The files stay."""
         self._commands.close()
         self._states.close()
+        self._chunks.close()
+
+    def _attach_chunk(self, command: ServoCommand) -> ServoCommand:
+        """Return an order with the chunk that it names, read once."""
+        wanted_id = command.chunk_id
+        if wanted_id == 0:
+            return command
+        if self._chunk is None or self._chunk.chunk_id != wanted_id:
+            record = self._chunks.read()
+            self._chunk = None if record is None else _decode_chunk(record)
+        if self._chunk is None or self._chunk.chunk_id != wanted_id:
+            return command
+        return replace(command, chunk=self._chunk)
 
 
 def _encode_command(record: Any, command: ServoCommand) -> Any:
@@ -135,8 +173,31 @@ def _encode_command(record: Any, command: ServoCommand) -> Any:
         command.payload_kg,
         command.part_radius_m,
         command.part_length_m,
+        command.action,
+        command.chunk_id,
     )
     return record
+
+
+def _encode_chunk(chunk: TimedChunk) -> Any:
+    record = np.zeros((), CHUNK)
+    rows = min(len(chunk.q), LONGEST_CHUNK)
+    for name in ("chunk_id", "after_id", "after_s", "step_s"):
+        record[name] = getattr(chunk, name)
+    record["rows"] = rows
+    record["q"][:rows] = chunk.q[:rows]
+    return record
+
+
+def _decode_chunk(record: np.void) -> TimedChunk:
+    rows = min(max(int(record["rows"]), 0), LONGEST_CHUNK)
+    return TimedChunk(
+        chunk_id=int(record["chunk_id"]),
+        after_id=int(record["after_id"]),
+        after_s=float(record["after_s"]),
+        step_s=float(record["step_s"]),
+        q=record["q"][:rows].copy(),
+    )
 
 
 def _decode_command(record: np.void) -> ServoCommand:
@@ -156,6 +217,8 @@ def _encode_state(record: Any, state: ServoState) -> Any:
         state.command_id,
         state.reached_id,
         state.arm_id,
+        state.chunk_id,
+        state.chunk_s,
         state.q,
         state.qd,
         state.q_command,

@@ -1,4 +1,4 @@
-"""Follows the newest order: interpolator, then guard, once per cycle.
+"""Follows the newest order: interpolator or projection, then guard, once per cycle.
 
 An order that breaks a limit is refused for good; the next one has a new number. An
 order that merely went stale goes on when it is fresh again.
@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from cell.contracts.errors import TargetUnreachableError
+from cell.contracts.errors import ChunkSeamError, TargetUnreachableError
 from cell.contracts.geometry import Vector
 from cell.contracts.robot import ArmState
 from cell.contracts.runtime import (
-    MotionGuard,
     PlanRefusal,
+    RequestGuard,
     SafeActionSource,
     Verdict,
 )
@@ -45,7 +45,9 @@ _SCALE_CYCLES = 50
 _SAGGING_RAD = 0.02
 _SETTLED_CYCLES = 150
 
-_MOVING = (MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR)
+_MOVING = frozenset(MotionMode) - {MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP}
+_STREAMED = frozenset({MotionMode.INCREMENT, MotionMode.TRACK})
+"""Modes in which every writing of the order may say something new."""
 _PASSING = TIMING_HOLDS | ORDERED_HOLDS | {HoldReason.NONE}
 """Verdicts after which the same order may go on."""
 
@@ -63,7 +65,7 @@ class CommandFollower:
 
     def __init__(
         self,
-        guard: MotionGuard,
+        guard: RequestGuard,
         interpolator: Interpolator,
         fallback: SafeActionSource,
         freshness_ns: int,
@@ -82,6 +84,7 @@ class CommandFollower:
         self._order: ServoCommand | None = None
         self._refusal = HoldReason.NONE
         self._ramp_id: int | None = None
+        self._qd = np.zeros(6)
         self._scale = 1.0
         self._cycles_to_faster = 0
         self._cycles_since_done = 0
@@ -93,11 +96,16 @@ class CommandFollower:
         self._fallback.reset(q_measured)
         self.plan_refusal = None
         self.q_command = q_measured.copy()
+        self._qd = np.zeros(6)
         self.is_at_rest = True
         self.command_id = max(self.command_id, command.command_id)
         self._order = None
         self._refusal = HoldReason.NONE
         self._ramp_id = None
+
+    def read_chunk(self) -> tuple[int, float]:
+        """Return which chunk is being consumed, and how much of it [s]; 0 for none."""
+        return self._interpolator.read_chunk()
 
     def is_busy(self) -> bool:
         """Say whether an order is under way."""
@@ -158,13 +166,34 @@ class CommandFollower:
         is_fresh = -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns
         if is_fresh and not self._is_ramping():
             ratio = self._compute_ratio(command, sample)
+            if command.mode in _STREAMED:
+                return self._project(command, ratio, sample, now_ns)
             try:
                 q_request = self._interpolator.step(ratio)
+            except ChunkSeamError:
+                return self._refuse(HoldReason.CHUNK_SEAM, now_ns)
             except TargetUnreachableError:
-                self._refusal = HoldReason.UNREACHABLE
-                return self._guard.hold(HoldReason.UNREACHABLE, now_ns)
+                return self._refuse(HoldReason.UNREACHABLE, now_ns)
         return self._guard.vet(
             q_request, command.stamp_ns, sample.stamp_ns, now_ns, sample.force_tcp_n
+        )
+
+    def _refuse(self, reason: HoldReason, now_ns: int) -> Verdict:
+        self._refusal = reason
+        return self._guard.hold(reason, now_ns)
+
+    def _project(
+        self, command: ServoCommand, ratio: float, sample: ArmState, now_ns: int
+    ) -> Verdict:
+        """Have one cycle of an action or of the way to a pose vetted."""
+        self._guard.slow_down(ratio)
+        stamps_ns = (command.stamp_ns, sample.stamp_ns, now_ns)
+        if command.mode is MotionMode.INCREMENT:
+            return self._guard.vet_action(
+                command.action, *stamps_ns, sample.force_tcp_n
+            )
+        return self._guard.vet_pose(
+            command.base_from_tcp, *stamps_ns, sample.force_tcp_n
         )
 
     def _compute_ratio(self, command: ServoCommand, sample: ArmState) -> float:
@@ -191,29 +220,45 @@ class CommandFollower:
     def _accept(self, verdict: Verdict, sample: ArmState, now_ns: int) -> Verdict:
         """Take over what was granted; start anew once a ramp has come to rest."""
         self._note_scale(verdict.scale)
-        self.plan_refusal = self._consult(verdict, sample, now_ns)
+        qd = (verdict.q - self.q_command) / self._period_s
+        self.plan_refusal = self._consult(verdict, qd, sample, now_ns)
         if verdict.reason is HoldReason.NONE:
             self._ramp_id = None
         elif not self._is_ramping():
             self._ramp_id = self.command_id
-        self.is_at_rest = not bool((verdict.q - self.q_command).any())
+        self.is_at_rest = not bool(qd.any())
+        if self._order is not None and self._order.mode in _STREAMED:
+            qdd = (qd - self._qd) / self._period_s
+            self._interpolator.pass_on(verdict.q, qd, qdd)
+        self._qd = qd
         self.q_command = verdict.q
         if verdict.reason is HoldReason.NONE:
             return verdict
         if self.is_at_rest:
             self._interpolator.resync(verdict.q, np.zeros(6))
-        # An order that came while the ramp of another ran has not been judged yet.
-        is_judged = self._ramp_id == self.command_id and self._order is not None
-        if verdict.reason not in _PASSING and is_judged:
+        if verdict.reason not in _PASSING and self._is_judged():
             self._refusal = verdict.reason
         return verdict
 
+    def _is_judged(self) -> bool:
+        """Say whether a verdict is about the order, and the order about motion.
+
+        One that came while the ramp of another ran has not been judged yet. An order
+        to rest breaks no limit: the guard is asked about it until what stood against
+        motion is over. Its filter of the force hears of nothing else meanwhile.
+        """
+        order = self._order
+        return (
+            self._ramp_id == self.command_id
+            and order is not None
+            and order.mode in _MOVING
+        )
+
     def _consult(
-        self, verdict: Verdict, sample: ArmState, now_ns: int
+        self, verdict: Verdict, qd: Vector, sample: ArmState, now_ns: int
     ) -> PlanRefusal | None:
         """Have a granted request remembered; say what is wrong with a hold."""
         if verdict.reason is HoldReason.NONE:
-            qd = (verdict.q - self.q_command) / self._period_s
             self._fallback.approve(verdict.q, qd, now_ns)
             return None
         plan = self._fallback.take(sample.q, now_ns)
@@ -226,6 +271,9 @@ class CommandFollower:
     def _note_arrival(self, sample: ArmState) -> None:
         order = self._order
         if order is None or self.reached_id >= self.command_id:
+            return
+        if order.mode in _STREAMED:
+            # It lasts until the next order.
             return
         if not self._interpolator.has_arrived():
             return
@@ -251,7 +299,9 @@ def find_flaw(command: ServoCommand) -> HoldReason:
     ]
     if command.mode is MotionMode.MOVE_JOINT:
         numbers.extend(command.q_target.tolist())
-    if command.mode is MotionMode.MOVE_LINEAR:
+    if command.mode is MotionMode.INCREMENT:
+        numbers.extend(command.action.tolist())
+    if command.mode in (MotionMode.MOVE_LINEAR, MotionMode.TRACK):
         pose = command.base_from_tcp
         numbers.extend([*pose.position_m.tolist(), *pose.quat_wxyz.tolist()])
         if not abs(float(np.linalg.norm(pose.quat_wxyz)) - 1.0) < 1e-3:

@@ -6,8 +6,10 @@ answers otherwise, `resync` makes it start again from what was granted.
 
 import numpy as np
 
+from cell.contracts.errors import ChunkSeamError
 from cell.contracts.geometry import Vector
 from cell.contracts.servo import MotionMode, ServoCommand
+from cell.servo.chunk_motion import ChunkMotion
 from cell.servo.motions import (
     JointMotion,
     JointPoint,
@@ -27,6 +29,8 @@ class Interpolator:
         self._limits = limits
         self._point = JointPoint.at_rest(np.zeros(6))
         self._motion: Motion = RestMotion(self._point, limits)
+        # Stands for a motion that is made elsewhere.
+        self._elsewhere = self._motion
         self._order: ServoCommand | None = None
         self._is_pending = False
 
@@ -45,6 +49,21 @@ class Interpolator:
         self._order = None
         self._settle(self._point)
 
+    def pass_on(self, q: Vector, qd: Vector, qdd: Vector) -> None:
+        """Take note of a cycle of a motion that is made elsewhere, (6,) each.
+
+        It is what the next order starts from.
+        """
+        self._point = JointPoint(q, qd, qdd)
+        self._motion = self._elsewhere
+        self._is_pending = False
+
+    def read_chunk(self) -> tuple[int, float]:
+        """Return which chunk is being consumed, and how much of it [s]; 0 for none."""
+        if isinstance(self._motion, ChunkMotion) and not self._motion.is_done:
+            return self._motion.chunk_id, self._motion.consumed_s
+        return 0, 0.0
+
     def resync(self, q: Vector, qd: Vector) -> None:
         """Go on from a motion that somebody else decided; the order begins anew."""
         self._settle(JointPoint(q.copy(), qd.copy(), np.zeros(6)))
@@ -58,6 +77,8 @@ class Interpolator:
         """
         if self._is_pending:
             self._begin()
+        elif self._motion is self._elsewhere:
+            self._settle(self._point)
         self._point = self._motion.step(speed_ratio)
         return self._point.q
 
@@ -82,7 +103,9 @@ class Interpolator:
         if order is None or order.mode in _RESTING:
             self._settle(self._point)
             return
-        if order.mode is MotionMode.MOVE_JOINT:
+        if order.mode is MotionMode.FOLLOW:
+            self._begin_chunk(order)
+        elif order.mode is MotionMode.MOVE_JOINT:
             self._motion = JointMotion(self._point, order.q_target, self._limits)
         elif self._point.qd.any():
             # A straight line starts from rest: come to rest first.
@@ -92,6 +115,15 @@ class Interpolator:
         else:
             self._motion = LineMotion(self._point.q, order.base_from_tcp, self._limits)
         self._is_pending = False
+
+    def _begin_chunk(self, order: ServoCommand) -> None:
+        chunk = order.chunk
+        if chunk is None:
+            raise ChunkSeamError(f"chunk {order.chunk_id} did not come with its order")
+        if isinstance(self._motion, ChunkMotion):
+            self._motion.join(chunk)
+        else:
+            self._motion = ChunkMotion(self._point, chunk, self._limits.period_s)
 
     def _settle(self, point: JointPoint) -> None:
         self._point = point

@@ -7,7 +7,7 @@ import numpy as np
 
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.robot import ArmState, RobotMode
-from cell.contracts.runtime import MotionGuard, Verdict
+from cell.contracts.runtime import RequestGuard, Verdict
 from cell.contracts.servo import (
     IDLE_HOLDS,
     ORDERED_HOLDS,
@@ -45,7 +45,7 @@ class GuardMeter:
         p999_us: their 99.9 percentile [us].
     """
 
-    def __init__(self, guard: MotionGuard) -> None:
+    def __init__(self, guard: RequestGuard) -> None:
         self.verdicts = 0
         self.p50_us = 0.0
         self.p999_us = 0.0
@@ -81,6 +81,40 @@ class GuardMeter:
         started_ns = perf_counter_ns()
         verdict = self._guard.vet(
             q_request, command_stamp_ns, arm_stamp_ns, now_ns, force_tcp_n
+        )
+        return self._note(verdict, perf_counter_ns() - started_ns)
+
+    def slow_down(self, ratio: float) -> None:
+        """Scale the speeds of actions and poses."""
+        self._guard.slow_down(ratio)
+
+    def vet_action(
+        self,
+        action: Vector,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet six normalised joint increments."""
+        started_ns = perf_counter_ns()
+        verdict = self._guard.vet_action(
+            action, command_stamp_ns, arm_stamp_ns, now_ns, force_tcp_n
+        )
+        return self._note(verdict, perf_counter_ns() - started_ns)
+
+    def vet_pose(
+        self,
+        base_from_tcp: Pose,
+        command_stamp_ns: int,
+        arm_stamp_ns: int,
+        now_ns: int,
+        force_tcp_n: Vector,
+    ) -> Verdict:
+        """Vet one cycle of the way to a tool pose."""
+        started_ns = perf_counter_ns()
+        verdict = self._guard.vet_pose(
+            base_from_tcp, command_stamp_ns, arm_stamp_ns, now_ns, force_tcp_n
         )
         return self._note(verdict, perf_counter_ns() - started_ns)
 
@@ -162,6 +196,7 @@ class Tally:
     ) -> ServoState:
         """Return the state to publish in this cycle."""
         arm = sample or _NOWHERE
+        chunk_id, chunk_s = follower.read_chunk()
         return ServoState(
             stamp_ns=now_ns,
             cycle=self.cycle,
@@ -172,6 +207,8 @@ class Tally:
             command_id=follower.command_id,
             reached_id=follower.reached_id,
             arm_id=latch.arm_id,
+            chunk_id=chunk_id,
+            chunk_s=chunk_s,
             q=arm.q,
             qd=arm.qd,
             q_command=follower.q_command,

@@ -175,7 +175,7 @@ class ArmSession:
         )
         refusal = desk.follower.plan_refusal
         if refusal is not None:
-            self._abandon(verdict.reason, refusal)
+            self._abandon(verdict.reason, refusal, now_ns)
             return True
         is_busy = desk.follower.is_busy()
         self._send(verdict)
@@ -189,8 +189,7 @@ class ArmSession:
         if not self._rests_armed():
             return False
         if verdict.reason is HoldReason.TRACKING_ERROR:
-            self._arm.stop()
-            self._fault(verdict.reason, "the joints do not follow")
+            self._end_at_fault(verdict.reason, "the joints do not follow", now_ns)
             return True
         is_stop = command is not None and command.mode is MotionMode.STOP
         if is_stop and desk.follower.reached_id == desk.follower.command_id:
@@ -198,14 +197,20 @@ class ArmSession:
             return True
         return False
 
-    def _abandon(self, reason: HoldReason, refusal: PlanRefusal) -> None:
+    def _abandon(self, reason: HoldReason, refusal: PlanRefusal, now_ns: int) -> None:
         """End the program: there is no approved way to rest from where the arm is."""
-        self._arm.stop()
         is_stuck = reason is HoldReason.TRACKING_ERROR
-        self._fault(
+        self._end_at_fault(
             reason if is_stuck else HoldReason.PLAN_REFUSED,
             f"no way to rest after {reason.name}: {refusal.value}",
+            now_ns,
         )
+
+    def _end_at_fault(self, reason: HoldReason, detail: str, now_ns: int) -> None:
+        """Latch, say so, and end the program: the robot takes 0.1 s to stop."""
+        self._fault(reason, detail)
+        self._publish(now_ns)
+        self._arm.stop()
 
     def _rests_armed(self) -> bool:
         return self._desk.latch.is_armed and self._desk.follower.is_at_rest

@@ -107,6 +107,7 @@ class ActivityRunner:
             self._task.cancel()
         self._task = None
         self._station.desk.withdraw()
+        self._station.guardian.drop_attempt()
 
     def _make(self, work: Work) -> Coroutine[None, None, None]:
         station = self._station

@@ -64,11 +64,11 @@ def _held_row(
     )
 
 
-def _alarm_row(code: FaultCode, text: str, remedy: str) -> CauseFacts:
+def _alarm_row(
+    code: FaultCode, text: str, remedy: str, clears: Clears = Clears.BY_RESTART
+) -> CauseFacts:
     """Return a row of something that production goes on with."""
-    return CauseFacts(
-        code, Reaction.NONE, Reaction.NONE, Clears.BY_RESTART, text, remedy
-    )
+    return CauseFacts(code, Reaction.NONE, Reaction.NONE, clears, text, remedy)
 
 
 def _line_row(text: str, remedy: str, code: FaultCode = FaultCode.NONE) -> CauseFacts:
@@ -239,6 +239,17 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             FaultCode.MODEL_INVALID,
             "the live model cannot be used; the fallback policy picks",
             "restore the model or export it again, then start Cellward again",
+        ),
+        Cause.GUARDIAN_INVALID: _alarm_row(
+            FaultCode.GUARDIAN_INVALID,
+            "the Guardian's model cannot be used; the fallback policy picks",
+            "restore it or train and export it again, then start Cellward again",
+        ),
+        Cause.POLICY_WITHDRAWN: _alarm_row(
+            FaultCode.POLICY_WITHDRAWN,
+            "the Guardian has withdrawn the learned policy; the fallback policy picks",
+            "look at fingers, camera, parts and model; it is tried on in shadow",
+            Clears.BY_EVIDENCE,
         ),
         Cause.POLICY_UNAVAILABLE: _held_row(
             FaultCode.POLICY_TIMEOUT,

@@ -26,6 +26,7 @@ class Clears(Enum):
     BY_START = "Reset and Start by a person or the line"
     BY_CLEAR = "acknowledge, then Clear, Reset and Start"
     BY_COMMAND = "the command that leads back"
+    BY_EVIDENCE = "evidence of good grasps; stops nothing"
     BY_RESTART = "a start with the cause removed; stops nothing"
 
 
@@ -58,6 +59,8 @@ class Cause(StrEnum):
     CAMERA_BLIND = "camera_blind"
     MODEL_MISSING = "model_missing"
     MODEL_INVALID = "model_invalid"
+    GUARDIAN_INVALID = "guardian_invalid"
+    POLICY_WITHDRAWN = "policy_withdrawn"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_TIMEOUT = "policy_timeout"
     POLICY_OUTPUT_INVALID = "policy_output_invalid"

@@ -27,6 +27,7 @@ _CAUSE_OF_CODE: Final = {
     FaultCode.ARM_IN_USE: Cause.ARM_IN_USE,
     FaultCode.MODEL_MISSING: Cause.MODEL_MISSING,
     FaultCode.MODEL_INVALID: Cause.MODEL_INVALID,
+    FaultCode.GUARDIAN_INVALID: Cause.GUARDIAN_INVALID,
 }
 """Complaints with a cause of their own. No waiting helps against them."""
 
@@ -64,6 +65,9 @@ class Conditions:
         servo_complaint: what the servo process has against the arm.
         camera_complaint: what the camera process has against the camera over the bin.
         policy_complaint: what the policy worker has against its live model.
+        guardian_complaint: what the Guardian worker has against its model.
+        withdrawn: why the Guardian has withdrawn the learned policy, empty when it has
+            not.
     """
 
     servo: ServoState | None
@@ -86,6 +90,8 @@ class Conditions:
     servo_complaint: Complaint | None = None
     camera_complaint: Complaint | None = None
     policy_complaint: Complaint | None = None
+    guardian_complaint: Complaint | None = None
+    withdrawn: str = ""
 
 
 def find_causes(now: Conditions) -> tuple[Finding, ...]:
@@ -109,12 +115,15 @@ def find_missing(now: Conditions) -> tuple[Finding, ...]:
 
 def find_alarms(now: Conditions) -> tuple[Finding, ...]:
     """Return what a person should know although it need not stop the cell now."""
-    complaints = (now.servo_complaint, now.policy_complaint)
-    return tuple(
+    complaints = (now.servo_complaint, now.policy_complaint, now.guardian_complaint)
+    alarms = tuple(
         Finding(_CAUSE_OF_CODE[complaint.code], complaint.text)
         for complaint in complaints
         if complaint is not None and complaint.code in _CAUSE_OF_CODE
     )
+    if not now.withdrawn:
+        return alarms
+    return (*alarms, Finding(Cause.POLICY_WITHDRAWN, now.withdrawn))
 
 
 def explain(failure: Finding | None, now: Conditions) -> Finding | None:

@@ -1,12 +1,13 @@
 """Observe, propose, check: from a free view of the bin to one grasp worth trying.
 
-The live policy is asked first, the fallback policy when the live one has nothing
-usable. When both see nothing, the bin counts as exhausted and the line is asked for a
-refill; the cycle then looks again from time to time.
+The live policy is asked first, the fallback policy when the live one has nothing usable
+or the Guardian has withdrawn it. When both see nothing, the bin counts as exhausted and
+the line is asked for a refill; the cycle then looks again from time to time.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from cell.contracts.geometry import Vector
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
@@ -36,11 +37,21 @@ class GraspChooser:
     def look_from_now(self) -> None:
         """Say that the arm has just left the view, and ask ahead."""
         self._view_free_ns = self.station.clock.now_ns()
-        self._request(fallback=False)
+        self._request(fallback=not self.station.guardian.permits_learned())
 
     def is_usable(self, plan: PickPlan) -> bool:
-        """Say whether a grasp was still chosen from what the bin looks like now."""
-        return plan.chunk.observed_stamp_ns >= self._oldest_usable_ns()
+        """Say whether a grasp was chosen from what the bin looks like now.
+
+        Nor may it come from a policy that has been withdrawn since.
+        """
+        may_act = plan.is_fallback or self.station.guardian.permits_learned()
+        return may_act and plan.chunk.observed_stamp_ns >= self._oldest_usable_ns()
+
+    def ask_shadow(self, plan: PickPlan) -> None:
+        """Ask the learned policy about the bin as the fallback saw it."""
+        self.station.desk.request(
+            plan.chunk.observed_stamp_ns, exclude_base_m=self._list_exhausted()
+        )
 
     def note_failure(self, plan: PickPlan) -> None:
         """Remember where a grasp failed."""
@@ -68,8 +79,11 @@ class GraspChooser:
     async def _look(self) -> PickPlan | None:
         """Return a grasp, None when there is nothing to pick."""
         last = NoProposal(Cause.POLICY_UNAVAILABLE, "never asked")
+        guardian = self.station.guardian
+        # What the last attempt says about the learned policy holds for this one.
+        await guardian.settle()
         for _ in range(_ROUNDS):
-            for fallback in (False, True):
+            for fallback in (False, True) if guardian.permits_learned() else (True,):
                 outcome = await self._ask(fallback=fallback)
                 if isinstance(outcome, NoProposal):
                     last = outcome
@@ -84,7 +98,7 @@ class GraspChooser:
                     found = await self._find_plan(outcome.answer)
                     if isinstance(found, PickPlan):
                         self.station.statistics.fallback_proposals += fallback
-                        return found
+                        return replace(found, is_fallback=fallback)
                     last = found
                 if last.cause is Cause.CAMERA_STALE:
                     raise CauseError(last.cause, last.detail)
@@ -94,7 +108,7 @@ class GraspChooser:
 
     async def _ask(self, *, fallback: bool) -> Proposal | NoProposal:
         desk = self.station.desk
-        if fallback or not desk.is_requested:
+        if not desk.is_requested(fallback=fallback):
             self._request(fallback=fallback)
         for _ in range(_OLD_ANSWERS):
             outcome = await desk.collect()
@@ -126,12 +140,23 @@ class GraspChooser:
             if plan is None:
                 refusal = "out of reach"
                 continue
-            refusal = self.station.chunk_check.check(plan.chunk, q_now)
+            refusal = self._find_flaw(plan, q_now)
             if not refusal:
-                return plan
+                ways = (chunk, *chunk.alternatives)
+                others = tuple(way for way in ways if way is not candidate)
+                return replace(plan, others=others)
         self.station.statistics.refused_chunks += 1
         self.station.record("chunk_refused", {"reason": refusal, "model": chunk.model})
         return NoProposal(Cause.CHUNK_REFUSED, refusal)
+
+    def _find_flaw(self, plan: PickPlan, q_now: Vector) -> str:
+        """Return what is wrong with the way down or up, "" for nothing."""
+        check = self.station.chunk_check
+        refusal = check.check(plan.chunk, q_now)
+        if refusal:
+            return refusal
+        refusal = check.check(plan.way_out, plan.q_grasp)
+        return f"the way out: {refusal}" if refusal else ""
 
     def _is_exhausted(self, spot: Spot) -> bool:
         tries = sum(spot.is_same(failed) for failed in self._failed)
@@ -148,12 +173,13 @@ class GraspChooser:
         station.desk.request(
             oldest_ns,
             fallback=fallback,
-            exclude_base_m=[
-                (spot.x_m, spot.y_m)
-                for spot in self._failed
-                if self._is_exhausted(spot)
-            ],
+            exclude_base_m=self._list_exhausted(),
         )
+
+    def _list_exhausted(self) -> list[tuple[float, float]]:
+        return [
+            (spot.x_m, spot.y_m) for spot in self._failed if self._is_exhausted(spot)
+        ]
 
     def _oldest_usable_ns(self) -> int:
         use_by_ns = self.station.clock.now_ns() - ns_from_s(_USE_BY_S)

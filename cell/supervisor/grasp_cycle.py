@@ -11,10 +11,13 @@ from enum import StrEnum
 
 from cell.contracts.robot import GripperCommand
 from cell.contracts.units import s_from_ns
+from cell.supervisor.attempt_record import AttemptPhase
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_choice import GraspChooser
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
-from cell.supervisor.gripper_station import is_released
+from cell.supervisor.gripper_station import PartWatch, is_released
+from cell.supervisor.motion_client import MotionEndedError
+from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
 _RELEASE_OPENING_M = 0.03
@@ -44,6 +47,7 @@ class GraspCycle:
     phase: str = ""
     failures: Counter[Outcome] = field(default_factory=Counter)
     _since_ns: int = 0
+    _falls: int = 0
 
     async def run(self) -> None:
         """Pick part after part; returns after the cycle that was asked to be the last.
@@ -55,6 +59,7 @@ class GraspCycle:
         chooser = GraspChooser(self.station)
         chooser.look_from_now()
         self._since_ns = self.station.clock.now_ns()
+        self._falls = self.station.guardian.falls
         while not gate.shall_finish():
             self.phase = "waiting for the line"
             await gate.pass_to_pick()
@@ -71,17 +76,25 @@ class GraspCycle:
             self._judge(await self._carry_out(plan, chooser), plan, chooser)
 
     async def _carry_out(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
-        station = self.station
+        station, guardian = self.station, self.station.guardian
+        if guardian.begin_attempt(plan):
+            chooser.ask_shadow(plan)
         await self._approach(plan)
-        grip_m = await self._grasp(plan)
-        if grip_m is None or not await station.gripper.verify_part():
-            await self._clear_view(chooser)
-            is_lost = grip_m is not None
-            return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED
-        station.statistics.picked += 1
-        place = await self._transfer(plan)
+        try:
+            grip_m = await self._grasp(plan)
+            if grip_m is None or not await station.gripper.verify_part():
+                guardian.end_attempt(is_placed=False)
+                await self._clear_view(chooser)
+                return _judge_lift(grip_m)
+            station.statistics.picked += 1
+            place = await self._transfer(plan)
+        except MotionEndedError:
+            guardian.end_attempt(is_placed=False)
+            return await self._go_on_without_part(chooser)
         chooser.look_from_now()
-        if not await station.gripper.verify_part():
+        is_held = await station.gripper.verify_part()
+        guardian.end_attempt(is_placed=is_held)
+        if not is_held:
             return Outcome.LOST_IN_TRANSFER
         self.phase = "waiting for the outfeed"
         await station.gate.pass_to_place()
@@ -95,6 +108,7 @@ class GraspCycle:
         station.gripper.start(GripperCommand(plan.aperture_m))
         await station.motion.move_joint(plan.q_pregrasp)
         await station.gripper.wait_rest()
+        station.guardian.enter(AttemptPhase.APPROACH)
         for pose in plan.path:
             await station.motion.move_linear(pose)
 
@@ -104,11 +118,18 @@ class GraspCycle:
         station = self.station
         station.statistics.note_attempt()
         force_ratio = station.layout.grip_force_ratio
+        station.guardian.enter(AttemptPhase.CLOSING)
         grip = await station.gripper.move(GripperCommand(0.0, force_ratio=force_ratio))
         station.motion.carries_part = grip.has_part
+        station.guardian.note_shadow(station.desk.take_ready())
+        station.guardian.enter(AttemptPhase.LIFT if grip.has_part else None)
         self.phase = "lifting"
-        await station.motion.move_linear(plan.retreat)
-        return grip.aperture_m if grip.has_part else None
+        if not grip.has_part:
+            await station.motion.move_linear(plan.retreat)
+            return None
+        watch = PartWatch(station.gripper)
+        await station.motion.move_linear(plan.retreat, ends_when=watch.is_lost)
+        return grip.aperture_m
 
     async def _transfer(self, plan: PickPlan) -> PlacePlan:
         self.phase = "transferring"
@@ -118,8 +139,11 @@ class GraspCycle:
         )
         if place is None:
             raise CauseError(Cause.TARGET_UNREACHABLE, "the outfeed")
+        station.guardian.enter(AttemptPhase.TRANSFER)
         await station.motion.move_joint(
-            place.q_above, speed_ratio=station.layout.motion.loaded_speed_ratio
+            place.q_above,
+            speed_ratio=station.layout.motion.loaded_speed_ratio,
+            ends_when=PartWatch(station.gripper).is_lost,
         )
         station.gate.claims_zone = False
         return place
@@ -159,6 +183,18 @@ class GraspCycle:
         station.gate.claims_zone = False
         chooser.look_from_now()
 
+    async def _go_on_without_part(self, chooser: GraspChooser) -> Outcome:
+        """Rest where the part was lost, then go home slowly with open fingers."""
+        station, phase = self.station, self.phase
+        station.record("part_lost", {"while": phase})
+        self.phase = "clearing the view"
+        station.motion.carries_part = False
+        await station.motion.wait_rest()
+        await go_home(station)
+        chooser.look_from_now()
+        is_lifted = phase != "lifting"
+        return Outcome.LOST_IN_TRANSFER if is_lifted else Outcome.LOST_WHILE_LIFTING
+
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station
         station.record(
@@ -167,15 +203,25 @@ class GraspCycle:
                 "outcome": outcome.value,
                 "score": plan.chunk.score,
                 "model": plan.chunk.model,
+                "is_fallback": plan.is_fallback,
             },
         )
         if outcome is Outcome.PLACED:
             self.failures.clear()
             chooser.note_success()
             return
+        if plan.is_fallback and station.guardian.falls != self._falls:
+            # What a policy failed at that has been withdrawn says nothing of the other.
+            self._falls = station.guardian.falls
+            self.failures.clear()
         station.statistics.note_failed(is_lost=outcome is Outcome.LOST_IN_TRANSFER)
         self.failures[outcome] += 1
         chooser.note_failure(plan)
         if self.failures.total() >= station.layout.timing.max_failures_in_row:
             tally = ", ".join(f"{n} x {kind}" for kind, n in self.failures.items())
             raise CauseError(Cause.PICK_FAILED_REPEATEDLY, tally)
+
+
+def _judge_lift(grip_m: float | None) -> Outcome:
+    is_lost = grip_m is not None
+    return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED

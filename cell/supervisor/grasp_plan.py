@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cell.contracts.geometry import Pose, Vector
-from cell.contracts.observation import ActionChunk
+from cell.contracts.observation import ActionChunk, ActionStep
 from cell.contracts.units import rad_from_deg
 from cell.kinematics.inverse import solve_ik
 from cell.supervisor.ports import Layout
@@ -39,20 +39,28 @@ class PickPlan:
     """One way to carry a chunk out.
 
     Attributes:
-        chunk: what is carried out, turned to suit the wrist.
+        chunk: what is carried out down to the grasp, turned to suit the wrist.
+        way_out: the same for the way up from there, with closed fingers.
         q_pregrasp: joint target above the grasp, shape (6,) [rad].
+        q_grasp: joint position at the grasp, shape (6,) [rad].
         path: tool poses from there down to the grasp.
         retreat: tool pose straight above the grasp.
         aperture_m: finger opening on the way down [m].
         grasp_height_m: TCP above the bin floor at the grasp [m].
+        others: what the policy would have done in its place.
+        is_fallback: the fallback policy proposed it.
     """
 
     chunk: ActionChunk
+    way_out: ActionChunk
     q_pregrasp: Vector
+    q_grasp: Vector
     path: tuple[Pose, ...]
     retreat: Pose
     aperture_m: float
     grasp_height_m: float
+    others: tuple[ActionChunk, ...] = ()
+    is_fallback: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,23 +190,35 @@ class Planner:
         q_pregrasp = self._solve(poses[0], q_now)
         if q_pregrasp is None:
             return None
-        retreat = lift(grasp, self._layout.motion.retreat_height_m)
-        if not self._is_line(q_pregrasp, (*poses[1:], retreat)):
+        q_grasp = self._walk(q_pregrasp, poses[1:])
+        if q_grasp is None:
             return None
-        height_m = float(self._bin_from_base.apply(grasp.position_m)[2])
+        retreat = lift(grasp, self._layout.motion.retreat_height_m)
+        if self._walk(q_grasp, (retreat,)) is None:
+            return None
+        aperture_m = chunk.steps[0].aperture_m
+        is_whole = len(poses) == len(chunk.steps)
         return PickPlan(
-            chunk, q_pregrasp, poses[1:], retreat, chunk.steps[0].aperture_m, height_m
+            # Left as it is where that is what is driven: its steps are to be checked.
+            chunk=chunk if is_whole else _with_steps(chunk, poses, aperture_m),
+            way_out=_with_steps(chunk, (grasp, retreat), 0.0),
+            q_pregrasp=q_pregrasp,
+            q_grasp=q_grasp,
+            path=poses[1:],
+            retreat=retreat,
+            aperture_m=aperture_m,
+            grasp_height_m=float(self._bin_from_base.apply(grasp.position_m)[2]),
         )
 
-    def _is_line(self, q_start: Vector, poses: Iterable[Pose]) -> bool:
-        """Say whether all poses are reachable without changing configuration."""
+    def _walk(self, q_start: Vector, poses: Iterable[Pose]) -> Vector | None:
+        """Return where poses lead, None when one needs another configuration."""
         q_last = q_start
         for pose in poses:
             q = self._solve(pose, q_last)
             if q is None or _travel(q, q_last) > _SAME_CONFIGURATION_RAD:
-                return False
+                return None
             q_last = q
-        return True
+        return q_last
 
     def _effort(self, plan: PlacePlan, q_now: Vector) -> float:
         winding = abs(float(plan.q_above[5] - self._layout.home_q_rad[5]))
@@ -233,6 +253,19 @@ def turn_chunk(chunk: ActionChunk) -> ActionChunk:
     return ActionChunk(
         observed_stamp_ns=chunk.observed_stamp_ns,
         steps=steps,
+        score=chunk.score,
+        model=chunk.model,
+        details=chunk.details,
+    )
+
+
+def _with_steps(
+    chunk: ActionChunk, poses: Iterable[Pose], aperture_m: float
+) -> ActionChunk:
+    """Return a chunk that goes another way at one opening, as the cell drives it."""
+    return ActionChunk(
+        observed_stamp_ns=chunk.observed_stamp_ns,
+        steps=tuple(ActionStep(pose, aperture_m) for pose in poses),
         score=chunk.score,
         model=chunk.model,
         details=chunk.details,

@@ -25,6 +25,8 @@ _LOST_AFTER_S = 1.0
 # The object bits still describe the previous move until the fingers have started.
 _SETTLE_S = 0.05
 _RELEASE_MARGIN_M = 0.002
+_LOST_SAMPLES = 2
+_CLOSE_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -149,12 +151,18 @@ class GripperStation:
             CauseError: the connection is lost.
         """
         asked_ns = self._clock.now_ns()
-        self._busy_until_ns = max(self._busy_until_ns, asked_ns + ns_from_s(1.0))
+        self.look_closely()
         while self.state is None or self.state.stamp_ns < asked_ns:
             if self.is_lost():
                 raise CauseError(Cause.GRIPPER_LOST, self.detail)
             await self._sleep(_BUSY_POLL_S / 2)
         return _has_part(self.state)
+
+    def look_closely(self) -> GripperState | None:
+        """Return the newest sample, and take them often for the next second."""
+        until_ns = self._clock.now_ns() + ns_from_s(_CLOSE_LOOK_S)
+        self._busy_until_ns = max(self._busy_until_ns, until_ns)
+        return self.state
 
     async def _serve(self, driver: GripperDriver) -> None:
         self.detail = ""
@@ -190,6 +198,29 @@ class GripperStation:
 
     async def _sleep(self, duration_s: float) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
+
+
+class PartWatch:
+    """Sees a held part vanish while the arm is under way."""
+
+    def __init__(self, gripper: GripperStation) -> None:
+        """Begin; only samples from now on count."""
+        newest = gripper.look_closely()
+        self._gripper = gripper
+        self._seen_ns = 0 if newest is None else newest.stamp_ns
+        self._misses = 0
+
+    def is_lost(self) -> bool:
+        """Say whether the newest two samples, or more, show fingers that hold nothing.
+
+        Fingers under way say nothing yet: they follow a part that gives way.
+        """
+        state = self._gripper.look_closely()
+        if state is not None and state.stamp_ns > self._seen_ns:
+            self._seen_ns = state.stamp_ns
+            if state.object_status is not GripperObject.MOVING:
+                self._misses = 0 if _has_part(state) else self._misses + 1
+        return self._misses >= _LOST_SAMPLES
 
 
 def is_released(grip_aperture_m: float, now: Grip) -> bool:

@@ -29,6 +29,7 @@ class LineSignals:
         obstacle: what the cycle waits for.
         wants_refill: the policy sees nothing worth trying.
         wants_slow_line: the arm is held against its orders, or was just now.
+        is_fallback: the fallback policy picks in place of the learned one.
         model_id: first 32 bits of the live model's digest.
         alarm: what a person should know although it need not stop the cell.
     """
@@ -44,6 +45,7 @@ class LineSignals:
     wants_refill: bool
     wants_slow_line: bool
     model_id: int
+    is_fallback: bool = False
     alarm: Cause | None = None
 
 
@@ -72,6 +74,7 @@ def compute_outputs(
         blocked=waits_for in (Cause.BLOCKED, Cause.HANDSHAKE_TIMEOUT),
         refill_request=signals.wants_refill,
         slow_down_request=signals.wants_slow_line,
+        fallback_policy=signals.is_fallback,
         fault_code=_compute_fault_word(machine, signals.alarm),
         good_count=statistics.placed & _DOUBLE_WORD,
         reject_count=statistics.lost & _DOUBLE_WORD,

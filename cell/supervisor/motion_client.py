@@ -5,14 +5,15 @@ so when it hangs every motion lapses within the freshness limit of the servo pro
 Nothing here runs by itself.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from cell.contracts.chunk import TimedChunk
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
-    TIMING_HOLDS,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -23,7 +24,15 @@ from cell.contracts.servo import (
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.interventions import InterventionLog
-from cell.supervisor.motion_watch import LEAST_SPEED_RATIO, Losses, Patience
+from cell.supervisor.motion_watch import (
+    LATCHING_HOLDS,
+    LEAST_SPEED_RATIO,
+    PASSING_HOLDS,
+    Losses,
+    Patience,
+    is_refusal,
+)
+from cell.supervisor.orders import make_blank, make_first_command
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -37,20 +46,17 @@ _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
 
-LATCHING_HOLDS = {
-    HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
-    HoldReason.PROTECTIVE_STOP: Cause.PROTECTIVE_STOP,
-    HoldReason.EMERGENCY_STOP: Cause.EMERGENCY_STOP,
-    HoldReason.ROBOT_NOT_READY: Cause.ROBOT_NOT_RUNNING,
-}
-"""Holds after which the servo process waits for a newer `arm_id`."""
-
-_PASSING_HOLDS = TIMING_HOLDS | {HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
-"""Hiccups of timing after which the servo process goes on with the same order."""
-
 # Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
 _PART_RADIUS_M = 0.04
 _PART_LENGTH_M = 0.05
+
+
+class MotionEndedError(Exception):
+    """A motion was ended by the condition that its caller gave with it."""
+
+
+def _never() -> bool:
+    return False
 
 
 class MotionClient:
@@ -66,7 +72,6 @@ class MotionClient:
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
-        self.state: ServoState | None = None
         self.speed_limit_ratio = 1.0
         self.payload_kg = 0.0
         self.carries_part = False
@@ -75,7 +80,10 @@ class MotionClient:
         self._clock = clock
         self._wants_motion = False
         self._ordered_ratio = 1.0
-        self._command = self._make_first_command()
+        self.state: ServoState | None = self._servo.read_state()
+        self._command = make_first_command(
+            self._servo.read_command(), self.state, self._clock.now_ns()
+        )
 
     def refresh(self) -> ServoState | None:
         """Read what the servo process says."""
@@ -116,7 +124,7 @@ class MotionClient:
             self._wants_motion
             and state is not None
             and state.command_id >= self._command.command_id
-            and _is_refusal(state.hold_reason)
+            and is_refusal(state.hold_reason)
         )
 
     def is_fresh(self) -> bool:
@@ -198,33 +206,75 @@ class MotionClient:
         return False
 
     async def move_joint(
-        self, q_target: Vector, *, speed_ratio: float = 1.0, arrival_rad: float = 0.0
+        self,
+        q_target: Vector,
+        *,
+        speed_ratio: float = 1.0,
+        arrival_rad: float = 0.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
         """Move all joints to `q_target`, shape (6,) [rad].
 
+        Args:
+            q_target: where to.
+            speed_ratio: of the full speed.
+            arrival_rad: how near is near enough.
+            ends_when: asked all the way; once true, the arm is brought to rest.
+
         Raises:
+            MotionEndedError: `ends_when` came true.
             CauseError: the guard refused, the servo process gave up, or time ran out.
         """
         target = np.array(q_target, dtype=np.float64)
         wanted = replace(
             self._blank(MotionMode.MOVE_JOINT), q_target=target, arrival_rad=arrival_rad
         )
-        await self._move(wanted, speed_ratio)
+        await self._move(wanted, speed_ratio, ends_when)
 
     async def move_linear(
-        self, base_from_tcp: Pose, *, speed_ratio: float = 1.0
+        self,
+        base_from_tcp: Pose,
+        *,
+        speed_ratio: float = 1.0,
+        ends_when: Callable[[], bool] = _never,
     ) -> None:
-        """Move the tool along a straight line to a pose.
+        """Move the tool along a straight line to a pose; else as `move_joint`."""
+        wanted = replace(
+            self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
+        )
+        await self._move(wanted, speed_ratio, ends_when)
+
+    def next_id(self) -> int:
+        """Return the number that the next order will have."""
+        return self._command.command_id + 1
+
+    def follow_chunk(self, chunk: TimedChunk) -> None:
+        """Order a chunk that was checked whole; it is numbered as its order."""
+        self._ordered_ratio = 1.0
+        self._wants_motion = True
+        wanted = replace(self._blank(MotionMode.FOLLOW), chunk=chunk)
+        ratio = self._limit(1.0)
+        self._order(replace(wanted, chunk_id=chunk.chunk_id, speed_ratio=ratio))
+
+    async def wait_followed(self) -> None:
+        """Wait until the newest chunk has come to its end.
 
         Raises:
             CauseError: the guard refused, the servo process gave up, or time ran out.
         """
-        wanted = replace(
-            self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
-        )
-        await self._move(wanted, speed_ratio)
+        self.interventions.begin_move()
+        try:
+            patience = Patience(self._clock.now_ns())
+            reason = await self._wait_reached(patience, _never)
+        finally:
+            self._wants_motion = False
+        if reason is not HoldReason.NONE:
+            self.hold()
+            raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _move(self, wanted: ServoCommand, speed_ratio: float) -> None:
+    async def _move(
+        self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
+    ) -> None:
         patience = Patience(self._clock.now_ns())
         reason = HoldReason.NONE
         self.interventions.begin_move()
@@ -233,7 +283,7 @@ class MotionClient:
             self._wants_motion = True
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
-                reason = await self._wait_reached(patience)
+                reason = await self._wait_reached(patience, ends_when)
             finally:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
@@ -242,12 +292,17 @@ class MotionClient:
         self.hold()
         raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
-    async def _wait_reached(self, patience: Patience) -> HoldReason:
+    async def _wait_reached(
+        self, patience: Patience, ends_when: Callable[[], bool]
+    ) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
         following_ns = self._clock.now_ns()
         while True:
             await self._sleep()
+            if ends_when():
+                self.brake()
+                raise MotionEndedError
             # Read here, not the decision loop's copy: arrival is on the cycle's path.
             state = self._servo.read_state()
             if state is not None:
@@ -255,7 +310,7 @@ class MotionClient:
                 if state.reached_id >= wanted_id:
                     return HoldReason.NONE
                 self._raise_when_latched(state)
-                if state.command_id < wanted_id or not _is_refusal(state.hold_reason):
+                if state.command_id < wanted_id or not is_refusal(state.hold_reason):
                     following_ns = self._clock.now_ns()
                 elif self._is_given_up(state.hold_reason, following_ns):
                     return state.hold_reason
@@ -279,7 +334,7 @@ class MotionClient:
             if (
                 state is not None
                 and state.command_id >= self._command.command_id
-                and not _is_refusal(state.hold_reason)
+                and not is_refusal(state.hold_reason)
             ):
                 return
 
@@ -304,37 +359,11 @@ class MotionClient:
         self._servo.write_command(self._command)
 
     def _blank(self, mode: MotionMode) -> ServoCommand:
-        """Return an order whose targets are where the arm is measured to be."""
-        state = self.state
-        return replace(
-            self._command,
-            mode=mode,
-            q_target=self._command.q_target if state is None else state.q,
-            base_from_tcp=(
-                self._command.base_from_tcp if state is None else state.base_from_tcp
-            ),
-            arrival_rad=0.0,
-        )
+        return make_blank(self._command, self.state, mode)
 
     def _limit(self, speed_ratio: float) -> float:
         """Apply the line's limit; never 0, or an order could not end."""
         return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
-
-    def _make_first_command(self) -> ServoCommand:
-        # Ids go on from an earlier life, or the servo process would ignore us.
-        last = self._servo.read_command()
-        self.state = state = self._servo.read_state()
-        seen_id = 0 if state is None else state.command_id
-        left_arm_id = 0 if last is None else last.arm_id
-        return ServoCommand(
-            stamp_ns=self._clock.now_ns(),
-            command_id=max(seen_id, 0 if last is None else last.command_id) + 1,
-            # A release that an earlier life left behind must not come true now.
-            arm_id=left_arm_id if state is None else state.arm_id,
-            mode=MotionMode.HOLD,
-            q_target=np.zeros(6) if state is None else state.q,
-            base_from_tcp=Pose.identity() if state is None else state.base_from_tcp,
-        )
 
     def _describe(self) -> str:
         if self.state is None:
@@ -347,7 +376,7 @@ class MotionClient:
     def _is_given_up(self, reason: HoldReason, following_ns: int) -> bool:
         """Say whether a hold will not pass by itself while the same order stands."""
         held_ns = self._clock.now_ns() - following_ns
-        return reason not in _PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
+        return reason not in PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
 
     def _is_release_pending(self) -> bool:
         return self.state is None or self.state.arm_id < self._command.arm_id
@@ -363,7 +392,3 @@ class MotionClient:
 def is_at_rest(state: ServoState) -> bool:
     """Say whether no joint moves."""
     return all(abs(speed) < AT_REST_RADPS for speed in state.qd.tolist())
-
-
-def _is_refusal(reason: HoldReason) -> bool:
-    return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)

@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from cell.contracts.servo import UNLINKED_PHASES, ServoState
+from cell.contracts.servo import (
+    TIMING_HOLDS,
+    UNLINKED_PHASES,
+    HoldReason,
+    ServoState,
+)
 from cell.contracts.units import s_from_ns
 from cell.supervisor.causes import Cause
 
@@ -10,6 +15,20 @@ LEAST_SPEED_RATIO: Final = 0.02
 """Below it an order would not end within its time."""
 
 _MOVE_TIMEOUT_S: Final = 8.0
+
+LATCHING_HOLDS: Final = {
+    HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
+    HoldReason.PROTECTIVE_STOP: Cause.PROTECTIVE_STOP,
+    HoldReason.EMERGENCY_STOP: Cause.EMERGENCY_STOP,
+    HoldReason.ROBOT_NOT_READY: Cause.ROBOT_NOT_RUNNING,
+}
+"""Holds after which the servo process waits for a newer `arm_id`."""
+
+PASSING_HOLDS: Final = TIMING_HOLDS | {
+    HoldReason.COMMAND_WITHHELD,
+    HoldReason.SPEED_ZERO,
+}
+"""Hiccups of timing after which the servo process goes on with the same order."""
 
 
 class Losses:
@@ -45,3 +64,8 @@ class Patience:
             ratio if ratio > LEAST_SPEED_RATIO else LEAST_SPEED_RATIO
         )
         return self._used_s > _MOVE_TIMEOUT_S
+
+
+def is_refusal(reason: HoldReason) -> bool:
+    """Say whether the servo process does not follow its order."""
+    return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)

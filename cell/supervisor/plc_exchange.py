@@ -25,6 +25,7 @@ _LONGEST_BACKOFF_S = 2.0
 # within 0.2 s of the line's last answer, with its ramp and the lag of the robot.
 _MOVING_RATIO = 0.5
 _QUIET_PERIODS = 1.8
+_LINE = "plc"
 _DEAD_CODES = (FaultCode.PLC_HEARTBEAT_LOST, FaultCode.PLC_MAP_MISMATCH)
 
 
@@ -166,10 +167,18 @@ class PlcExchange:
         except ValueError:
             return Mode.INVALID
 
-    def take_acknowledgement(self) -> bool:
-        """Say whether the fault was acknowledged since the last call."""
-        taken, self._edges.was_acknowledged = self._edges.was_acknowledged, False
+    def take_acknowledgement(self) -> str | None:
+        """Return who acknowledged the fault since the last call, None when nobody did.
+
+        It is empty when nobody was logged in at the line.
+        """
+        taken, self._edges.acknowledged_by = self._edges.acknowledged_by, None
         return taken
+
+    def name_source(self) -> str:
+        """Return who commands at the line now: a person, or the line itself."""
+        person = "" if self._inputs is None else name_person(self._inputs)
+        return person or _LINE
 
     def take_lost_write(self) -> str:
         """Return what the line was found not to hold since the last call."""
@@ -242,12 +251,12 @@ class _Edges:
     def __init__(self) -> None:
         self.command: int | None = None
         self.mode: int | None = None
-        self.was_acknowledged = False
+        self.acknowledged_by: str | None = None
         self.restart()
 
     def restart(self) -> None:
         """Forget everything: levels of a new connection are no edges."""
-        self.command, self.mode, self.was_acknowledged = None, None, False
+        self.command, self.mode, self.acknowledged_by = None, None, None
         self._command_edge, self._mode_edge = EdgeReader(), EdgeReader()
         self._ack_edge = EdgeReader()
 
@@ -262,4 +271,10 @@ class _Edges:
         ack = self._ack_edge.follow(strobe=inputs.fault_ack, code=1)
         self.command = self.command if command is None else command
         self.mode = self.mode if mode is None else mode
-        self.was_acknowledged = self.was_acknowledged or ack is not None
+        if ack is not None:
+            self.acknowledged_by = name_person(inputs)
+
+
+def name_person(inputs: PlcInputs) -> str:
+    """Return the name by which the record knows who is logged in at the line."""
+    return f"{_LINE}:{inputs.person_id}" if inputs.person_id > 0 else ""

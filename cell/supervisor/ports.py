@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cell.config import CellGeometryConfig, MotionConfig, SupervisorConfig
+from cell.contracts.attempt import AttemptFeatures, AttemptJudgement
 from cell.contracts.drivers import Clock, GripperDriver, PlcLink
 from cell.contracts.errors import Complaint
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.ladder import ReactionLadder
-from cell.contracts.runtime import ChunkCheck, Proposal
+from cell.contracts.runtime import ChunkCheck, Guardian, Proposal
 from cell.contracts.servo import ServoCommand, ServoState
 
 
@@ -66,6 +67,53 @@ class PolicyClient(Protocol):
         """Return name and version of what answers as live, empty while unknown."""
         ...
 
+    def fallback_name(self) -> str:
+        """Return name and version of the fallback policy, empty while unknown."""
+        ...
+
+    def has_learned(self) -> bool:
+        """Say whether it is a learned policy that answers as live."""
+        ...
+
+
+class GuardianNetwork(Protocol):
+    """The Guardian's network, in its own process. One call at a time."""
+
+    def is_ready(self) -> bool:
+        """Say whether the network is there, loaded and the right one."""
+        ...
+
+    async def judge(self, features: AttemptFeatures) -> AttemptJudgement:
+        """Have one attempt judged.
+
+        Raises:
+            PolicyTimeoutError: no answer within the deadline.
+            PolicyError: the worker could not answer.
+            DriverError: the worker is not there.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class GuardianPeers:
+    """The Guardian of the learned policy.
+
+    Attributes:
+        guardian: the state machine, None where its model cannot be used.
+        network: what judges attempts.
+        subject: digest of the learned model's file.
+        network_id: digest of the network's file.
+        trusts_new_model: a model that this cell has never picked with may act at once.
+        take_release: returns the name of a person who agreed just now, once.
+    """
+
+    guardian: Guardian | None
+    network: GuardianNetwork
+    subject: str
+    network_id: str = ""
+    trusts_new_model: bool = True
+    take_release: Callable[[], str] = lambda: ""
+
 
 class StatusPort(Protocol):
     """`cell.mailbox.text.TextMailbox`, or anything that keeps one document."""
@@ -100,6 +148,10 @@ class Complaints(Protocol):
         """Return what the policy worker has against its live model."""
         ...
 
+    def read_guardian(self) -> Complaint | None:
+        """Return what the Guardian worker has against its model."""
+        ...
+
 
 class NoComplaints:
     """Nobody has anything to complain about."""
@@ -108,7 +160,7 @@ class NoComplaints:
         """Return nothing."""
         return None
 
-    read_camera = read_policy = read_servo
+    read_camera = read_policy = read_guardian = read_servo
 
 
 @dataclass(frozen=True)
@@ -130,6 +182,7 @@ class Peers:
         complaints: what other processes complain about.
         beat: tells the process host that the decision loop makes progress.
         record: receives every event of note, as a name and its fields.
+        guardian: watches the learned policy, None when none is configured.
     """
 
     clock: Clock
@@ -145,6 +198,7 @@ class Peers:
     complaints: Complaints = field(default_factory=NoComplaints)
     beat: Callable[[], None] = lambda: None
     record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None
+    guardian: GuardianPeers | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,7 @@ class ProposalDesk:
         self._request: _Request | None = None
         self._outcome: tuple[int, Proposal | NoProposal] | None = None
         self._count = 0
+        self._is_fallback = False
 
     def request(
         self,
@@ -68,16 +69,18 @@ class ProposalDesk:
             self._count, min_frame_stamp_ns, fallback, tuple(exclude_base_m)
         )
         self._outcome = None
+        self._is_fallback = fallback
         self._asked.set()
 
     def withdraw(self) -> None:
-        """Forget request and outcome."""
+        """Forget request and outcome; an answer that is still to come, too."""
+        self._count += 1
         self._request, self._outcome = None, None
 
-    @property
-    def is_requested(self) -> bool:
-        """Whether an answer is on its way or waiting."""
-        return self._request is not None or self._outcome is not None
+    def is_requested(self, *, fallback: bool) -> bool:
+        """Say whether an answer of that policy is on its way or waiting."""
+        is_pending = self._request is not None or self._outcome is not None
+        return is_pending and self._is_fallback is fallback
 
     def age_s(self) -> float:
         """Return the time since the policy last answered [s]."""
@@ -92,6 +95,12 @@ class ProposalDesk:
         outcome = self._outcome[1]
         self.withdraw()
         return outcome
+
+    def take_ready(self) -> Proposal | NoProposal | None:
+        """Take the outcome of the newest request if it is there, and forget both."""
+        outcome, newest = self._outcome, self._count
+        self.withdraw()
+        return outcome[1] if outcome is not None and outcome[0] == newest else None
 
     async def run(self) -> None:
         """Serve requests; ends by cancellation."""

@@ -71,6 +71,7 @@ class Publisher:
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
             wants_slow_line=self._wants_slow_line(),
+            is_fallback=station.guardian.is_fallback(),
             model_id=self.model_id,
             alarm=next((alarm.cause for alarm in self.watch.alarms), None),
         )
@@ -111,6 +112,7 @@ class Publisher:
             "alarms": [describe_finding(alarm) for alarm in self.watch.alarms],
             "phase": phase,
             "active_model": self.policy.model_name(),
+            **station.guardian.describe(),
             **station.statistics.compute_figures(),
             **station.motion.interventions.compute_figures(),
             **self.slow_down.compute_figures(),

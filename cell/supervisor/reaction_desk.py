@@ -103,7 +103,10 @@ class ReactionDesk:
     def acknowledge(self, by: str) -> None:
         """Note who acknowledged; it counts for a fault the arm has come to rest for."""
         if not by.strip():
-            self._events.add("acknowledge_refused", {"why": "it names nobody"})
+            self._events.add(
+                "acknowledge_refused",
+                {"why": "it names nobody: person_id is 0 at the line"},
+            )
             return
         self._machine.acknowledge()
         if self._machine.state is State.ABORTED:

@@ -31,6 +31,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.COMMANDED: 6,
         Cause.MODEL_MISSING: 1100,
         Cause.MODEL_INVALID: 1110,
+        Cause.GUARDIAN_INVALID: 1120,
         Cause.ROBOT_LINK_LOST: 2000,
         Cause.GRIPPER_LOST: 2001,
         Cause.CAMERA_UNREACHABLE: 2002,
@@ -56,6 +57,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.POLICY_UNAVAILABLE: 5000,
         Cause.POLICY_TIMEOUT: 5001,
         Cause.POLICY_OUTPUT_INVALID: 5010,
+        Cause.POLICY_WITHDRAWN: 5100,
         Cause.PICK_FAILED_REPEATEDLY: 6000,
         Cause.NO_WAY_BACK: 6010,
         Cause.PLACE_NOT_CONFIRMED: 6020,
@@ -73,6 +75,9 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
 digit that tells apart causes which share a fault word."""
 
 
+_WORKS_ON_WITH_LESS: Final = (Clears.BY_RESTART, Clears.BY_EVIDENCE)
+
+
 def compute_rung(cause: Cause, reaction: Reaction) -> Rung:
     """Return the rung of a cause that asks the state machine for `reaction`."""
     clears = FACTS[cause].clears
@@ -84,7 +89,7 @@ def compute_rung(cause: Cause, reaction: Reaction) -> Rung:
         case Reaction.SUSPEND:
             return Rung.DEGRADE
         case Reaction.NONE:
-            return Rung.DEGRADE if clears is Clears.BY_RESTART else Rung.LOG
+            return Rung.DEGRADE if clears in _WORKS_ON_WITH_LESS else Rung.LOG
 
 
 def make_rule(cause: Cause) -> CauseRule:

@@ -10,8 +10,10 @@ from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.cycle_gate import CycleGate
 from cell.supervisor.grasp_plan import Planner
 from cell.supervisor.gripper_station import GripperStation
+from cell.supervisor.guardian_desk import GuardianDesk
 from cell.supervisor.motion_client import MotionClient
-from cell.supervisor.ports import Layout
+from cell.supervisor.plc_exchange import PlcExchange
+from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
 from cell.supervisor.statistics import Statistics
 
@@ -29,6 +31,7 @@ class Station:
         gate: where to wait for the line.
         planner: poses and joint targets.
         statistics: what is counted.
+        guardian: who may propose, and what the Guardian is told.
         chunk_check: vets a chunk before its first step.
         record: receives events of note.
     """
@@ -41,6 +44,7 @@ class Station:
     gate: CycleGate
     planner: Planner
     statistics: Statistics
+    guardian: GuardianDesk
     chunk_check: ChunkCheck
     record: Callable[[str, dict[str, object]], None]
 
@@ -53,3 +57,41 @@ class Station:
         if self.motion.state is None:
             raise CauseError(Cause.SERVO_LOST, "it never reported")
         return self.motion.state
+
+
+def make_station(
+    peers: Peers,
+    layout: Layout,
+    exchange: PlcExchange,
+    statistics: Statistics,
+    record: Callable[[str, dict[str, object]], None],
+    previous: str | None,
+) -> Station:
+    """Put the means together; touches no device yet.
+
+    Args:
+        peers: everything the supervisor talks to.
+        layout: the facts of this cell.
+        exchange: the line.
+        statistics: what is counted.
+        record: receives events of note.
+        previous: the newest status of the life before, None when there was none.
+    """
+    clock = peers.clock
+    motion = MotionClient(peers.servo, clock)
+    gripper = GripperStation(peers.open_gripper, clock)
+    return Station(
+        clock=clock,
+        layout=layout,
+        motion=motion,
+        gripper=gripper,
+        desk=ProposalDesk(peers.policy, peers.read_frame_stamp_ns, clock),
+        gate=CycleGate(clock, exchange, exchange.handshake),
+        planner=Planner(layout),
+        statistics=statistics,
+        guardian=GuardianDesk(
+            peers.guardian, peers.policy, motion, gripper, clock, record, previous
+        ),
+        chunk_check=peers.chunk_check,
+        record=record,
+    )

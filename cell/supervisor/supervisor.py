@@ -15,7 +15,6 @@ from cell.supervisor.activities import ActivityRunner
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from cell.supervisor.conditions import Conditions, find_causes, find_missing
-from cell.supervisor.cycle_gate import CycleGate
 from cell.supervisor.decision import (
     Decision,
     Finding,
@@ -25,18 +24,14 @@ from cell.supervisor.decision import (
     make_reason,
 )
 from cell.supervisor.event_tail import EventTail
-from cell.supervisor.grasp_plan import Planner
-from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.machine import STOP_FAMILY
-from cell.supervisor.motion_client import MotionClient
 from cell.supervisor.permissives import Unmet, compute_unmet
 from cell.supervisor.plc_exchange import PlcExchange, make_line_timing
 from cell.supervisor.ports import Layout, Peers
-from cell.supervisor.proposals import ProposalDesk
 from cell.supervisor.publisher import Publisher
 from cell.supervisor.reaction_desk import ReactionDesk, find_degrading
 from cell.supervisor.states import WAIT_STATES, Command, Mode, State
-from cell.supervisor.station import Station
+from cell.supervisor.station import make_station
 from cell.supervisor.statistics import Statistics
 from cell.supervisor.status import make_first_machine, parse_previous
 from cell.supervisor.watch import Watch
@@ -48,7 +43,6 @@ _LATE_TURNS = 1.5
 # The line reads our block within two periods; then it knows how we ended.
 _FAREWELL_S = 0.15
 _MAINTENANCE_RATIO = 0.25
-_LINE = "plc"
 _HOST = "host"
 # Where nothing moves before somebody commands it, the cell looks less often: less work
 # for a computer that waits, and orders still do not lapse.
@@ -73,7 +67,8 @@ class Supervisor:
         self._peers = peers
         self._layout = layout
         self._clock = clock = peers.clock
-        previous = parse_previous(peers.status.read())
+        left = peers.status.read()
+        previous = parse_previous(left)
         self._machine = make_first_machine(previous, clock.now_ns())
         self._statistics = Statistics()
         self._statistics.restore(previous.figures)
@@ -86,7 +81,9 @@ class Supervisor:
             self._make_outputs,
             self._is_moving,
         )
-        self._station = self._make_station()
+        self._station = make_station(
+            peers, layout, self._exchange, self._statistics, self._events.add, left
+        )
         self._desk = ReactionDesk(
             peers.ladder, self._machine, self._events, self._statistics
         )
@@ -170,6 +167,7 @@ class Supervisor:
                     tasks.create_task(self._exchange.run(), name="plc-exchange"),
                     tasks.create_task(station.gripper.run(), name="gripper"),
                     tasks.create_task(station.desk.run(), name="proposals"),
+                    tasks.create_task(station.guardian.run(), name="guardian"),
                 ]
                 self._runner = ActivityRunner(tasks, station, self._find_unmet)
                 await self._decide_until_end()
@@ -207,6 +205,7 @@ class Supervisor:
             self._station.motion.brake()
         is_quiet = self._is_line_quiet(gap_s)
         self._station.motion.refresh()
+        self._station.guardian.look()
         picture = self._watch.read(has_stalled=has_stalled)
         self._findings = find_causes(picture)
         self._unmet = self._compute_unmet(picture)
@@ -240,8 +239,9 @@ class Supervisor:
         self._station.motion.speed_limit_ratio = ratio * (
             _MAINTENANCE_RATIO if is_slow else 1.0
         )
-        if self._exchange.take_acknowledgement():
-            self._desk.acknowledge(_LINE)
+        person = self._exchange.take_acknowledgement()
+        if person is not None:
+            self._desk.acknowledge(person)
         mode = self._exchange.take_mode()
         if mode is not None and mode is not self._machine.mode:
             is_done = self._machine.change_mode(mode)
@@ -284,7 +284,7 @@ class Supervisor:
         if self._inbox:
             command, self._asked_by = self._inbox.popleft()
             return command
-        self._asked_by = _LINE
+        self._asked_by = self._exchange.name_source()
         asked = self._exchange.take_command()
         # Whoever is about to leave begins nothing new.
         is_leaving = self._end_requested_ns is not None
@@ -370,21 +370,6 @@ class Supervisor:
         if self._has_executed:
             self._statistics.observed_s += s_from_ns(now_ns - self._turned_ns)
         self._turned_ns = now_ns
-
-    def _make_station(self) -> Station:
-        peers, clock = self._peers, self._clock
-        return Station(
-            clock=clock,
-            layout=self._layout,
-            motion=MotionClient(peers.servo, clock),
-            gripper=GripperStation(peers.open_gripper, clock),
-            desk=ProposalDesk(peers.policy, peers.read_frame_stamp_ns, clock),
-            gate=CycleGate(clock, self._exchange, self._exchange.handshake),
-            planner=Planner(self._layout),
-            statistics=self._statistics,
-            chunk_check=peers.chunk_check,
-            record=self._events.add,
-        )
 
     def _is_moving(self) -> bool:
         return self._station.motion.is_moving()

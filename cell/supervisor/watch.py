@@ -72,6 +72,8 @@ class Watch:
             servo_complaint=self._complaints.read_servo(),
             camera_complaint=self._complaints.read_camera(),
             policy_complaint=self._complaints.read_policy(),
+            guardian_complaint=self._complaints.read_guardian(),
+            withdrawn=self._station.guardian.explain_fallback(),
         )
         self.alarms = find_alarms(now)
         return now

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import structlog
 
-from cell.contracts.runtime import MotionGuard
+from cell.contracts.runtime import RequestGuard
 from cell.contracts.units import ns_from_s
 from cell.drivers.arm.descriptor_limit import DESCRIPTORS
 from cell.drivers.arm.opening import open_arm
@@ -32,6 +32,8 @@ from ops.settings import Settings
 from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
+from safety.projection_limits import make_projection_limits
+from safety.requests import ProjectedRequests
 
 # The guard stops the arm at its own limit; the plan keeps some distance.
 _TCP_SPEED_SHARE = 0.9
@@ -89,9 +91,15 @@ def _make_loop(
     )
 
 
-def _make_guard(settings: Settings, period_s: float) -> EnvelopeGuard:
+def _make_guard(settings: Settings, period_s: float) -> ProjectedRequests:
     tool = settings.arm.flange_from_tcp.pose()
-    return EnvelopeGuard.from_config(settings.safety, tool, period_s)
+    guard = EnvelopeGuard.from_config(settings.safety, tool, period_s)
+    # What a policy asks for cycle by cycle keeps to the motion of this cell as well.
+    limits = make_limits(settings.safety, tool, period_s)
+    motion = settings.motion
+    for key in ("joint_speed_radps", "joint_acceleration_radps2"):
+        limits[key] = np.minimum(limits[key], getattr(motion, key))
+    return ProjectedRequests(guard, make_projection_limits(limits))
 
 
 def _make_cache(settings: Settings, period_s: float) -> SafeActionCache:
@@ -100,7 +108,7 @@ def _make_cache(settings: Settings, period_s: float) -> SafeActionCache:
 
 
 def _make_follower(
-    settings: Settings, guard: MotionGuard, period_s: float
+    settings: Settings, guard: RequestGuard, period_s: float
 ) -> CommandFollower:
     limits = MotionLimits(
         motion=settings.motion,

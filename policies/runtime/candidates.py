@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import ActionChunk, ActionStep
 from policies.runtime.grid_search import choose_apart
-from policies.runtime.workspace import GraspWorkspace
+from policies.runtime.part_width import measure_width_m
+from policies.runtime.workspace import FloatMap, GraspWorkspace
 
 MAX_CANDIDATES = 5
 SEPARATION_M = 0.03
@@ -70,6 +71,7 @@ def make_chunk(
     workspace: GraspWorkspace,
     observed_stamp_ns: int,
     model: str,
+    heights_m: FloatMap | None = None,
 ) -> ActionChunk:
     """Build the chunk of the best choice, with the others as its alternatives.
 
@@ -79,6 +81,8 @@ def make_chunk(
         workspace: bin and tool.
         observed_stamp_ns: stamp of the observation.
         model: name and version for the record.
+        heights_m: heightmap that the candidates were found on; with it, the chunks say
+            how wide the part is.
     """
     chunks = [
         ActionChunk(
@@ -86,6 +90,7 @@ def make_chunk(
             steps=_steps(candidates, index, workspace),
             score=float(candidates.score[index]),
             model=model,
+            details=_describe(candidates, index, workspace, heights_m),
         )
         for index in chosen
     ]
@@ -96,8 +101,28 @@ def make_chunk(
         best.score,
         best.model,
         alternatives=tuple(chunks[1:]),
-        details={"aperture_m": best.steps[-1].aperture_m},
+        details=best.details,
     )
+
+
+def _describe(
+    candidates: Candidates,
+    index: int,
+    workspace: GraspWorkspace,
+    heights_m: FloatMap | None,
+) -> dict[str, float]:
+    aperture_m, tip_m = candidates.aperture_m[index], candidates.tip_m[index]
+    details = {"aperture_m": float(aperture_m), "tip_m": float(tip_m)}
+    if heights_m is not None:
+        details["width_m"] = measure_width_m(
+            heights_m,
+            workspace.grid,
+            (float(candidates.x_m[index]), float(candidates.y_m[index])),
+            float(candidates.yaw_rad[index]),
+            float(aperture_m),
+            float(tip_m),
+        )
+    return details
 
 
 def exclude_in_bin(

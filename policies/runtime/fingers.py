@@ -1,41 +1,8 @@
-"""Shape of a two-finger gripper as grasp planning needs it.
+"""The gripper that grasp planning knows, and the room it is given."""
 
-The fingers of a linkage gripper move on arcs: the further they are open, the higher
-their tips. All heights here are therefore those of the closed tips, from which the
-tips of open fingers follow by `rise_m`.
-"""
+from cell.contracts.fingers import FingerGeometry
 
-from dataclasses import dataclass
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class FingerGeometry:
-    """A gripper whose fingers close along the tool's x axis.
-
-    Attributes:
-        pad_width_m: extent of a pad along the tool's y axis.
-        pad_thickness_m: extent of a finger outward from its pad surface, near the tip.
-        knuckle_thickness_m: the same further up, at the widest part of the linkage.
-        knuckle_rise_m: height of the widest part above the tip of the open finger.
-        closed_tip_m: distance from the flange to the tips of the closed fingers.
-        apertures_m: apertures of the table, rising.
-        rises_m: how far the tips at those apertures stay above the closed tips.
-    """
-
-    pad_width_m: float
-    pad_thickness_m: float
-    knuckle_thickness_m: float
-    knuckle_rise_m: float
-    closed_tip_m: float
-    apertures_m: tuple[float, ...]
-    rises_m: tuple[float, ...]
-
-    def rise_m(self, aperture_m: float) -> float:
-        """Return how far open tips stay above the closed ones."""
-        return float(np.interp(aperture_m, self.apertures_m, self.rises_m))
-
+__all__ = ["FingerGeometry"]
 
 ROBOTIQ_2F85 = FingerGeometry(
     pad_width_m=0.022,

@@ -124,7 +124,12 @@ class HeightmapPolicy:
             )
         best_first = range(len(candidates.score))
         return make_chunk(
-            candidates, best_first, self._workspace, view.stamp_ns, self._name
+            candidates,
+            best_first,
+            self._workspace,
+            view.stamp_ns,
+            self._name,
+            view.heights_m,
         )
 
     def run_network(

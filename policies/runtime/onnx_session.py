@@ -13,7 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError, PolicyError
-from policies.manifest import TensorSpec
+from policies.manifest import ModelManifest, TensorSpec
 from policies.model_directory import VerifiedModel
 
 _DTYPE_OF_ORT = {
@@ -39,7 +39,7 @@ class OnnxSession:
     Implements `cell.contracts.runtime.TensorSession`.
     """
 
-    def __init__(self, model: VerifiedModel) -> None:
+    def __init__(self, model: VerifiedModel[ModelManifest]) -> None:
         """Load and warm up.
 
         Raises:

@@ -83,7 +83,14 @@ class ScriptedPolicy:
         )
         if not chosen:
             return Abstain(view.stamp_ns, "no part with free sides", NAME)
-        return make_chunk(candidates, chosen, self._workspace, view.stamp_ns, NAME)
+        return make_chunk(
+            candidates,
+            chosen,
+            self._workspace,
+            view.stamp_ns,
+            NAME,
+            view.heights_m,
+        )
 
     def find_grasps(self, heights_m: FloatMap, above_bin_m: FloatMap) -> Candidates:
         """Return at most one grasp for each cell that shows a part.

@@ -6,9 +6,12 @@ worker greets with one readiness message; then each request gets one answer.
 
 import json
 import math
+import os
+import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +24,7 @@ from cell.contracts.runtime import Proposal
 SOCKET_NAME = "policy.sock"
 MAX_MESSAGE_BYTES = 1 << 20
 _LENGTH = struct.Struct(">I")
+_BACKLOG = 4
 
 PolicyKind = Literal["live", "fallback"]
 Answer = ActionChunk | Abstain
@@ -60,6 +64,19 @@ class Readiness:
     sha256: str
     fallback: str
     error: str
+
+
+def listen_privately(path: Path) -> socket.socket:
+    """Listen at a path that only this user reaches; a stale socket is replaced."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    listener.listen(_BACKLOG)
+    return listener
 
 
 def encode_message(content: Mapping[str, Any]) -> bytes:

@@ -5,7 +5,6 @@ that is young enough. For a live model that could not be loaded the fallback sta
 the greeting says so.
 """
 
-import os
 import selectors
 import socket
 import time
@@ -37,6 +36,7 @@ from policies.runtime.wire import (
     answer_message,
     encode_message,
     error_message,
+    listen_privately,
     parse_request,
     readiness_message,
 )
@@ -44,7 +44,6 @@ from policies.runtime.wire import (
 _IDLE_WAIT_S = 0.1
 _FRAME_WAIT_S = 0.003
 _SEND_TIMEOUT_S = 0.5
-_BACKLOG = 4
 _REAL_ONLY = ModalityGate()
 
 Deadline = Callable[[], AbstractContextManager[None]]
@@ -137,7 +136,7 @@ class PolicyWorker:
         self._waiting: list[tuple[_Client, ProposeRequest, int]] = []
         self._log = structlog.get_logger()
         self._selector = selectors.DefaultSelector()
-        self._listener = _listen(socket_path)
+        self._listener = listen_privately(socket_path)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
 
     def serve(self, is_stopped: Callable[[], bool], beat: Callable[[], None]) -> None:
@@ -281,15 +280,3 @@ def make_observation(
         },
         flaws=found,
     )
-
-
-def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(mask)
-    listener.listen(_BACKLOG)
-    return listener

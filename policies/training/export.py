@@ -71,7 +71,13 @@ def export_network(
     """
     directory.mkdir(parents=True, exist_ok=True)
     network.eval()
-    content = _to_onnx(network)
+    size = network.shape.size_px
+    content = convert_to_onnx(
+        network,
+        torch.zeros(1, 1, size, size),
+        [INPUT_NAME],
+        [SCORE_NAME, TIP_NAME],
+    )
     manifest = make_manifest(network, content, provenance)
     # A cell may start from this directory at any moment: it never holds a model that
     # has not been compared. Beside it, for a rename within one file system is whole.
@@ -173,8 +179,23 @@ def make_manifest(
     )
 
 
-def _to_onnx(network: GraspNetwork) -> bytes:
-    size = network.shape.size_px
+def convert_to_onnx(
+    network: torch.nn.Module,
+    example: torch.Tensor,
+    input_names: list[str],
+    output_names: list[str],
+) -> bytes:
+    """Return a network as a checked ONNX file.
+
+    Args:
+        network: in evaluation mode.
+        example: an input; fixes its shape.
+        input_names: of the graph.
+        output_names: of the graph.
+
+    Raises:
+        ModelError: torch exported nothing.
+    """
     # It also tells everybody that torchvision, which nothing here uses, is absent.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -183,11 +204,11 @@ def _to_onnx(network: GraspNetwork) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)
         program = torch.onnx.export(
             network,
-            (torch.zeros(1, 1, size, size),),
+            (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[SCORE_NAME, TIP_NAME],
+            input_names=input_names,
+            output_names=output_names,
             verbose=False,
         )
     return read_program(program)

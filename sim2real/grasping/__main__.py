@@ -10,6 +10,7 @@ from pathlib import Path
 from cell.contracts.errors import CellError
 from ops.exit_codes import ExitCode, StorageError, compute_exit_code
 from sim2real.grasping import commands
+from sim2real.grasping.guardian_commands import RUNS
 from sim2real.grasping.setup import DEFAULT_CONFIG
 
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
             arguments.seed,
             config,
             workers=arguments.workers,
+            runs=arguments.runs,
             as_json=arguments.json,
         )
     return commands.list_policies(config, as_json=arguments.json)
@@ -61,6 +63,9 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate = subparsers.add_parser("evaluate", help="first-try success")
     evaluate.add_argument("name")
     evaluate.add_argument("--scenes", type=_parse_count, default=300)
+    evaluate.add_argument(
+        "--runs", type=_parse_count, default=RUNS, help="of the Guardian, for each fall"
+    )
     evaluate.add_argument("--json", action="store_true")
     listing = subparsers.add_parser("list", help="models and where they are used")
     listing.add_argument("--json", action="store_true")

@@ -10,7 +10,7 @@ from policies.runtime.worker import make_observation
 from sim2real.grasping.overhead_view import OverheadCamera
 from sim2real.grasping.setup import GraspingSetup
 from sim2real.grasping.trial import FingerPostures, GraspTrial
-from sim2real.scene.build import build_scene
+from sim2real.scene.build import Scene, build_scene
 from sim2real.scene.clutter import count_in_bin, drop_parts, settle
 from sim2real.scene.parts import sample_parts
 
@@ -26,11 +26,13 @@ class ClutterScene:
         observation: what the overhead camera shows, noise included.
         trial: runs grasps in it.
         parts: how many parts lie in the bin.
+        scene: the simulated cell, for those who disturb it.
     """
 
     observation: Observation
     trial: GraspTrial
     parts: int
+    scene: Scene
 
 
 class ClutterSource:
@@ -68,4 +70,4 @@ class ClutterSource:
                 break
         observation = make_observation(self._camera.look(scene, rng))
         trial = GraspTrial(scene, self._setup.trial, self._postures)
-        return ClutterScene(observation, trial, count_in_bin(scene))
+        return ClutterScene(observation, trial, count_in_bin(scene), scene)

@@ -13,13 +13,18 @@ from ops.exit_codes import ExitCode
 from ops.runtime_directory import compute_state_directory
 from ops.settings import compute_model_root, load_settings
 from policies.config import SCRIPTED
-from policies.model_directory import list_model_directories, read_model_directory
+from policies.guardian_manifest import GuardianManifest
+from policies.model_directory import list_model_directories, read_any_directory
+from sim2real.grasping import guardian_commands
 from sim2real.grasping.evaluation import Evaluation, evaluate_policy
+from sim2real.grasping.guardian_commands import GUARDIAN
 
 if TYPE_CHECKING:
+    from sim2real.grasping.guardian_run import GuardianRun
     from sim2real.grasping.training_run import TrainingRun
 
 HEIGHTMAP = "heightmap"
+TRAINED = (HEIGHTMAP, GUARDIAN)
 SUCCESS_BARS = {HEIGHTMAP: 0.92, SCRIPTED: 0.80}
 """First-try success that `evaluate` asks for, by policy."""
 
@@ -32,7 +37,7 @@ class TrainingOptions:
     """What the command line says about a training run.
 
     Attributes:
-        name: only `heightmap` is trained.
+        name: `heightmap` or `guardian`.
         seed: of data and training.
         config: configuration file.
         workers: labelling processes, 0 for one per core.
@@ -80,15 +85,19 @@ def export(options: TrainingOptions) -> ExitCode:
     return ExitCode.OK
 
 
-def open_run(options: TrainingOptions) -> "tuple[TrainingRun, Path]":
+def open_run(
+    options: TrainingOptions,
+) -> "tuple[TrainingRun | GuardianRun, Path]":
     """Return the training run of the options, and the model directory it will write.
 
     Raises:
         ConfigError: the name is unknown, or the work folder belongs to another run.
     """
     name = options.name
-    if name != HEIGHTMAP:
-        raise ConfigError(f"policy {name!r} has no training; only {HEIGHTMAP!r} has")
+    if name not in TRAINED:
+        raise ConfigError(
+            f"policy {name!r} has no training; only {' and '.join(TRAINED)} have"
+        )
     # torch takes seconds to import and is an extra.
     from sim2real.grasping.training_run import (
         DEFAULT_ROUNDS,
@@ -107,12 +116,23 @@ def open_run(options: TrainingOptions) -> "tuple[TrainingRun, Path]":
     if options.is_fresh:
         discard_run(work)
     workers = options.workers or _cores()
+    # What a quick run makes is too little to pick with: it replaces no model unasked.
+    usual = work / "model" if options.is_quick else compute_model_root(settings) / name
+    output = options.output or usual
+    if name == GUARDIAN:
+        guardian_run = guardian_commands.make_guardian_run(
+            settings,
+            options.config,
+            work,
+            options.seed,
+            workers,
+            is_quick=options.is_quick,
+        )
+        return guardian_run, output
     rounds = QUICK_ROUNDS if options.is_quick else DEFAULT_ROUNDS
     plan = TrainingPlan(rounds, options.seed)
     run = TrainingRun(plan, options.config, work, workers, _notes.print)
-    # What a quick run makes is too little to pick with: it replaces no model unasked.
-    usual = work / "model" if options.is_quick else compute_model_root(settings) / name
-    return run, options.output or usual
+    return run, output
 
 
 def evaluate(
@@ -122,6 +142,7 @@ def evaluate(
     config: Path,
     *,
     workers: int = 0,
+    runs: int = guardian_commands.RUNS,
     as_json: bool = False,
 ) -> ExitCode:
     """Print first-try success on unseen scenes; exit code 10 below the bar.
@@ -133,6 +154,7 @@ def evaluate(
         seed: of the scenes.
         config: configuration file.
         workers: processes, 0 for one per core.
+        runs: of a Guardian, whose evaluation needs no scenes.
         as_json: print JSON instead of lines.
 
     Raises:
@@ -142,6 +164,8 @@ def evaluate(
     policy = name
     if name != SCRIPTED and "/" not in name:
         policy = str(compute_model_root(settings) / name)
+    if policy != SCRIPTED and _is_guardian(Path(policy)):
+        return guardian_commands.evaluate(Path(policy), runs, seed, as_json=as_json)
     seen: Evaluation | None = None
 
     def report(so_far: Evaluation) -> None:
@@ -177,7 +201,7 @@ def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
     rows: list[dict[str, object]] = [{"name": SCRIPTED, "version": "1", "use": ""}]
     for directory in list_model_directories(root):
         try:
-            manifest = read_model_directory(directory).manifest
+            manifest = read_any_directory(directory).manifest
         except ModelError as error:
             rows.append({"name": directory.name, "error": str(error)})
             continue
@@ -198,6 +222,10 @@ def list_policies(config: Path, *, as_json: bool = False) -> ExitCode:
     else:
         _print_rows(rows)
     return ExitCode.OK
+
+
+def _is_guardian(directory: Path) -> bool:
+    return isinstance(read_any_directory(directory).manifest, GuardianManifest)
 
 
 def _cores() -> int:

@@ -9,9 +9,8 @@ import hashlib
 import json
 import math
 import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +34,8 @@ from policies.training.samples import (
 )
 from sim2real.grasping.labels import ShardTask, make_shard
 from sim2real.grasping.parallel import run_tasks
+from sim2real.grasping.revision import compute_source_digest, read_commit
 from sim2real.grasping.sampling import SamplingPlan
-from sim2real.grasping.setup import ROOT
 
 NAME = "heightmap"
 PLAN_FILE = "plan.json"
@@ -244,7 +243,7 @@ class TrainingRun:
             version=f"{self._plan.seed}.{digest[:8]}",
             seed=self._plan.seed,
             data_sha256=digest,
-            git_commit=_read_commit(),
+            git_commit=read_commit(_SOURCES),
             metrics=figures,
             created_at=datetime.now(UTC).replace(microsecond=0),
         )
@@ -257,7 +256,7 @@ class TrainingRun:
             {
                 "plan": asdict(self._plan),
                 "config": hashlib.sha256(self._config.read_bytes()).hexdigest(),
-                "sources": _source_digest(),
+                "sources": compute_source_digest(_SOURCES),
             },
             indent=2,
         )
@@ -292,37 +291,3 @@ def _figures(metrics: FitMetrics, samples: GraspSamples) -> dict[str, float]:
     }
     # With very few scenes none is held out, and there is nothing to say.
     return {k: round(v, 4) for k, v in figures.items() if math.isfinite(v)}
-
-
-def _source_digest() -> str:
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        path = ROOT / name
-        files: Sequence[Path] = [path] if path.is_file() else sorted(path.glob("*.py"))
-        for file in files:
-            digest.update(
-                str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes()
-            )
-    return digest.hexdigest()
-
-
-def _read_commit() -> str | None:
-    """Return the revision of the sources; None when they differ from every revision."""
-    try:
-        if _run_git("status", "--porcelain", "--", *_SOURCES):
-            return None
-        return _run_git("rev-parse", "HEAD") or None
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _run_git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=5,
-    )
-    return done.stdout.strip()

@@ -6,12 +6,14 @@ the paths, speeds and gripper of the real cycle.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 import mujoco
 import numpy as np
 
 from cell.contracts.geometry import Pose, Vector
 from cell.kinematics import solve_ik, track_ik
+from cell.supervisor.attempt_record import AttemptPhase
 from sim2real.grasping.contacts import ContactWatch
 from sim2real.grasping.profiles import (
     MotionLimits,
@@ -34,6 +36,8 @@ _HOLD_S = 0.1
 _LIFTED_M = 0.05
 _EMPTY_APERTURE_M = 0.004
 _CHECK_EVERY = 4
+PROBE_EVERY = 10
+"""Ticks between two looks of a probe: the 50 Hz of the supervisor."""
 
 
 class Outcome(StrEnum):
@@ -68,6 +72,14 @@ class TrialSettings:
     joint_max_rad: tuple[float, ...]
 
 
+class TrialProbe(Protocol):
+    """Looks on while a trial runs; must not change anything."""
+
+    def look(self, phase: AttemptPhase) -> None:
+        """Take a sample of the scene's present state."""
+        ...
+
+
 class GraspTrial:
     """Runs trials in one scene; each starts from the same settled state."""
 
@@ -90,12 +102,24 @@ class GraspTrial:
         actuator = self._arm.gripper_actuator
         self._model.actuator_forcerange[actuator] = (-limit_nm, limit_nm)
         self._heights_before = self._part_heights(self._settled)
+        self._probe: TrialProbe | None = None
+        self._phase = AttemptPhase.APPROACH
+        self._ticks = 0
 
     def run(
-        self, base_from_pregrasp: Pose, base_from_grasp: Pose, aperture_m: float
+        self,
+        base_from_pregrasp: Pose,
+        base_from_grasp: Pose,
+        aperture_m: float,
+        probe: TrialProbe | None = None,
     ) -> Outcome:
-        """Carry out one grasp; the scene's state is put back afterwards."""
+        """Carry out one grasp; the scene's state is put back afterwards.
+
+        With a probe, a grasp that lifted nothing goes on for as long as the fingers
+        seem to hold something, for this is all that a cell would know.
+        """
         data = self._scene.data
+        self._probe, self._ticks = probe, 0
         try:
             path = self._plan(base_from_pregrasp, base_from_grasp)
             if path is None:
@@ -106,22 +130,29 @@ class GraspTrial:
 
     def _carry_out(self, path: "_Path", aperture_m: float) -> Outcome:
         self._teleport(path.down[0], aperture_m)
+        self._phase = AttemptPhase.APPROACH
         watch = ContactWatch(self._scene, self._arm)
         if not self._follow(path.down, watch):
             return Outcome.COLLIDED
+        self._phase = AttemptPhase.CLOSING
         self._close(aperture_m)
         if self._aperture_m() < _EMPTY_APERTURE_M:
             return Outcome.MISSED
+        self._phase = AttemptPhase.LIFT
         if not self._follow(path.up, watch):
             return Outcome.COLLIDED
-        if not self._lifted():
+        if not self._lifted() and not self._seems_to_hold():
             return Outcome.LOST if watch.has_touched_part else Outcome.MISSED
+        self._phase = AttemptPhase.TRANSFER
         self._follow(path.transfer, None)
         self._step(round(_HOLD_S / TIMESTEP_S))
         lifted = self._lifted()
         if not lifted or self._aperture_m() < _EMPTY_APERTURE_M:
             return Outcome.LOST
         return Outcome.DOUBLE if len(lifted) > 1 else Outcome.SUCCESS
+
+    def _seems_to_hold(self) -> bool:
+        return self._probe is not None and self._aperture_m() >= _EMPTY_APERTURE_M
 
     def _plan(self, base_from_pregrasp: Pose, base_from_grasp: Pose) -> "_Path | None":
         settings, geometry = self._settings, self._scene.geometry
@@ -180,7 +211,7 @@ class GraspTrial:
         controls = path + compute_feed_forward(speeds)
         for tick, control in enumerate(controls):
             data.ctrl[arm.actuators] = control
-            mujoco.mj_step(self._model, data)
+            self._advance()
             if watch is not None and tick % _CHECK_EVERY == 0:
                 watch.look()
                 if watch.has_collided:
@@ -195,7 +226,7 @@ class GraspTrial:
         for _ in range(round(_CLOSE_TIME_MAX_S / TIMESTEP_S)):
             wanted_m = max(0.0, wanted_m - SPEED_MAX_MPS * TIMESTEP_S)
             data.ctrl[arm.gripper_actuator] = compute_control(wanted_m)
-            mujoco.mj_step(self._model, data)
+            self._advance()
             is_still = wanted_m < self._aperture_m() - 0.003 or wanted_m == 0.0
             is_still = is_still and abs(float(data.qvel[arm.driver_qvel])) < 0.05
             still = still + 1 if is_still else 0
@@ -206,7 +237,13 @@ class GraspTrial:
 
     def _step(self, ticks: int) -> None:
         for _ in range(ticks):
-            mujoco.mj_step(self._model, self._scene.data)
+            self._advance()
+
+    def _advance(self) -> None:
+        mujoco.mj_step(self._model, self._scene.data)
+        self._ticks += 1
+        if self._probe is not None and self._ticks % PROBE_EVERY == 0:
+            self._probe.look(self._phase)
 
     def _aperture_m(self) -> float:
         return compute_aperture_m(float(self._scene.data.qpos[self._arm.driver_qpos]))

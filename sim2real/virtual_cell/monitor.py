@@ -11,8 +11,10 @@ of the configuration's `safety` section plus what a measured signal needs:
 - acceleration twice the limit, of the measured speed over 20 ms: a brake or a stop of
   the robot itself may be harder than any motion the product may ask for;
 - workspace 2 mm;
-- contact with a fixture 60 N, filtered over 10 ms: a fingertip that brushes a wall
-  stays below, a blow or a push does not;
+- contact with a fixture 60 N, filtered over 10 ms, summed over arm and gripper: a
+  fingertip that brushes a wall stays below, a blow or a push does not;
+- contact of anything but the fingers with a fixture 1 N, filtered alike: arm links,
+  wrist camera and gripper body have nothing to look for there;
 - contact between links 5 N, filtered alike.
 
 What is no number breaks a limit too: it must not slip through as one that compares as
@@ -40,6 +42,7 @@ TCP_SPEED_MARGIN_RATIO: Final = 0.03
 TCP_SPEED_MARGIN_MPS: Final = 0.02
 WORKSPACE_MARGIN_M: Final = 0.002
 FIXTURE_FORCE_N: Final = 60.0
+BODY_FORCE_N: Final = 1.0
 SELF_FORCE_N: Final = 5.0
 TARGET_WINDOW_S: Final = 0.04
 # A controller that was away this long starts anew.
@@ -59,6 +62,7 @@ class ViolationKind(StrEnum):
     TCP_SPEED = "tcp_speed"
     WORKSPACE = "workspace"
     FIXTURE_COLLISION = "fixture_collision"
+    BODY_COLLISION = "body_collision"
     SELF_COLLISION = "self_collision"
     NOT_FINITE = "not_finite"
     DIVERGED = "diverged"
@@ -80,6 +84,8 @@ class MonitorSample:
         fixture_force_n: filtered force between arm or gripper and fixtures.
         fixture: name of the fixture.
         self_force_n: filtered force between links.
+        body_force_n: of the force on fixtures, what the fingers have no part in.
+        body: what touches there.
     """
 
     tick: int
@@ -92,6 +98,8 @@ class MonitorSample:
     fixture_force_n: float
     fixture: str
     self_force_n: float
+    body_force_n: float = 0.0
+    body: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,8 @@ class Monitor:
         count: onsets of all kinds since start.
         counts: the same per kind.
         last: newest violation.
+        peaks: largest filtered forces on fixtures so far: of everything, and of what is
+            no finger, each with where it was.
     """
 
     def __init__(self, limits: SafetyConfig) -> None:
@@ -141,6 +151,7 @@ class Monitor:
         self.count = 0
         self.counts = dict.fromkeys(ViolationKind, 0)
         self.last: Violation | None = None
+        self.peaks: dict[str, tuple[float, str]] = {}
 
     def check(self, sample: MonitorSample) -> list[Violation]:
         """Look at one tick.
@@ -152,6 +163,8 @@ class Monitor:
         if broken is not None:
             # Nothing of it can be compared, nor may it enter what later ticks look at.
             return [broken] if self._is_onset(broken) else []
+        self._note_peak("fixture", sample.fixture_force_n, sample.fixture)
+        self._note_peak("body", sample.body_force_n, sample.body)
         found = [
             *self._check_joints(sample),
             *self._check_target(sample),
@@ -229,10 +242,18 @@ class Monitor:
         if sample.fixture_force_n > FIXTURE_FORCE_N:
             kind, value = ViolationKind.FIXTURE_COLLISION, sample.fixture_force_n
             found.append(Violation(kind, sample.tick, value, sample.fixture))
+        if sample.body_force_n > BODY_FORCE_N:
+            kind, value = ViolationKind.BODY_COLLISION, sample.body_force_n
+            found.append(Violation(kind, sample.tick, value, sample.body))
         if sample.self_force_n > SELF_FORCE_N:
             kind, value = ViolationKind.SELF_COLLISION, sample.self_force_n
             found.append(Violation(kind, sample.tick, value, "links"))
         return found
+
+    def _note_peak(self, name: str, force_n: float, where: str) -> None:
+        # Where nothing touches any more, the filter only remembers.
+        if where and force_n > self.peaks.get(name, (0.0, ""))[0]:
+            self.peaks[name] = (force_n, where)
 
     def _is_onset(self, violation: Violation) -> bool:
         last_tick = self._quiet_since.get(violation.kind)
@@ -253,7 +274,7 @@ def _find_not_finite(sample: MonitorSample) -> Violation | None:
         "q_target": target,
         "tcp": sample.tcp_position_m,
         "speed": (sample.tcp_speed_mps,),
-        "force": (sample.fixture_force_n, sample.self_force_n),
+        "force": (sample.fixture_force_n, sample.body_force_n, sample.self_force_n),
     }
     for name, numbers in values.items():
         # The sum of finite numbers of this size is finite, and one test is cheap.

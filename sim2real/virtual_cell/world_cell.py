@@ -137,6 +137,10 @@ class WorldCell:
         return {
             "limit_violations": self.monitor.count,
             "violations_by_kind": {str(k): n for k, n in counts.items() if n},
+            "peak_forces_n": {
+                name: {"force_n": round(force_n, 1), "where": where}
+                for name, (force_n, where) in self.monitor.peaks.items()
+            },
             "real_time_factor": real_time_factor,
             "parts_in_bin": self.flow.count(PartZone.BIN),
             "parts_on_outfeed": self.flow.count(PartZone.OUTFEED),
@@ -164,6 +168,8 @@ class WorldCell:
             fixture_force_n=contacts.fixture_force_n,
             fixture=contacts.fixture,
             self_force_n=contacts.self_force_n,
+            body_force_n=contacts.body_force_n,
+            body=contacts.body,
         )
 
 

@@ -18,8 +18,10 @@ _GRAVITY_MPS2: Final = 9.81
 _FILTER_S: Final = 0.010
 _FILTER_SHARE: Final = TIMESTEP_S / (_FILTER_S + TIMESTEP_S)
 
-# In this order: everything up to _GRIPPER belongs to the robot.
-_ARM, _GRIPPER, _FIXTURE, _PART, _NONE = range(5)
+# In this order: everything up to _FINGER belongs to the robot, everything up to
+# _PALM has no business near a fixture.
+_ARM, _PALM, _FINGER, _FIXTURE, _PART, _NONE = range(6)
+_PALM_BODIES: Final = ("base_mount", "base")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,9 @@ class ContactReport:
         fixture_force_n: filtered sum of normal forces between arm or gripper and
             fixtures.
         fixture: name of the fixture hit hardest in this tick, or an empty string.
+        body_force_n: of those, the part of arm links, wrist camera and gripper body:
+            everything but the fingers.
+        body: what of them hit which fixture hardest in this tick, or an empty string.
         self_force_n: the same between arm links, or arm and gripper.
         flange_wrench: force and torque of all contacts of gripper and camera about the
             flange, base axes, shape (6,) [N, N.m].
@@ -39,6 +44,8 @@ class ContactReport:
     grasped_part: int
     fixture_force_n: float
     fixture: str
+    body_force_n: float
+    body: str
     self_force_n: float
     flange_wrench: Vector
 
@@ -53,6 +60,9 @@ class _Tally:
     fixture_n: float = 0.0
     hardest_n: float = 0.0
     hardest: int = -1
+    body_n: float = 0.0
+    body_hardest_n: float = 0.0
+    body_hardest: tuple[int, int] | None = None
     self_n: float = 0.0
 
 
@@ -70,6 +80,7 @@ class ContactReader:
         self._right = {int(geom) for geom in scene.arm.right_pads}
         self._force = np.zeros(6)
         self._fixture_n = 0.0
+        self._body_n = 0.0
         self._self_n = 0.0
 
     def read(self) -> ContactReport:
@@ -77,10 +88,11 @@ class ContactReader:
         tally = _Tally(np.zeros(6))
         pairs = self._scene.data.contact.geom
         if len(pairs):
-            touches_robot = (self._kind[pairs] <= _GRIPPER).any(axis=1)
+            touches_robot = (self._kind[pairs] <= _FINGER).any(axis=1)
             for number in np.flatnonzero(touches_robot).tolist():
                 self._add(tally, number, pairs[number].tolist())
         self._fixture_n += _FILTER_SHARE * (tally.fixture_n - self._fixture_n)
+        self._body_n += _FILTER_SHARE * (tally.body_n - self._body_n)
         self._self_n += _FILTER_SHARE * (tally.self_n - self._self_n)
         held = tally.left & tally.right
         model = self._scene.model
@@ -88,16 +100,26 @@ class ContactReader:
             grasped_part=min(held) if held else -1,
             fixture_force_n=self._fixture_n,
             fixture=model.geom(tally.hardest).name if tally.hardest >= 0 else "",
+            body_force_n=self._body_n,
+            body=self._name_hit(tally.body_hardest),
             self_force_n=self._self_n,
             flange_wrench=tally.wrench,
         )
+
+    def _name_hit(self, pair: tuple[int, int] | None) -> str:
+        """Say which link touches which fixture; most bodies that touch are unnamed."""
+        if pair is None:
+            return ""
+        model = self._scene.model
+        link = model.body(int(model.geom_bodyid[pair[0]])).name
+        return f"{link} on {model.geom(pair[1]).name}"
 
     def _add(self, tally: _Tally, number: int, pair: list[int]) -> None:
         mujoco.mj_contactForce(self._scene.model, self._scene.data, number, self._force)
         # Of two robot bodies either may come first; otherwise the robot's goes first.
         mine, other = sorted(pair, key=self._kind.__getitem__)
         normal_n = float(self._force[0])
-        if self._kind[other] <= _GRIPPER:
+        if self._kind[other] <= _FINGER:
             # Finger links of one gripper touch each other in normal use.
             if self._kind[mine] == _ARM:
                 tally.self_n += normal_n
@@ -107,6 +129,11 @@ class ContactReader:
             tally.fixture_n += normal_n
             if normal_n > tally.hardest_n:
                 tally.hardest_n, tally.hardest = normal_n, other
+            if self._kind[mine] <= _PALM:
+                tally.body_n += normal_n
+                if normal_n > tally.body_hardest_n:
+                    tally.body_hardest_n = normal_n
+                    tally.body_hardest = (mine, other)
         elif mine in self._left:
             tally.left.add(int(self._part[other]))
         elif mine in self._right:
@@ -166,7 +193,10 @@ def _classify(scene: Scene, arm: ArmHandles) -> tuple[Ids, Ids]:
     kind = np.full(scene.model.ngeom, _NONE, dtype=np.int32)
     part = np.full(scene.model.ngeom, -1, dtype=np.int32)
     kind[arm.geoms] = _ARM
-    kind[arm.gripper_geoms] = _GRIPPER
+    kind[arm.gripper_geoms] = _FINGER
+    palm = [scene.model.body(GRIPPER_PREFIX + name).id for name in _PALM_BODIES]
+    is_palm = np.isin(scene.model.geom_bodyid[arm.gripper_geoms], palm)
+    kind[arm.gripper_geoms[is_palm]] = _PALM
     kind[scene.fixture_geoms] = _FIXTURE
     for index, geoms in enumerate(scene.part_handles.geoms):
         kind[geoms] = _PART

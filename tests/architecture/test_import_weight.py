@@ -15,6 +15,7 @@ PRODUCT = (
     "ops.processes.servo",
     "ops.processes.camera",
     "ops.processes.policy",
+    "ops.processes.guardian",
     "ops.processes.supervisor",
 )
 SCRIPT = """
@@ -53,3 +54,9 @@ def test_the_command_line_answers_without_device_libraries(repository: Path) -> 
     assert not imported.intersection(
         {"numba", "onnxruntime", "pymodbus", "pyrealsense2", "rtde_control", "numpy"}
     )
+
+
+def test_the_supervisor_runs_no_networks_itself(repository: Path) -> None:
+    imported = read_imports("ops.processes.supervisor", repository)
+
+    assert "onnxruntime" not in imported

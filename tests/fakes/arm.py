@@ -27,6 +27,7 @@ class FakeArm:
         is_stuck: whether the joints stay where they are, whatever is sent.
         sag_rad: distance of the first joint from its setpoint, at rest as well.
         refuses: names of calls that fail.
+        force_tcp_n: what it measures at the tool.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class FakeArm:
         self.is_stuck = False
         self.sag_rad = 0.0
         self.refuses: set[str] = set()
+        self.force_tcp_n: Vector = np.zeros(6)
 
     def read_state(self) -> ArmState:
         self._answer("read_state")
@@ -52,7 +54,7 @@ class FakeArm:
             q=self.q.copy(),
             qd=np.zeros(6),
             base_from_tcp=Pose.identity(),
-            force_tcp_n=np.zeros(6),
+            force_tcp_n=self.force_tcp_n.copy(),
             robot_mode=self.robot_mode,
             safety_status_bits=self.safety_status_bits,
             program_running=self.is_playing,

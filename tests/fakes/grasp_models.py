@@ -153,3 +153,22 @@ def make_frame(
         intrinsics=lens,
         base_from_camera=workspace.base_from_bin @ bin_from_camera,
     )
+
+
+def write_upside_down(source: Path, directory: Path) -> Path:
+    """Write a copy of a grasp network that believes in what the original would not."""
+    directory.mkdir(parents=True)
+    tree = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    model = onnx.load_from_string((source / tree["model_file"]).read_bytes())
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["score_before" if n == "score" else n for n in node.output]
+        node.input[:] = ["score_before" if n == "score" else n for n in node.input]
+    graph.initializer.append(helper.make_tensor("one", TensorProto.FLOAT, [], [1.0]))
+    graph.node.append(helper.make_node("Sub", ["one", "score_before"], ["score"]))
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    tree["model_sha256"] = hashlib.sha256(content).hexdigest()
+    (directory / tree["model_file"]).write_bytes(content)
+    (directory / "manifest.json").write_text(json.dumps(tree), encoding="utf-8")
+    return directory

@@ -35,6 +35,7 @@ class FakePolicy:
     Attributes:
         clock: for the time it takes.
         script: answers by turn; an exception is raised. A callable gets the stamp.
+        live: what the live policy answers instead, where it is given.
         think_s: time per answer [s].
         is_up: a worker is there.
         asked: whether each request was for the fallback.
@@ -44,6 +45,7 @@ class FakePolicy:
 
     clock: Clock
     script: list[Callable[[int], Answer]] = field(default_factory=list)
+    live: Callable[[int], Answer] | None = None
     think_s: float = 0.15
     is_up: bool = True
     asked: list[bool] = field(default_factory=list)
@@ -63,6 +65,7 @@ class FakePolicy:
         self.excluded.append(tuple(exclude_base_m))
         await self.clock.sleep_until_ns(self.clock.now_ns() + ns_from_s(self.think_s))
         make = self.script.pop(0) if self.script else make_chunk
+        make = self.live if self.live is not None and not fallback else make
         answer = make(max(min_frame_stamp_ns, self.clock.now_ns()))
         if isinstance(answer, Exception):
             raise answer
@@ -75,6 +78,14 @@ class FakePolicy:
     def model_name(self) -> str:
         """Return its name."""
         return "fake@1"
+
+    def fallback_name(self) -> str:
+        """Return the name of its fallback."""
+        return "plain@1"
+
+    def has_learned(self) -> bool:
+        """Say that it is a learned one."""
+        return True
 
 
 def see_empty_bin(stamp_ns: int) -> Abstain:

@@ -21,7 +21,7 @@ from cell.drivers.plc.freshness import HeartbeatTracker
 from cell.drivers.plc.opening import WatchedPlc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
 from cell.kinematics.inverse import JOINT_MAX_RAD, JOINT_MIN_RAD
-from cell.supervisor.ports import Layout, Peers
+from cell.supervisor.ports import GuardianPeers, Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.states import Command, State
 from cell.supervisor.supervisor import Supervisor
@@ -90,6 +90,7 @@ class FakeComplaints:
     servo: Complaint | None = None
     camera: Complaint | None = None
     policy: Complaint | None = None
+    guardian: Complaint | None = None
 
     def read_servo(self) -> Complaint | None:
         """Return what the servo process has against the arm."""
@@ -103,6 +104,10 @@ class FakeComplaints:
         """Return what the policy worker has against its model."""
         return self.policy
 
+    def read_guardian(self) -> Complaint | None:
+        """Return what the Guardian worker has against its model."""
+        return self.guardian
+
 
 @dataclass
 class SupervisedCell:
@@ -114,6 +119,7 @@ class SupervisedCell:
     status: MemoryStatus = field(default_factory=MemoryStatus)
     check: FakeChunkCheck = field(default_factory=FakeChunkCheck)
     complaints: FakeComplaints = field(default_factory=FakeComplaints)
+    guardian: GuardianPeers | None = None
     camera_is_live: bool = True
     events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     visited: list[State] = field(default_factory=list)
@@ -146,6 +152,7 @@ class SupervisedCell:
                 complaints=self.complaints,
                 beat=self._beat,
                 record=self._record,
+                guardian=self.guardian,
             ),
             self.layout,
             random.Random(0),
@@ -197,9 +204,9 @@ class SupervisedCell:
         self.set_line(command_request=False)
         await self.pass_s(0.12)
 
-    async def acknowledge(self) -> None:
-        """Press and release the acknowledge button."""
-        self.set_line(fault_ack=True)
+    async def acknowledge(self, person_id: int = 7) -> None:
+        """Press and release the acknowledge button as a person."""
+        self.set_line(fault_ack=True, person_id=person_id)
         await self.pass_s(0.12)
         self.set_line(fault_ack=False)
         await self.pass_s(0.12)

@@ -177,3 +177,11 @@ def test_paths_of_a_policy_command_count_from_the_callers_folder(
     assert found.returncode == 0, found.stderr
     assert "heightmap" in found.stdout
     assert_one_sentence(missing, 6, "heightmap: no such model directory")
+
+
+@pytest.mark.parametrize("number", ["-1", "65536", "anna", "1.5"])
+def test_the_panel_refuses_what_is_no_number_of_a_person(number: str) -> None:
+    result = run_cellward("panel", f"--person={number}", "ack")
+
+    assert result.returncode == 2
+    assert "is no number of a person; give 0 to 65535" in result.stderr

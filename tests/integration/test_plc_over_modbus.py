@@ -181,6 +181,25 @@ async def test_a_second_client_that_writes_our_block_is_noticed(wire: Wire) -> N
             await plc.exchange(PlcOutputs(heartbeat=2))
 
 
+async def test_a_second_client_is_noticed_whenever_it_writes(wire: Wire) -> None:
+    async with wire.connect() as plc:
+        await plc.exchange(PlcOutputs(heartbeat=1))
+        wire.server.registers._image[BLOCK_WORDS + 4] ^= 2
+
+        with pytest.raises(WriteLostError, match=r"heartbeat \(40037\) reads back 3"):
+            await plc.exchange(PlcOutputs(heartbeat=2))
+
+
+async def test_a_plc_that_forgot_our_block_has_restarted(wire: Wire) -> None:
+    async with wire.connect() as plc:
+        await plc.exchange(PlcOutputs(heartbeat=1))
+        wire.server.registers._image[BLOCK_WORDS:] = [0] * BLOCK_WORDS
+
+        inputs = await plc.exchange(PlcOutputs(heartbeat=2))
+
+    assert inputs.boot_id == make_line_inputs().boot_id
+
+
 def with_transaction_id(number: int) -> Callable[[bytes], bytes]:
     return lambda answer: number.to_bytes(2, "big") + answer[2:]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rtde_receive import RTDEReceiveInterface
 
+from cell.contracts.chunk import TimedChunk
 from cell.contracts.geometry import Pose
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode, ServoPhase, ServoState
@@ -305,3 +306,38 @@ def test_the_speed_slider_slows_a_motion_down(tmp_path: Path) -> None:
         servo.vouch_until(note)
 
         assert 0.2 < fastest < 0.2 * 2.6 * 1.1
+
+
+def test_chunks_and_increments_reach_the_robot_through_the_mailboxes(
+    tmp_path: Path,
+) -> None:
+    wrist = np.eye(6)[5]
+    ratio = np.arange(1, 25)[:, None] / 24.0
+    rows = HOME_Q + 0.6 * wrist * ratio**3 * (10.0 - 15.0 * ratio + 6.0 * ratio**2)
+    with (
+        running_virtual_ur(tmp_path, "--plant", "ideal") as ur,
+        running_servo(tmp_path, ur.host) as servo,
+    ):
+        q = servo.release().q_command
+        number = servo.command.command_id + 1
+        first = TimedChunk(number, 0, 0.0, 0.05, np.vstack([q, rows]))
+        servo.order(MotionMode.FOLLOW, chunk_id=number, chunk=first)
+        half_way = servo.vouch_until(lambda s: s.chunk_s > 0.4)
+        # The seam lies 0.3 s ahead; the rest of the way is the same but for its end.
+        later = rows[13:] + np.linspace(0.0, -0.05, 11)[:, None] * wrist
+        second = TimedChunk(number + 1, number, 0.7, 0.05, later)
+        servo.order(MotionMode.FOLLOW, chunk_id=number + 1, chunk=second)
+        joined = servo.vouch_until(lambda s: s.chunk_id == number + 1)
+        done = servo.vouch_until(lambda s: s.reached_id == number + 1)
+        servo.order(MotionMode.INCREMENT, action=-0.1 * wrist, chunk_id=0, chunk=None)
+        moving = servo.vouch_until(lambda s: s.qd[5] < -0.1)
+        servo.order(MotionMode.HOLD)
+        rested = servo.vouch_until(lambda s: s.reached_id == s.command_id)
+
+    assert half_way.chunk_id == number
+    assert joined.chunk_s < 0.1
+    assert done.q[5] == pytest.approx(HOME_Q[5] + 0.55, abs=0.02)
+    assert moving.hold_reason is HoldReason.NONE
+    assert rested.q[5] < done.q[5]
+    assert rested.unguarded_cycles == 0
+    assert rested.hold_counts[HoldReason.CHUNK_SEAM] == 0

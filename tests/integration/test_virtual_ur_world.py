@@ -160,8 +160,10 @@ def test_a_collision_stops_the_robot_where_it_is(
 def test_the_force_at_the_tool_comes_from_the_world_with_its_lever(
     world: FakeWorld, receive: RTDEReceiveInterface
 ) -> None:
-    world.wrench = np.array([0.0, 0.0, 5.0, 0.1, 0.2, 0.3])
+    world.wrench = np.array([0.0, 0.0, 60.0, 0.1, 0.2, 0.3])
 
-    assert wait_until(lambda: receive.getActualTCPForce()[2] == 5.0)
-    assert np.allclose(receive.getActualTCPForce(), world.wrench)
-    assert abs(np.linalg.norm(receive.getFtRawWrench()[:3]) - 5.0) < 1e-9
+    # The sensor has noise of 1.2 N and a zero that wanders by some newtons.
+    assert wait_until(lambda: receive.getActualTCPForce()[2] > 45.0)
+    assert np.allclose(receive.getActualTCPForce()[:3], world.wrench[:3], atol=15.0)
+    assert np.allclose(receive.getActualTCPForce()[3:], world.wrench[3:])
+    assert abs(np.linalg.norm(receive.getFtRawWrench()[:3]) - 60.0) < 1e-9

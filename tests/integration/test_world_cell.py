@@ -149,6 +149,37 @@ def test_pressing_the_table_is_witnessed_and_stops_the_robot() -> None:
     assert last is not None
 
 
+def test_fingers_on_a_fixture_are_told_from_the_rest_of_the_robot() -> None:
+    driven = DrivenWorld()
+    driven.move(driven.joints_at(np.array([0.15, 0.68, 0.10])), 1.5)
+
+    driven.move(driven.joints_at(np.array([0.15, 0.68, -0.009])), 1.0)
+
+    assert driven.result.contacts.fixture_force_n > 5.0
+    assert driven.result.contacts.fixture == "table"
+    assert driven.result.contacts.body_force_n == 0.0
+    assert driven.world.monitor.counts[ViolationKind.BODY_COLLISION] == 0
+
+
+def test_a_touch_of_anything_but_the_fingers_is_witnessed_by_name() -> None:
+    driven = DrivenWorld()
+    # The tool looks away from the base, the wrist camera hangs below it.
+    frame = np.eye(4)
+    frame[:3, :3] = np.column_stack([(-1, 0, 0), (0, 0, 1), (0, 1, 0)])
+    frame[:3, 3] = 0.10, 0.72, 0.25
+    driven.move(driven.joints_of(Pose.from_matrix(frame)), 2.5)
+    assert driven.world.monitor.counts[ViolationKind.BODY_COLLISION] == 0
+
+    frame[2, 3] = 0.085
+    driven.move(driven.joints_of(Pose.from_matrix(frame)), 1.5)
+
+    assert driven.world.monitor.counts[ViolationKind.BODY_COLLISION] == 1
+    force_n, where = driven.world.monitor.peaks["body"]
+    assert force_n > 1.0
+    assert where == "wrist_3_link on outfeed_plate"
+    assert where in json.dumps(driven.world.make_report(real_time_factor=1.0))
+
+
 def test_leaving_the_workspace_is_witnessed() -> None:
     driven = DrivenWorld()
 

@@ -170,8 +170,9 @@ SEEDS = (
     Seed(
         "the way to rest is not checked",
         _TOOL,
-        "reason, margin, value, item, scale = check_braking(was, q, start, lim)",
-        "reason, margin, value, item, scale = _NONE, 1.0, 0.0, -1, 1.0",
+        "reason, margin, value, item, scale = check_braking(\n"
+        "        was, q, start, floor, frames, tcp, lim\n    )\n",
+        "reason, margin, value, item, scale = _NONE, 1.0, 0.0, -1, 1.0\n",
     ),
     Seed(
         "the arm is believed to stop in a fifth of its way",
@@ -202,6 +203,12 @@ SEEDS = (
         _TOOL,
         "if not sigma_margin >= 0.0 and is_approaching:",
         "if not sigma_margin >= 0.0 or is_approaching:",
+    ),
+    Seed(
+        "the ramp may lead into a singularity",
+        _TOOL,
+        "if not are_singular_values_above(jacobian, floor, factor):",
+        "if not are_singular_values_above(jacobian, -1.0, factor):",
     ),
     Seed(
         "the root of the tool's step is forgotten",

@@ -23,24 +23,27 @@ from pathlib import Path
 import numpy as np
 
 from ops.exit_codes import ExitCode
-from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
-from tests.running_cell import RunningCell, start_cell
-from tests.stress.arm_trace import (
+from sim2real.faults.arm_trace import (
     SETTLED_RADPS,
     ArmRecorder,
     find_first_motion,
     find_last_motion,
     is_moving,
 )
+from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
+from tests.running_cell import RunningCell, start_cell
 
 MODULES = {
     "supervisor": "ops.processes.supervisor",
     "servo": "ops.processes.servo",
     "policy": "ops.processes.policy",
+    "guardian": "ops.processes.guardian",
     "camera": "ops.processes.camera",
     "ur": "sim2real.virtual_cell.ur",
     "plc": "sim2real.virtual_cell.plc",
 }
+NEEDS_NO_STOP = ("guardian",)
+"""Processes whose loss stops nothing: the fallback policy picks on."""
 NEEDS_PERSON = ("supervisor", "servo", "ur", "plc")
 """Processes after whose loss nothing may move again until a person released it."""
 REST_MS = 200.0
@@ -200,12 +203,19 @@ def wait_for_state(cell: RunningCell, wanted: Sequence[str]) -> None:
 
 
 def find_misses(records: Sequence[KillRecord], rest_ms: float) -> list[KillRecord]:
-    """Return the kills after which the arm moved on too long, or again by itself."""
+    """Return the kills after which the arm moved on too long, or again by itself.
+
+    A stop counts where one is due.
+    """
     stand_ms = rest_ms + STAND_MS - REST_MS
     return [
         r
         for r in records
-        if r.self_resumed or r.rest_ms > rest_ms or r.stand_ms > stand_ms
+        if r.self_resumed
+        or (
+            r.target not in NEEDS_NO_STOP
+            and (r.rest_ms > rest_ms or r.stand_ms > stand_ms)
+        )
     ]
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from cell.mailbox.seqlock import Mailbox
-from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
-from tests.stress.arm_trace import (
+from sim2real.faults.arm_trace import (
     ArmRecorder,
     Sample,
     find_first_motion,
     find_last_motion,
     is_moving,
 )
+from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
 from tests.stress.kill_storm import KillRecord, find_misses
 
 MS = 1_000_000

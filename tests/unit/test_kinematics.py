@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -216,3 +216,30 @@ def test_a_jacobian_that_is_no_number_has_no_singular_value(column: int) -> None
     jacobian[2, column] = np.nan
 
     assert np.isnan(kernels.smallest_singular_value(jacobian))
+
+
+@given(joints, st.floats(0.001, 0.4))
+def test_singular_values_are_compared_with_a_floor_without_knowing_them(
+    q: Vector, floor: float
+) -> None:
+    jacobian = compute_jacobian(q, CROOKED)
+    smallest = float(np.linalg.svd(jacobian, compute_uv=False)[-1])
+    assume(abs(smallest - floor) > 1e-6)
+
+    are_above = kernels.are_singular_values_above(jacobian, floor, np.empty((6, 6)))
+
+    assert are_above is (smallest > floor)
+
+
+def test_below_zero_no_singular_value_is_looked_for() -> None:
+    scratch = np.empty((6, 6))
+
+    assert kernels.are_singular_values_above(np.zeros((6, 6)), -1e-9, scratch)
+    assert not kernels.are_singular_values_above(np.zeros((6, 6)), 0.0, scratch)
+
+
+def test_what_is_no_number_has_no_singular_value_above_anything() -> None:
+    jacobian = compute_jacobian(HOME_Q, TOOL)
+    jacobian[2, 3] = np.nan
+
+    assert not kernels.are_singular_values_above(jacobian, 0.01, np.empty((6, 6)))

@@ -238,6 +238,8 @@ def test_a_servo_state_survives_the_way(tmp_path: Path) -> None:
         command_id=3,
         reached_id=4,
         arm_id=5,
+        chunk_id=6,
+        chunk_s=0.7,
         q=np.full(6, 6.0),
         qd=np.full(6, 7.0),
         q_command=np.full(6, 8.0),

@@ -38,6 +38,7 @@ INPUTS = PlcInputs(
     outfeed_clear=False,
     zone_permit=True,
     fault_ack=False,
+    person_id=4711,
     part_taken=True,
     speed_limit_ratio=0.25,
 )
@@ -62,11 +63,11 @@ OUTPUTS = PlcOutputs(
 )
 # fmt: off
 INPUTS_BIG = [
-    0x0102, 0x0304, 1, 9, 0xFFFE, 3, 0xDEAD, 0xBEEF, 1, 2, 250, 0, 0, 0, 0, 0,
+    0x0102, 0x0304, 1, 9, 0xFFFE, 3, 0xDEAD, 0xBEEF, 1, 2, 250, 4711, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0b1010_1101, 9, 0x3FC0, 0x0000,
 ]
 INPUTS_LITTLE = [
-    0x0304, 0x0102, 1, 9, 0xFFFE, 3, 0xBEEF, 0xDEAD, 1, 2, 250, 0, 0, 0, 0, 0,
+    0x0304, 0x0102, 1, 9, 0xFFFE, 3, 0xBEEF, 0xDEAD, 1, 2, 250, 4711, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0b1010_1101, 9, 0x0000, 0x3FC0,
 ]
 OUTPUTS_BIG = [

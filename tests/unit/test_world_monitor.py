@@ -44,6 +44,9 @@ PROVOCATIONS = {
     ViolationKind.FIXTURE_COLLISION: replace(
         calm(0), fixture_force_n=80.0, fixture="bin_floor"
     ),
+    ViolationKind.BODY_COLLISION: replace(
+        calm(0), body_force_n=1.5, body="wrist_3_link on bin_wall_px"
+    ),
     ViolationKind.SELF_COLLISION: replace(calm(0), self_force_n=9.0),
 }
 
@@ -63,6 +66,19 @@ def test_each_provoked_violation_is_counted_under_its_own_kind(
     assert monitor.count == 1
     assert monitor.counts[kind] == 1
     assert monitor.last == found[0]
+
+
+def test_the_largest_forces_on_fixtures_are_remembered_with_their_places() -> None:
+    monitor = Monitor(LIMITS)
+
+    for tick, force_n in enumerate((10.0, 30.0, 20.0)):
+        monitor.check(
+            replace(calm(tick), fixture_force_n=force_n, fixture=f"wall_{tick}")
+        )
+    # The filter still remembers a touch that is over, but no longer where it was.
+    monitor.check(replace(calm(3), fixture_force_n=40.0, body_force_n=0.5))
+
+    assert monitor.peaks == {"fixture": (30.0, "wall_1")}
 
 
 def test_a_speed_jump_counts_as_acceleration() -> None:

@@ -95,6 +95,7 @@ def decode_inputs(words: Sequence[int], stamp_ns: int, order: WordOrder) -> PlcI
         outfeed_clear=bool(values["outfeed_clear"]),
         zone_permit=bool(values["zone_permit"]),
         fault_ack=bool(values["fault_ack"]),
+        person_id=int(values["person_id"]),
         part_taken=bool(values["part_taken"]),
         speed_limit_ratio=float(values["speed_limit_ratio"]),
     )

@@ -33,14 +33,19 @@ class HeartbeatTracker:
         """Build a tracker.
 
         Args:
-            timeout_s: a frozen PLC is refused at the latest this long after it froze.
+            timeout_s: a frozen PLC, or one that no longer hears us, is refused and
+                answered at the latest this long after it began.
             period_s: time between two calls of `check`.
         """
-        self._timeout_ns = ns_from_s(timeout_s)
         # Up to one period passes before we see its last change and one until we look
         # again after the limit; half a period is for jitter.
         limit_s = max(timeout_s - 2.5 * period_s, timeout_s / 2)
         self._limit_ns = ns_from_s(limit_s)
+        # Up to one period passes before a counter is sent that gets lost, one until we
+        # look again after the limit, and one for whoever acts on it. What is left is
+        # enough for a PLC that scans every 0.1 s.
+        echo_limit_s = max(timeout_s - 3.0 * period_s, timeout_s / 2)
+        self._echo_limit_ns = ns_from_s(echo_limit_s)
         self._last: PlcInputs | None = None
         self._changed_ns = 0
         self._unanswered: deque[tuple[int, int]] = deque()
@@ -99,7 +104,7 @@ class HeartbeatTracker:
         if not self._unanswered:
             return
         value, sent_ns = self._unanswered[0]
-        if now_ns - sent_ns > self._timeout_ns:
+        if now_ns - sent_ns > self._echo_limit_ns:
             raise PlcHeartbeatLostError(
                 _DEVICE,
                 f"our heartbeat {value} is not echoed for"

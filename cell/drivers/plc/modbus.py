@@ -1,8 +1,9 @@
 """The line PLC over Modbus TCP; the only pymodbus import on the client side.
 
-One exchange is one FC16 (our block) and one FC3 (both blocks). Our block comes back
-with it and must be what was written, so a lost write or a second master shows at
-once. Any failure ends the connection: a request that timed out must not leave its
+One exchange is one FC3 (our block as it was left), one FC16 (our block) and one FC3
+(both blocks). Our block comes back with it and must be what was written, and must still
+be that before the next one, so a lost write or a second master shows at once, whenever
+it writes. Any failure ends the connection: a request that timed out must not leave its
 late answer to the next one, therefore the deadline may cancel it.
 """
 
@@ -61,19 +62,25 @@ class ModbusPlc:
         self._clock = clock
         self._sequence = 0
         self._last: PlcOutputs | None = None
+        self._held: list[int] | None = None
         self._is_spent = False
 
     async def exchange(self, outputs: PlcOutputs) -> PlcInputs:
-        """Write our block, then read both.
+        """See that nobody changed our block, write it, then read both.
 
         Raises:
-            DriverTimeoutError: both together took longer than `plc.timeout_s`.
+            DriverTimeoutError: all together took longer than `plc.timeout_s`.
             DriverError: anything else that is not as the register map says.
         """
         try:
             async with self._deadline():
+                left = await self._read_own_block()
                 words = await self._write(outputs, data_valid=True)
-                return await self._read(words)
+                inputs = await self._read(words)
+                # Last, for a map that is not ours explains a changed block as well.
+                self._check_untouched(left)
+                self._held = words
+                return inputs
         finally:
             _pass_cancellation_on()
 
@@ -98,6 +105,19 @@ class ModbusPlc:
         if self._last is not None and not self._is_spent:
             async with self._deadline():
                 await self._write(self._last, data_valid=False)
+
+    async def _read_own_block(self) -> list[int]:
+        """Return our block as the last exchange and others left it, [] before any."""
+        if self._held is None:
+            return []
+        with self._spend_on_error():
+            return await self._read_words(_WRITE_START, BLOCK_WORDS)
+
+    def _check_untouched(self, left: Sequence[int]) -> None:
+        # A PLC that restarted holds nothing of ours; its boot number tells.
+        if self._held is not None and any(left):
+            with self._spend_on_error():
+                check_read_back(self._held, left, self._config.word_order)
 
     async def _write(self, outputs: PlcOutputs, *, data_valid: bool) -> list[int]:
         self._sequence += 1
@@ -135,16 +155,18 @@ class ModbusPlc:
 
     async def _read_image(self) -> list[int]:
         with self._spend_on_error():
-            answer = await self._request(
-                lambda: self._client.read_holding_registers(
-                    0, count=IMAGE_WORDS, device_id=self._config.device_id
-                )
+            return await self._read_words(0, IMAGE_WORDS)
+
+    async def _read_words(self, start: int, count: int) -> list[int]:
+        answer = await self._request(
+            lambda: self._client.read_holding_registers(
+                start, count=count, device_id=self._config.device_id
             )
-            if len(answer.registers) != IMAGE_WORDS:
-                raise DriverError(
-                    _DEVICE,
-                    f"answered {len(answer.registers)} registers, not {IMAGE_WORDS}",
-                )
+        )
+        if len(answer.registers) != count:
+            raise DriverError(
+                _DEVICE, f"answered {len(answer.registers)} registers, not {count}"
+            )
         return list(answer.registers)
 
     async def _request(self, make: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:

@@ -207,6 +207,14 @@ _PLC_TO_CELL = (
         unit="ratio",
         maximum=1.0,
     ),
+    _word(
+        "person_id",
+        _IN,
+        11,
+        RegisterType.U16,
+        "Number of the person logged in at the line; stands in the record beside"
+        " fault_ack and commands. 0 is nobody: then fault_ack counts for nothing.",
+    ),
     *_flags(
         _IN,
         (
@@ -289,6 +297,10 @@ _CELL_TO_PLC = (
             ("blocked", "Waiting for the outfeed."),
             ("refill_request", "The bin holds nothing worth trying."),
             ("slow_down_request", "The cell asks the line to slow down."),
+            (
+                "fallback_policy",
+                "The fallback policy picks in place of the learned one; no fault.",
+            ),
         ),
     ),
 )

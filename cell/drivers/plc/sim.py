@@ -83,6 +83,7 @@ def make_line_inputs() -> PlcInputs:
         outfeed_clear=True,
         zone_permit=True,
         fault_ack=False,
+        person_id=0,
         part_taken=False,
         speed_limit_ratio=1.0,
     )

@@ -35,6 +35,7 @@ class Commands:
         raised_ns: when its strobe rose.
         pending: operator's command that waits for the wire, 0 when none.
         operator_id: last press that was taken up.
+        person_id: who gave it, 0 for nobody.
         fault_ack_from_ns: begin of the acknowledge pulse.
         fault_ack_until_ns: its end.
         autostart: see `Autostart`.
@@ -46,6 +47,7 @@ class Commands:
     raised_ns: int = 0
     pending: int = 0
     operator_id: int = 0
+    person_id: int = 0
     fault_ack_from_ns: int = 0
     fault_ack_until_ns: int = 0
     autostart: Autostart = Autostart.WAITING
@@ -77,6 +79,7 @@ def _take_operator(
     state = replace(
         state,
         operator_id=press.request_id,
+        person_id=press.person_id,
         pending=press.command or state.pending,
         # From here on a person is in charge.
         autostart=Autostart.SPENT,

@@ -152,6 +152,7 @@ def _make_inputs(state: LineState, sight: LineSight, now_ns: int) -> PlcInputs:
             <= now_ns
             < state.commands.fault_ack_until_ns
         ),
+        person_id=state.commands.person_id,
         part_taken=state.outfeed.phase is OutfeedPhase.TAKEN,
         speed_limit_ratio=sight.switches.speed_limit_ratio,
     )

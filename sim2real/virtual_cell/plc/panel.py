@@ -28,6 +28,7 @@ _ACTED_S = 60.0
 """A part in the fingers goes back to the bin first."""
 _SILENT_S = 1.0
 _POLL_S = 0.02
+_LAST_PERSON = 65535
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,16 @@ class Panel:
         self._operator = Mailbox.open(runtime / "vc_operator", OPERATOR)
         self._state = Mailbox.open(runtime / "vc_plc_state", PLC_STATE)
 
-    def press(self, command: int = 0, *, fault_ack: bool = False) -> int:
-        """Press a button; returns the number of the press."""
+    def press(
+        self, command: int = 0, *, fault_ack: bool = False, person_id: int = 1
+    ) -> int:
+        """Press a button as a person; returns the number of the press."""
         last = self._operator.read()
         record = np.zeros((), OPERATOR)
         record["request_id"] = 1 if last is None else int(last["request_id"]) + 1
         record["command"] = command
         record["fault_ack"] = fault_ack
+        record["person_id"] = person_id
         self._operator.write(record)
         return int(record["request_id"])
 
@@ -112,6 +116,13 @@ def main() -> int:
         help="runtime.directory of the running cell, when its configuration names one",
     )
     parser.add_argument(
+        "--person",
+        type=_person_id,
+        default=1,
+        metavar="NUMBER",
+        help="who is logged in at the panel, 1 to 65535; 0 is nobody (default: 1)",
+    )
+    parser.add_argument(
         "press",
         nargs="+",
         choices=[*COMMANDS, "ack"],
@@ -127,7 +138,7 @@ def main() -> int:
         return ExitCode.NOT_READY
     panel = Panel(arguments.runtime)
     for name in arguments.press:
-        answer, problem = give(panel, name)
+        answer, problem = give(panel, name, arguments.person)
         if problem:
             sys.stderr.write(f"panel: {name}: {problem}\n")
             return ExitCode.NOT_READY
@@ -136,9 +147,18 @@ def main() -> int:
     return ExitCode.OK
 
 
-def give(panel: Panel, name: str) -> tuple[Answer, str]:
+def _person_id(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= _LAST_PERSON):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of a person; give 0 to {_LAST_PERSON}"
+        )
+    return int(text)
+
+
+def give(panel: Panel, name: str, person_id: int = 1) -> tuple[Answer, str]:
     """Give one command and wait for what it leads to; "" when the cell took it."""
-    press = panel.press(COMMANDS.get(name, 0), fault_ack=name == "ack")
+    command = COMMANDS.get(name, 0)
+    press = panel.press(command, fault_ack=name == "ack", person_id=person_id)
     answer = _wait(panel, press, _TAKEN_S, lambda seen: seen.is_taken)
     if not answer.has_line:
         return answer, "the virtual line PLC does not run; start the virtual cell"

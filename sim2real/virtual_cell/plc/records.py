@@ -39,6 +39,7 @@ OPERATOR: Final = np.dtype(
         ("request_id", "<i8"),  # a new number for every press
         ("command", "<i8"),  # PackML command, 0 for none
         ("fault_ack", "<i8"),
+        ("person_id", "<i8"),  # who pressed
     ]
 )
 """The person at the line panel; mailbox `vc_operator`."""
@@ -105,6 +106,7 @@ def make_operator_request(record: np.void | None) -> OperatorRequest:
         request_id=int(record["request_id"]),
         command=int(record["command"]),
         fault_ack=bool(record["fault_ack"]),
+        person_id=int(record["person_id"]),
     )
 
 

@@ -85,11 +85,13 @@ class OperatorRequest:
         request_id: a new number for every press.
         command: PackML command, 0 for none.
         fault_ack: acknowledge the present fault.
+        person_id: who is logged in at the panel, 0 for nobody.
     """
 
     request_id: int = 0
     command: int = 0
     fault_ack: bool = False
+    person_id: int = 0
 
 
 @dataclass(frozen=True)

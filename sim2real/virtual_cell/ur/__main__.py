@@ -12,8 +12,10 @@ from cell.config import RobotiqUrcapConfig, RtdeArmConfig
 from ops.exit_codes import PortTakenError
 from ops.processes.priority import request_priority
 from ops.processes.shell import ProcessContext, enter_process, run_entry
+from sim2real.scene.force_noise import ForceNoise
 from sim2real.virtual_cell.ur.controller import Ports, UrController
 from sim2real.virtual_cell.ur.faults import FaultBox
+from sim2real.virtual_cell.ur.motion import PERIOD_S
 from sim2real.virtual_cell.ur.plant import IdealPlant, JointPlant, MailboxPlant
 from sim2real.virtual_cell.ur.safety_state import UNLOCK_WAIT_S
 
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             faults=FaultBox(context.runtime),
             unlock_wait_s=own.unlock_wait_s,
             report=log.info,
+            force_noise=ForceNoise(context.settings.virtual_cell.seed, PERIOD_S),
         )
     except OSError as error:
         raise PortTakenError(

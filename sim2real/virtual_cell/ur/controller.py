@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cell.contracts.units import ns_from_s, s_from_ns
+from sim2real.scene.force_noise import ForceNoise
 from sim2real.virtual_cell.ur.arm import Arm
 from sim2real.virtual_cell.ur.control_script import ProgramRunner
 from sim2real.virtual_cell.ur.dashboard import Dashboard, DashboardSession
@@ -78,6 +79,7 @@ class UrController:
         faults: requests for faults, if any shall be possible.
         unlock_wait_s: time after a protective stop during which unlocking is refused.
         report: called with one sentence at every change of state.
+        force_noise: what the force sensor adds; nothing when there is none.
 
     Raises:
         OSError: a port is taken or the address is not of this machine.
@@ -92,6 +94,7 @@ class UrController:
         faults: FaultBox | None = None,
         unlock_wait_s: float = UNLOCK_WAIT_S,
         report: Callable[[str], None] = lambda _: None,
+        force_noise: ForceNoise | None = None,
     ) -> None:
         self.arm = Arm(plant, SafetyState(report, unlock_wait_s))
         self.inputs = InputBank()
@@ -99,7 +102,9 @@ class UrController:
         self._image = self.runner.image
         self._hub = RtdeHub(self._image, self.inputs)
         self._gripper = GripperUrcap(self.arm)
-        self._publication = Publication(self._image, self.inputs, self.arm, self.runner)
+        self._publication = Publication(
+            self._image, self.inputs, self.arm, self.runner, force_noise
+        )
         self._faults = faults
         self._report = report
         self._tick = 0

@@ -1,6 +1,7 @@
 """Fills the output image from the state of the arm, once per tick."""
 
 from cell.contracts.robot import RobotMode
+from sim2real.scene.force_noise import ForceNoise
 from sim2real.virtual_cell.ur.arm import Arm
 from sim2real.virtual_cell.ur.control_script import ProgramRunner, RuntimeState
 from sim2real.virtual_cell.ur.frames import compute_pose, rotate_back
@@ -18,8 +19,14 @@ class Publication:
     """Writes outputs; values that seldom change are packed only when they do."""
 
     def __init__(
-        self, image: OutputImage, inputs: InputBank, arm: Arm, runner: ProgramRunner
+        self,
+        image: OutputImage,
+        inputs: InputBank,
+        arm: Arm,
+        runner: ProgramRunner,
+        force_noise: ForceNoise | None = None,
     ) -> None:
+        self._force_noise = force_noise
         self._image = image
         self._inputs = inputs
         self._arm = arm
@@ -99,7 +106,10 @@ class Publication:
         image.set("actual_TCP_pose", *compute_pose(tcp))
         speed = compute_tcp_speed(sample.q, sample.qd, tcp.origin)
         image.set("actual_TCP_speed", *speed)
-        image.set("actual_TCP_force", *self._arm.compute_tcp_wrench(tcp))
+        wrench = self._arm.compute_tcp_wrench(tcp)
+        if self._force_noise is not None:
+            wrench = self._force_noise.disturb(wrench)
+        image.set("actual_TCP_force", *wrench)
         if any(sample.tau):
             self._write_torques(sample)
         if any(sample.flange_wrench):

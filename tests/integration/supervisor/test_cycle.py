@@ -204,6 +204,38 @@ async def test_a_part_lost_on_the_way_counts_as_reject_and_work_goes_on() -> Non
         assert cell.told().reject_count == 1
 
 
+async def test_a_part_lost_on_the_way_stops_the_arm_there_and_then() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.picked == 1)
+        await cell.pass_s(0.2)
+        cell.fingers.drop()
+        dropped_ns = cell.clock.now_ns()
+
+        await cell.until(lambda: cell.servo.orders[-1].mode is MotionMode.BRAKE)
+
+        assert cell.clock.now_ns() - dropped_ns <= 150_000_000
+        assert cell.supervisor.statistics.placed == 0
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+        assert cell.supervisor.statistics.compute_figures()["lost"] == 1
+
+
+async def test_a_part_lost_while_it_is_lifted_is_not_counted_as_picked() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.tree()["phase"] == "lifting")
+        cell.fingers.drop()
+
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+        figures = cell.supervisor.statistics.compute_figures()
+        assert figures["lost"] == 0
+        assert figures["attempts"] == 2
+        assert cell.supervisor.statistics.picked == 1
+
+
 async def test_fingers_that_do_not_open_end_in_held() -> None:
     cell = SupervisedCell()
     async with cell.running():

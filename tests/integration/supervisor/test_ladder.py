@@ -73,17 +73,35 @@ async def test_the_status_says_which_rung_and_which_alarms() -> None:
     assert ladder["acknowledged_by"] == ""
 
 
-async def test_the_acknowledgement_of_the_line_is_one_by_the_line() -> None:
+async def test_an_acknowledgement_at_the_line_is_one_of_who_is_logged_in() -> None:
     cell = SupervisedCell()
     async with cell.running():
         await cell.start()
         await protective_stop(cell)
 
-        await cell.acknowledge()
+        await cell.acknowledge(person_id=4711)
         await cell.pass_s(0.3)
 
-        assert ("acknowledged", {"by": "plc"}) in cell.events
-        assert cell.tree()["ladder"]["acknowledged_by"] == "plc"
+        assert ("acknowledged", {"by": "plc:4711"}) in cell.events
+        assert cell.tree()["ladder"]["acknowledged_by"] == "plc:4711"
+
+
+async def test_an_acknowledgement_while_nobody_is_logged_in_counts_for_nothing() -> (
+    None
+):
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await protective_stop(cell)
+
+        await cell.acknowledge(person_id=0)
+        await cell.command(Command.CLEAR)
+        await cell.pass_s(0.3)
+
+        assert cell.supervisor.state is State.ABORTED
+        assert cell.tree()["ladder"]["acknowledged_by"] == ""
+        why = "it names nobody: person_id is 0 at the line"
+        assert ("acknowledge_refused", {"why": why}) in cell.events
 
 
 async def test_a_person_acknowledges_by_name_and_nobody_does_not() -> None:

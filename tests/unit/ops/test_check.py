@@ -10,12 +10,19 @@ import yaml
 
 from cell.contracts.errors import CellError
 from cell.drivers.arm.dashboard import DashboardReport
-from ops.check import check_model, run_check
+from ops.check import check_guardian, check_model, run_check
 from ops.controller_lock import lock_runtime
 from ops.device_probes import find_arm_problems, make_probes
 from ops.exit_codes import ExitCode
 from ops.runtime_directory import open_runtime_directory
 from ops.settings import Settings, load_settings
+from policies.runtime.guardian_tensors import FEATURES
+from tests.fakes.guardian_models import (
+    CALIBRATION,
+    make_manifest,
+    make_model_bytes,
+    write_guardian,
+)
 from tests.running_cell import write_config
 
 
@@ -64,6 +71,72 @@ def test_a_model_that_does_not_fit_the_cell_is_told_with_who_picks_instead(
     assert finding.is_warning
     assert "104" in finding.detail
     assert "scripted-1 picks in place of heightmap" in finding.detail
+
+
+# --- the Guardian ------------------------------------------------------------------
+
+
+def settings_with_guardian(folder: Path, **changes: Any) -> Settings:
+    write_guardian(folder / "models" / "tiny", **changes)
+
+    def change(tree: dict[str, Any]) -> None:
+        tree["policy"]["directory"] = str(folder / "models")
+        tree["guardian"]["model"] = "tiny"
+
+    return load_settings(write_config(folder, "127.0.0.1", change))
+
+
+def test_the_shipped_guardian_is_loaded(tmp_path: Path) -> None:
+    (finding,) = check_guardian(settings_with(tmp_path))
+
+    assert (finding.is_good, finding.is_warning) == (True, False)
+    assert finding.detail.startswith("guardian-")
+
+
+def test_where_nothing_learned_picks_no_guardian_is_looked_for(tmp_path: Path) -> None:
+    assert check_guardian(settings_with(tmp_path, live="scripted")) == []
+
+
+def _narrow(name: str) -> dict[str, Any]:
+    tree = json.loads(make_manifest(make_model_bytes()).model_dump_json())
+    tree[name][0]["shape"] = [1, 3]
+    return {name: tree[name]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"calibration": None}, "calibration: Field required"),
+        (_narrow("inputs"), "inputs and outputs"),
+        (_narrow("outputs"), "inputs and outputs"),
+        ({"features": ["score", "grip_m"]}, "features"),
+        ({"content": make_model_bytes(columns=len(FEATURES) + 1)}, "features"),
+    ],
+)
+def test_a_guardian_that_will_not_do_is_told_by_its_key_before_anything_is_armed(
+    changes: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    (finding,) = check_guardian(settings_with_guardian(tmp_path, **changes))
+
+    # The fallback picks, so nothing keeps the cell from starting.
+    assert finding.is_good
+    assert finding.is_warning
+    assert key in finding.detail
+
+
+def test_a_guardian_whose_calibration_makes_no_test_is_told_by_its_key(
+    tmp_path: Path,
+) -> None:
+    chart = CALIBRATION.charts[0].model_copy(update={"failed_nat": (-1.0, -1.0)})
+    senseless = CALIBRATION.model_copy(update={"charts": (chart,)})
+    calibration = json.loads(senseless.model_dump_json())
+
+    (finding,) = check_guardian(
+        settings_with_guardian(tmp_path, calibration=calibration)
+    )
+
+    assert finding.is_warning
+    assert "calibration.charts" in finding.detail
 
 
 def test_another_controller_is_one_finding_among_the_others(

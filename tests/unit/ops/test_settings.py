@@ -235,6 +235,16 @@ BETWEEN_ITEMS: list[tuple[KeyPath, Any, str]] = [
     ),
     (("safety", "zones", 0, "normal"), [0.0, 0.0, 0.5], "give a unit vector"),
     (("safety", "zones", 0, "keeps_out"), ["arms"], "it must be 'arm', 'tool'"),
+    (
+        ("safety", "zones"),
+        [{**_IN_THE_WAY, "frame": "bin"}],
+        "frame: is 'bin'; it must be 'base'",
+    ),
+    (
+        ("safety", "tool", 0),
+        {**TREE["safety"]["tool"][0], "frame": "base"},
+        "frame: is 'base'; it must be 'flange'",
+    ),
     (("safety", "tool", 0, "radius_m"), 0.0, "must be greater than or equal to 0.005"),
     (("safety", "tool", 0, "name"), "forearm", "'forearm' is the name of a link"),
     (("safety", "tool", 0, "group"), "arm", "it must be 'tool' or 'fingers'"),

@@ -336,3 +336,43 @@ def test_a_refusal_is_described_by_what_it_broke(
     verdict = Verdict(HOME_Q, reason, -0.5, 0.25, item)
 
     assert make_armed().describe(verdict) == wanted
+
+
+def test_the_motion_that_was_vetted_can_be_read() -> None:
+    guard = make_armed()
+    before = guard.read_motion()
+    q, qd = set_going(guard)
+
+    found = guard.read_motion()
+    found[0][:] = found[1][:] = found[2][:] = 9.0
+    again = guard.read_motion()
+
+    assert all(
+        (one == other).all() for one, other in zip(before, (HOME_Q, 0, 0), strict=True)
+    )
+    assert (again[0] == q).all()
+    assert again[1] == pytest.approx(qd, abs=1e-9)
+    assert again[2] == pytest.approx(STEP / PERIOD_S**2, abs=1e-6)
+
+
+def test_at_rest_there_is_no_acceleration_to_read() -> None:
+    guard = make_armed()
+    set_going(guard, cycles=1)
+    guard.hold(HoldReason.LINK_LOST, START_NS + 2 * MS)
+    guard._state["qdd"] = 3.0
+
+    _, qd, qdd = guard.read_motion()
+
+    assert not qd.any()
+    assert not qdd.any()
+    assert qd.shape == qdd.shape == (6,)
+
+
+def test_without_a_place_there_is_no_motion_to_read() -> None:
+    guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
+
+    q, qd, qdd = guard.read_motion()
+    q[:] = 0.0
+
+    assert np.isnan(guard.read_motion()[0]).all()
+    assert qd.tolist() == qdd.tolist() == [0.0] * 6

@@ -8,8 +8,9 @@ import pytest
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
+from cell.kinematics import compute_smallest_singular_value
 from safety.guard import EnvelopeGuard
-from safety.limits import LIMITS, make_limits
+from safety.limits import LIMITS, MINIMUM_SINGULAR_VALUE, make_limits
 from safety.tool_checks import compute_place_margin
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
 
@@ -543,3 +544,62 @@ def test_a_time_before_all_time_is_not_remembered_as_the_last_cycle() -> None:
     settled = rig.guard.hold(HoldReason.TRACKING_ERROR, rig.now_ns + 502 * MS)
 
     assert (settled.q == verdict.q).all()
+
+
+@pytest.mark.parametrize("rate_radps2", [1.0, 5.0, 15.0])
+@pytest.mark.parametrize(("start_rad", "sign"), [(-1.2, 1.0), (1.2, -1.0)])
+def test_the_ramp_to_rest_ends_above_the_least_singular_value(
+    rate_radps2: float, start_rad: float, sign: float
+) -> None:
+    q = np.array(HOME_Q)
+    q[4] = start_rad
+    rig = Rig(q)
+
+    verdict = rig.accelerate(one_joint(4, sign * rate_radps2), 60)
+    while verdict.reason is HoldReason.NONE:
+        verdict = rig.cruise(1)
+    while rig.qd.any():
+        rig.ask(rig.q)
+        assert compute_smallest_singular_value(rig.q, TOOL) >= MINIMUM_SINGULAR_VALUE
+
+    assert verdict.reason is HoldReason.SINGULAR
+    # It does not give up long before.
+    assert compute_smallest_singular_value(rig.q, TOOL) < 0.1
+
+
+def test_a_refusal_for_the_ramp_names_the_singular_value_there() -> None:
+    q = np.array(HOME_Q)
+    q[4] = -1.2
+    rig = Rig(q)
+    rig.accelerate(one_joint(4, 15.0), 60)
+
+    verdict = rig.cruise(2000)
+
+    at_request = compute_smallest_singular_value(rig.q, TOOL)
+    assert verdict.value < MINIMUM_SINGULAR_VALUE < at_request
+    assert verdict.margin < 0.0
+
+
+def test_out_of_a_singular_place_the_arm_may_move_and_stop_short_of_its_edge() -> None:
+    q = np.array(HOME_Q)
+    q[4] = -0.05
+    rig = Rig(q)
+    before = compute_smallest_singular_value(rig.q, TOOL)
+
+    verdict = rig.accelerate(one_joint(4, -1.0), 30)
+
+    assert verdict.reason is HoldReason.NONE
+    assert before < compute_smallest_singular_value(rig.q, TOOL)
+    assert rig.accelerate(one_joint(4, 10.0), 60).reason is HoldReason.SINGULAR
+
+
+def test_along_a_face_speed_ends_where_the_bulge_of_braking_would_reach_it() -> None:
+    height_m = float(compute_tcp(HOME_Q)[2])
+    top_m = (*SAFETY.workspace_max_m[:2], height_m + 5e-5)
+    rig = Rig(workspace_max_m=top_m)
+
+    verdict = rig.accelerate(one_joint(0, 20.0), 100)
+
+    assert verdict.reason is HoldReason.WORKSPACE
+    assert verdict.item == 2
+    assert rig.qd[0] > 0.5

@@ -13,6 +13,7 @@ from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from safety.projection_limits import make_projection_limits
 from safety.requests import ProjectedRequests
+from safety.zones import BoxZone
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, find_breaches
 from tests.fakes.projection_cases import TOOL
 
@@ -210,3 +211,78 @@ def test_a_joint_goes_to_its_limit_and_stays_there() -> None:
     assert reasons == {HoldReason.NONE}
     assert rig.find_breaches() == []
     assert rig.path[-1][5] == pytest.approx(6.2, abs=1e-3)
+
+
+def test_joint_requests_go_straight_to_the_guard() -> None:
+    rig = Rig()
+    now_ns = rig.now_ns + PERIOD_NS
+
+    good = rig.requests.vet(HOME_Q + 1e-5, now_ns, now_ns, now_ns, REST)
+    bad = rig.requests.vet(HOME_Q + 0.1, now_ns + PERIOD_NS, now_ns, now_ns, REST)
+
+    assert good.reason is HoldReason.NONE
+    assert (good.q == HOME_Q + 1e-5).all()
+    assert bad.reason is HoldReason.JOINT_SPEED
+    assert rig.requests.describe(bad).startswith("joint_speed of joint 0")
+
+
+def test_a_part_in_the_fingers_is_made_known_to_the_guard() -> None:
+    rack = BoxZone(
+        name="rack",
+        keeps_out=("part",),
+        centre_m=tuple(compute_base_from_tcp(HOME_Q, TOOL).position_m.tolist()),
+        half_m=(0.02, 0.02, 0.02),
+    )
+    config = SAFETY.model_copy(update={"zones": (rack,)})
+    guard = EnvelopeGuard.from_config(config, TOOL, PERIOD_S)
+    limits = make_projection_limits(make_limits(config, TOOL, PERIOD_S))
+    requests = ProjectedRequests(guard, limits)
+    requests.reset(HOME_Q)
+    deeper = HOME_Q - np.array([0.0, 1e-5, 0.0, 0.0, 0.0, 0.0])
+
+    without = requests.vet(deeper, 10**9, 10**9, 10**9, REST)
+    requests.reset(HOME_Q)
+    requests.attach(0.03, 0.04)
+    with_part = [
+        requests.vet(HOME_Q + sign * 1e-5, 10**9, 10**9, 10**9, REST).reason
+        for sign in (1.0, -1.0)
+    ]
+
+    assert without.reason is HoldReason.NONE
+    assert HoldReason.KEEP_OUT_ZONE in with_part
+
+
+@pytest.mark.parametrize(
+    ("ratio", "share"),
+    [(1.0, 1.0), (0.4, 0.4), (7.0, 1.0), (0.0, 0.01), (-1.0, 0.01), (np.nan, 0.01)],
+)
+def test_less_speed_is_come_to_gradually(ratio: float, share: float) -> None:
+    rig = Rig()
+    reasons = set()
+
+    for _ in range(300):
+        rig.requests.slow_down(1.0)
+        reasons.add(rig.act(one_joint(5, 1.0)).reason)
+    for _ in range(600):
+        rig.requests.slow_down(ratio)
+        reasons.add(rig.act(one_joint(5, 1.0)).reason)
+
+    speed = (rig.path[-1][5] - rig.path[-2][5]) / PERIOD_S
+    assert reasons == {HoldReason.NONE}
+    assert speed == pytest.approx(3.0 * share, rel=1e-6)
+    assert rig.find_breaches() == []
+
+
+def test_speed_comes_back_after_it_was_less() -> None:
+    rig = Rig()
+    for _ in range(600):
+        rig.requests.slow_down(0.1)
+        rig.act(one_joint(5, 1.0))
+
+    for _ in range(600):
+        rig.requests.slow_down(1.0)
+        rig.act(one_joint(5, 1.0))
+
+    speed = (rig.path[-1][5] - rig.path[-2][5]) / PERIOD_S
+    assert speed == pytest.approx(3.0, rel=1e-6)
+    assert rig.find_breaches() == []

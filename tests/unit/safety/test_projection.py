@@ -244,6 +244,16 @@ def test_what_cuts_a_wish_is_named(
         assert answer["margin"] == pytest.approx((25.0 * PERIOD_S - 3.0) / 3.0)
 
 
+def test_jerk_that_cuts_a_wish_is_named_with_its_value() -> None:
+    packed = make_packed(1000.0)
+
+    answer = answer_increment(packed, HOME_Q, REST, REST, one_joint(3, 0.5))
+
+    assert answer["narrowed_by"] == HoldReason.JOINT_JERK
+    assert answer["joint"] == 3
+    assert answer["value"] == pytest.approx(1.5 / PERIOD_S**2)
+
+
 def test_a_matrix_that_asks_for_more_than_the_speed_is_cut_by_speed() -> None:
     packed = make_packed(increment_rad=np.diag(np.full(6, 0.1)))
 
@@ -294,8 +304,8 @@ def test_a_joint_found_beyond_its_limit_may_only_come_back() -> None:
         (0.0, -3.2, 0.0, HoldReason.JOINT_SPEED, -3.2),
         (6.19, 2.0, 0.0, HoldReason.JOINT_POSITION, 6.19),
         (-6.19, -2.0, 0.0, HoldReason.JOINT_POSITION, -6.19),
-        (0.0, 0.0, 40.0, HoldReason.JOINT_ACCELERATION, 40.0),
-        (0.0, 0.0, -40.0, HoldReason.JOINT_ACCELERATION, -40.0),
+        (0.0, 0.0, 40.0, HoldReason.JOINT_JERK, (25.0 - 40.0) / PERIOD_S),
+        (0.0, 0.0, -40.0, HoldReason.JOINT_JERK, (40.0 - 25.0) / PERIOD_S),
     ],
 )
 def test_motion_that_no_cycle_could_save_is_refused_and_its_limit_named(

@@ -11,7 +11,7 @@ from cell.contracts.servo import HoldReason
 from safety import requests
 from safety.projection import PROJECTION
 from safety.requests import ProjectedRequests
-from tests.fakes.motion_oracle import HOME_Q, PERIOD_S
+from tests.fakes.motion_oracle import HOME_Q
 from tests.fakes.projection_cases import make_packed
 
 NO_FORCE = np.zeros(6)
@@ -24,9 +24,21 @@ class Guard:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.held: list[tuple[Any, int]] = []
+        self.parts: list[tuple[float, float]] = []
+        self.q = np.full(6, np.nan)
+        self.qd, self.qdd = np.zeros(6), np.zeros(6)
 
     def reset(self, q_measured: Any) -> None:
         self.q = np.array(q_measured)
+
+    def read_motion(self) -> tuple[Any, Any, Any]:
+        return self.q, self.qd, self.qdd
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        self.parts.append((radius_m, length_m))
+
+    def describe(self, verdict: Verdict) -> str:
+        return f"told of {verdict.reason.name}"
 
     def vet(self, q: Any, *stamps_and_force: Any) -> Verdict:
         self.asked.append((q, *stamps_and_force))
@@ -85,7 +97,6 @@ def test_a_new_one_compiles_its_kernels_from_rest(kernels: Kernels) -> None:
 
 def test_before_a_reset_there_is_nowhere_to_start_from() -> None:
     guard: Any = Guard()
-    guard.reset(HOME_Q)
     made = ProjectedRequests(guard, make_packed())
 
     made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
@@ -96,31 +107,78 @@ def test_before_a_reset_there_is_nowhere_to_start_from() -> None:
     assert guard.held == [(HoldReason.COMMAND_NOT_FINITE, 33)]
 
 
-def test_velocity_and_acceleration_follow_what_was_granted(kernels: Kernels) -> None:
+def test_a_wish_starts_from_the_motion_of_the_guard(kernels: Kernels) -> None:
     made, guard = make()
-    first, second = HOME_Q + 1e-3, HOME_Q + 3e-3
-    first[1:] = second[1:] = HOME_Q[1:]
+    guard.qd, guard.qdd = np.full(6, 0.25), np.full(6, 0.5)
     kernels.calls.clear()
 
-    for q in (first, second, second, second):
-        made.vet_action(q, *STAMPS, NO_FORCE)
+    made.vet_action(HOME_Q + 1e-3, *STAMPS, NO_FORCE)
+    made.vet_pose(Pose.identity(), *STAMPS, NO_FORCE)
 
-    moves = [given[:3] for _, given in kernels.calls]
-    qd = np.array([1e-3, 0, 0, 0, 0, 0]) / PERIOD_S
-    for found, wanted in zip(
-        moves,
-        [
-            (HOME_Q, 0 * qd, 0 * qd),
-            (first, qd, qd / PERIOD_S),
-            (second, 2 * qd, qd / PERIOD_S),
-            # What comes to rest starts anew with no acceleration.
-            (second, 0 * qd, 0 * qd),
-        ],
-        strict=True,
-    ):
-        for mine, other in zip(found, wanted, strict=True):
-            assert np.allclose(mine, other, rtol=1e-9, atol=1e-9)
-    assert [asked[1:4] for asked in guard.asked] == [STAMPS] * 4
+    increment, pose, towards = (given for _, given in kernels.calls)
+    for motion in (increment, towards):
+        assert [part[0] for part in motion[1:3]] == [0.25, 0.5]
+    assert (increment[0] == HOME_Q).all()
+    assert (increment[3] == HOME_Q + 1e-3).all()
+    assert (pose[0] == towards[0]).all()
+    assert (pose[1] == np.eye(4)[:3]).all()
+    # What the pose came to is what is gone towards.
+    assert (towards[3] == HOME_Q + 1e-3).all()
+    assert guard.asked[0][1:4] == STAMPS
+    assert (guard.asked[0][0] == HOME_Q + 1e-3).all()
+    assert guard.asked[0][4] is NO_FORCE
+
+
+def test_everything_else_is_asked_of_the_guard() -> None:
+    made, guard = make()
+
+    made.attach(0.03, 0.1)
+    asked = made.vet(HOME_Q, *STAMPS, NO_FORCE)
+    held = made.hold(HoldReason.LINK_LOST, 44)
+
+    assert guard.parts == [(0.03, 0.1)]
+    assert guard.asked == [(HOME_Q, *STAMPS, NO_FORCE)]
+    assert asked.reason is HoldReason.NONE
+    assert guard.held == [(HoldReason.LINK_LOST, 44)]
+    assert made.describe(held) == "told of LINK_LOST"
+
+
+def speed_of(made: ProjectedRequests) -> float:
+    limits = made._limits[0]
+    ratio = limits["joint_speed_radps"] / make_packed()[0]["joint_speed_radps"]
+    assert np.ptp(ratio) < 1e-12
+    whole = make_packed()[0]["increment_rad"] * ratio[0]
+    assert limits["increment_rad"] == pytest.approx(whole, rel=1e-9)
+    return float(ratio[0])
+
+
+def test_speed_changes_by_two_thousandths_a_cycle() -> None:
+    made, _ = make()
+    assert (requests.LEAST_RATIO, requests.RATIO_PER_CYCLE) == (0.01, 0.002)
+
+    made.slow_down(0.5)
+    first = speed_of(made)
+    for _ in range(400):
+        made.slow_down(0.5)
+    slow = speed_of(made)
+    made.slow_down(1.0)
+
+    assert first == pytest.approx(0.998, rel=1e-12)
+    assert slow == pytest.approx(0.5, rel=1e-12)
+    assert speed_of(made) == pytest.approx(0.502, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wanted"),
+    [(2.0, 1.0), (0.01, 0.01), (0.0099, 0.01), (-1.0, 0.01), (float("nan"), 0.01)],
+)
+def test_speed_has_its_bounds(ratio: Any, wanted: Any) -> None:
+    made, _ = make()
+
+    for _ in range(600):
+        made.slow_down(ratio)
+
+    assert speed_of(made) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_a_refused_wish_holds_now_with_its_own_numbers(kernels: Kernels) -> None:

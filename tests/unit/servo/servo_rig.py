@@ -23,6 +23,8 @@ from cell.servo.session import ArmSession, Desk, Tool
 from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
+from safety.projection_limits import make_projection_limits
+from safety.requests import ProjectedRequests
 from tests.fakes.arm import FakeArm
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
@@ -64,7 +66,12 @@ class ServoRig:
         self.port.command = known
         self.events: list[tuple[str, dict[str, object]]] = []
         limits = make_limits(SAFETY, TOOL, PERIOD_S)
-        guard = GuardMeter(EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S))
+        guard = GuardMeter(
+            ProjectedRequests(
+                EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S),
+                make_projection_limits(limits),
+            )
+        )
         self.desk = Desk(
             port=self.port,
             follower=CommandFollower(

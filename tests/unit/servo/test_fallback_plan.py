@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cell.contracts.geometry import Vector
+from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import PlanRefusal, Verdict
 from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
 from safety.action_cache import PLAN_LIFE_S
@@ -43,6 +43,17 @@ class StrayGuard:
     ) -> Verdict:
         """Hold."""
         return self.hold(HoldReason.WORKSPACE, now_ns)
+
+    def slow_down(self, ratio: float) -> None:
+        """Take note of nothing."""
+
+    def vet_action(self, action: Vector, *more: Any) -> Verdict:
+        """Return the same wrong place."""
+        return self.vet(action, *more)
+
+    def vet_pose(self, base_from_tcp: Pose, *more: Any) -> Verdict:
+        """Return the same wrong place."""
+        return self.vet(base_from_tcp.position_m, *more)
 
     def describe(self, verdict: Verdict) -> str:
         """Say nothing."""

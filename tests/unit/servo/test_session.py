@@ -13,6 +13,7 @@ from cell.contracts.servo import (
     HoldReason,
     MotionMode,
     ServoPhase,
+    ServoState,
 )
 from cell.kinematics import compute_base_from_tcp
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, find_breaches
@@ -590,6 +591,25 @@ def test_joints_that_do_not_follow_end_the_motion_and_latch() -> None:
     rig.step(50)
     assert len(rig.arm.sent) == sent
     assert find_breaches(np.array(rig.arm.sent)) == []
+
+
+def test_a_fault_is_published_before_the_robot_takes_its_time_to_stop() -> None:
+    rig = armed_rig()
+    rig.arm.is_stuck = True
+    told: list[ServoState] = []
+    stop = rig.arm.stop
+
+    def stop_slowly() -> None:
+        told.append(rig.port.states[-1])
+        stop()
+
+    rig.arm.stop = stop_slowly  # type: ignore[method-assign]
+    rig.move_home_by([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+    rig.run_until(lambda s: s.phase is ServoPhase.FAULT)
+
+    assert told[0].phase is ServoPhase.FAULT
+    assert told[0].hold_reason is HoldReason.TRACKING_ERROR
 
 
 def test_a_stop_order_comes_to_rest_and_ends_the_program() -> None:

@@ -9,7 +9,7 @@ import pytest
 from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import lift
-from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.motion_client import MotionClient, MotionEndedError
 from tests.fakes.clock import FakeClock
 from tests.fakes.servo import FakeServo
 from tests.fakes.supervised_cell import make_layout
@@ -315,3 +315,26 @@ async def test_a_release_that_no_motion_follows_outlasts_a_restart() -> None:
     await bench.run(release_and_lose)
 
     assert bench.motion.is_ready()
+
+
+async def test_a_motion_ends_when_its_caller_says_so_and_the_arm_rests() -> None:
+    bench = await ready_bench()
+    start_ns = bench.clock.now_ns()
+
+    def is_over() -> bool:
+        return bench.clock.now_ns() - start_ns > 100_000_000
+
+    async def move() -> None:
+        with pytest.raises(MotionEndedError):
+            await bench.motion.move_joint(NEAR, ends_when=is_over)
+
+    await bench.run(move)
+    assert bench.clock.now_ns() - start_ns < 150_000_000
+    await bench.run(lambda: _rest(bench.motion))
+
+    assert not bench.motion.is_moving()
+    assert bench.servo.q != pytest.approx(NEAR, abs=0.05)
+
+
+async def _rest(motion: MotionClient) -> None:
+    assert await motion.wait_rest()

@@ -1,0 +1,100 @@
+"""`cellward guardian`: where the Guardian stands, and a named person's release."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from cell.contracts.errors import ConfigError
+from cell.mailbox.text import TextMailbox
+from ops.exit_codes import ExitCode
+from ops.guardian_watch import NAME_CAPACITY, ReleaseBox
+from ops.runtime_directory import compute_runtime_directory
+from ops.settings import load_settings
+from ops.telemetry import STATUS_CAPACITY
+
+_PATIENCE_S: Final = 3.0
+_POLL_S: Final = 0.05
+_pause = time.sleep  # noqa: TID251  (the command has no event loop)
+
+
+def show_guardian(config_path: Path, *, as_json: bool) -> ExitCode:
+    """Print where the Guardian of the running cell stands."""
+    view = _read(_find_runtime(config_path))
+    if view is None:
+        return _complain("no cell runs with this configuration")
+    if as_json:
+        sys.stdout.write(json.dumps(view, indent=2) + "\n")
+        return ExitCode.OK
+    for key, value in view.items():
+        sys.stdout.write(f"{key:20} {value}\n")
+    return ExitCode.OK
+
+
+def release_learned(config_path: Path, person: str) -> ExitCode:
+    """Agree by name that the learned policy may return, or may be tried again.
+
+    It shortens no evidence: where the Guardian waits for nobody, nothing happens.
+
+    Raises:
+        ConfigError: the name is none.
+    """
+    name = person.strip()
+    if not name or not name.isprintable() or len(name.encode()) > NAME_CAPACITY:
+        raise ConfigError("--by must name the person who agrees")
+    runtime = _find_runtime(config_path)
+    view = _read(runtime)
+    if view is None:
+        return _complain("no cell runs with this configuration")
+    if not view.get("awaits_release"):
+        return _complain(
+            f"nothing waits for a release; the learned policy is: {view.get('trust')}"
+        )
+    box = ReleaseBox(runtime)
+    try:
+        box.write(name)
+    finally:
+        box.close()
+    taken = _wait(
+        lambda: (
+            (_read(runtime) or view).get("released_by") == name
+            and not (_read(runtime) or view).get("awaits_release")
+        )
+    )
+    if not taken:
+        return _complain("the release was not taken; see the events of the cell")
+    sys.stdout.write(f"released by {name}\n")
+    return ExitCode.OK
+
+
+def _find_runtime(config_path: Path) -> Path:
+    return compute_runtime_directory(load_settings(config_path).runtime.directory)
+
+
+def _read(runtime: Path) -> dict[str, Any] | None:
+    path = runtime / "status"
+    if not path.exists():
+        return None
+    mailbox = TextMailbox(path, STATUS_CAPACITY)
+    try:
+        tree = json.loads(mailbox.read() or "{}")
+    finally:
+        mailbox.close()
+    view = tree.get("guardian")
+    return dict(view) if isinstance(view, dict) else None
+
+
+def _wait(condition: Callable[[], bool]) -> bool:
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        if condition():
+            return True
+        _pause(_POLL_S)
+    return False
+
+
+def _complain(sentence: str) -> ExitCode:
+    sys.stderr.write(f"cellward: {sentence}\n")
+    return ExitCode.NOT_READY

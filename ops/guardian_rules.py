@@ -1,0 +1,100 @@
+"""Builds the Guardian's rules from what a verified network says of itself."""
+
+from typing import Final
+
+from cell.contracts.errors import ModelError
+from cell.contracts.units import ns_from_s
+from policies.config import GuardianConfig
+from policies.guardian_manifest import Calibration, EvidenceSpec
+from safety.guardian import GuardianRules
+from safety.run_length import compute_threshold
+from safety.sequential_test import Chart, EvidenceTable, FallTest, ReturnTest
+
+FALSE_RETURN: Final = 0.01
+FALSE_REFUSAL: Final = 0.05
+OUTCOME_FALL: Final = 0.80
+"""Success probability that the chart of outcomes alone looks for."""
+
+GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
+"""False fallbacks of that chart are no more frequent than this."""
+
+_EVIDENCE_LASTS_S: Final = 8 * 3600.0
+_CONSTANT_WINDOW: Final = 20
+_TRIALS_MAX: Final = 3
+
+
+def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRules:
+    """Return the rules that a network's calibration gives.
+
+    Args:
+        calibration: of a verified network.
+        config: patience, whether features decide, and what a return takes.
+
+    Raises:
+        ModelError: the calibration makes no sequential test.
+    """
+    # Refused even where only outcomes count: it is not the model that it claims to be.
+    test = make_fall_test(calibration)
+    if not config.uses_features:
+        test = make_outcome_test(calibration.good_ratio)
+    return GuardianRules(
+        fall=test,
+        comeback=ReturnTest(
+            test.charts[0].table,
+            FALSE_RETURN,
+            FALSE_REFUSAL,
+            config.return_attempts_min,
+        ),
+        answer_patience_ns=ns_from_s(config.deadline_s),
+        evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
+        constant_window=_CONSTANT_WINDOW,
+        novelty_max=calibration.novelty_max,
+        trials_max=_TRIALS_MAX,
+        needs_release=config.needs_release,
+        agreement_min=config.return_agreement_min,
+    )
+
+
+def make_outcome_test(good_ratio: float) -> FallTest:
+    """Return the test that looks at how attempts end, and at nothing else.
+
+    Args:
+        good_ratio: success probability of a policy that is as it should be.
+
+    Raises:
+        ModelError: it is not above the fall that is looked for.
+    """
+    if not good_ratio > OUTCOME_FALL:
+        raise ModelError(
+            f"calibration.good_ratio: {good_ratio} is not above {OUTCOME_FALL}; train "
+            "and export the Guardian again"
+        )
+    table = EvidenceTable.of_outcomes(good_ratio, OUTCOME_FALL)
+    threshold_nat = compute_threshold(
+        (table.placed_nat[0], table.failed_nat[0]),
+        (good_ratio, 1.0 - good_ratio),
+        GOOD_ATTEMPTS_PER_ALARM,
+    )
+    return FallTest((Chart(table, threshold_nat),))
+
+
+def make_fall_test(calibration: Calibration) -> FallTest:
+    """Return the test for a fall.
+
+    Raises:
+        ModelError: the calibration makes no sequential test.
+    """
+    try:
+        charts = tuple(_make_chart(spec) for spec in calibration.charts)
+        if charts[0].channel != 0:
+            raise ValueError("the first one has to look at the next attempt")
+        return FallTest(charts)
+    except ValueError as error:
+        raise ModelError(
+            f"calibration.charts: {error}; train and export the Guardian again"
+        ) from error
+
+
+def _make_chart(spec: EvidenceSpec) -> Chart:
+    table = EvidenceTable(spec.edges, spec.placed_nat, spec.failed_nat)
+    return Chart(table, spec.threshold_nat, spec.channel)

@@ -1,0 +1,1 @@
+"""The fault catalogue: what can break, injected where it would, and what follows."""

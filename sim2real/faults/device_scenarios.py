@@ -1,0 +1,197 @@
+"""How F28 to F36 are tried: what gripper and camera say."""
+
+from typing import Final
+
+import numpy as np
+
+from cell.contracts.servo import HoldReason
+from policies.runtime.image_checks import find_color_flaw, find_depth_flaw
+from sim2real.faults.chaos_rule import PLAIN, Change, Flow, Rule
+from sim2real.faults.device_wire import (
+    RepeatedPicture,
+    StandingClock,
+    StuckVariables,
+    halve_pictures,
+)
+from sim2real.faults.evidence import Evidence
+from sim2real.faults.scenario import (
+    Act,
+    CellScenario,
+    last_picture,
+    make_event_sign,
+    stop_begins,
+)
+from sim2real.faults.stand import Stand
+from sim2real.faults.stand_config import Wire
+
+_GRIPPER: Final = frozenset({Wire.GRIPPER})
+_CAMERA: Final = frozenset({Wire.CAMERA})
+_PHASE_S: Final = 60.0
+_BRAKED: Final = (HoldReason.BRAKE_ORDERED,)
+_HELD_NS: Final = 100_000_000
+
+
+class _Pictures:
+    """Has pictures changed, and knows when the first was."""
+
+    def __init__(self, make_change: type[RepeatedPicture | StandingClock]) -> None:
+        self._make_change = make_change
+        self._change = make_change()
+
+    def begin(self, stand: Stand) -> None:
+        """Change them from the next one on."""
+        self._change = self._make_change()
+        rule = Rule(change=self._change)
+        stand.wires[Wire.CAMERA].set_rule(Flow.TO_CLIENT, rule)
+
+    def find_onset(self, _evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when the first picture went out that tells of the fault."""
+        return self._change.begun_ns or None
+
+
+def _change(wire: Wire, change: Change) -> Act:
+    rule = Rule(change=change)
+    return lambda stand: stand.wires[wire].set_rule(Flow.TO_CLIENT, rule)
+
+
+def _mend(wire: Wire) -> Act:
+    return lambda stand: stand.wires[wire].set_rules(PLAIN)
+
+
+def _stop_feed(stand: Stand) -> None:
+    stand.wires[Wire.CAMERA].set_rule(Flow.TO_CLIENT, Rule(is_black_hole=True))
+
+
+def _reach(phase: str) -> Act:
+    """Return an act that waits for a phase of the grasp cycle."""
+
+    def wait(stand: Stand) -> None:
+        stand.wait_for(lambda s: s.get("phase") == phase, _PHASE_S, f"'{phase}'")
+
+    return wait
+
+
+def _find_lost_attempt(evidence: Evidence) -> str:
+    """Miss that the attempt counts as lost, and an arm that rests before it goes on."""
+    lines = evidence.events()
+    outcomes = [str(line.fields.get("outcome")) for line in lines]
+    if "lost in transfer" not in outcomes:
+        return f"the attempt was not counted as lost ({outcomes})"
+    stops_ns = [line.seen_ns for line in lines if line.event == "part_lost"]
+    held = (s.seen_ns for s in evidence.samples() if s.hold_reason in _BRAKED)
+    is_held = any(abs(seen_ns - ns) < _HELD_NS for seen_ns in held for ns in stops_ns)
+    return "" if is_held else "the arm was not brought to rest where it was"
+
+
+def _find_unseen_flaw(evidence: Evidence) -> str:
+    """Miss a flaw of a picture that nobody finds, or one where none is."""
+    frame = evidence.stand.read_picture()
+    if frame is None:
+        return "the camera did not come back"
+    height_m = float(frame.base_from_camera.position_m[2])
+    found = find_color_flaw(frame.rgb) or find_depth_flaw(frame.depth_m, height_m)
+    if found:
+        return f"a healthy picture is refused: {found}"
+    # A box of 15 pixels, by running sums along both sides.
+    soft = frame.rgb.astype(np.float64)
+    for axis in (0, 1):
+        sums = np.cumsum(soft, axis=axis)
+        soft = (np.roll(sums, -8, axis) - np.roll(sums, 7, axis)) / 15.0
+    colours = {
+        "black": frame.rgb // 32,
+        "overexposed": np.full_like(frame.rgb, 255),
+        "blurred": soft[16:-16, 16:-16].clip(0.0, 255.0).astype(np.uint8),
+    }
+    depths = {
+        "empty": np.zeros_like(frame.depth_m),
+        "no numbers": np.full_like(frame.depth_m, np.nan),
+        "covered": frame.depth_m * 0.3,
+    }
+    unseen = [name for name, rgb in colours.items() if not find_color_flaw(rgb)]
+    unseen += [n for n, depth in depths.items() if not find_depth_flaw(depth, height_m)]
+    return f"nobody finds a picture that is {' or '.join(unseen)}" if unseen else ""
+
+
+LOST: Final = StuckVariables({"OBJ": "3", "POS": "255"})
+"""The fingers have closed on nothing."""
+HOLDING: Final = StuckVariables({"OBJ": "2", "POS": "120"})
+"""Something stops the fingers half-way."""
+RESTLESS: Final = StuckVariables({"OBJ": "0"})
+"""The fingers never arrive."""
+
+_repeated, _standing = _Pictures(RepeatedPicture), _Pictures(StandingClock)
+
+DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
+    "F28": CellScenario(
+        inject=_change(Wire.GRIPPER, LOST),
+        repair=_mend(Wire.GRIPPER),
+        sign=make_event_sign("supervisor", "part_lost"),
+        moment=_reach("transferring"),
+        patience_s=8.0,
+        lasts_s=5.0,
+        looks=(_find_lost_attempt,),
+        event=("supervisor", "part_lost"),
+        wires=_GRIPPER,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F29": CellScenario(
+        inject=_change(Wire.GRIPPER, HOLDING),
+        repair=_mend(Wire.GRIPPER),
+        sign=stop_begins,
+        patience_s=40.0,
+        wires=_GRIPPER,
+        stops_arm=False,
+    ),
+    "F30": CellScenario(
+        inject=_change(Wire.GRIPPER, RESTLESS),
+        repair=_mend(Wire.GRIPPER),
+        sign=stop_begins,
+        moment=_reach("grasping"),
+        patience_s=15.0,
+        wires=_GRIPPER,
+        stops_arm=False,
+    ),
+    "F33": CellScenario(
+        inject=_repeated.begin,
+        repair=_mend(Wire.CAMERA),
+        onset=_repeated.find_onset,
+        sign=make_event_sign("camera", "camera fails"),
+        patience_s=15.0,
+        event=("camera", "camera fails"),
+        wires=_CAMERA,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F34": CellScenario(
+        inject=_standing.begin,
+        repair=_mend(Wire.CAMERA),
+        onset=_standing.find_onset,
+        sign=last_picture,
+        patience_s=15.0,
+        event=("camera", "camera fails"),
+        wires=_CAMERA,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F35": CellScenario(
+        inject=_stop_feed,
+        repair=_mend(Wire.CAMERA),
+        sign=stop_begins,
+        patience_s=20.0,
+        wires=_CAMERA,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F36": CellScenario(
+        inject=_change(Wire.CAMERA, halve_pictures),
+        repair=_mend(Wire.CAMERA),
+        sign=stop_begins,
+        looks=(_find_unseen_flaw,),
+        patience_s=20.0,
+        wires=_CAMERA,
+        is_latched=False,
+        stops_arm=False,
+    ),
+}
+"""By row."""

@@ -1,0 +1,304 @@
+"""Rows that are facts about the guard, tried on the real one, cycle by cycle.
+
+The time of a reaction is that of the loop: one period for a verdict in the same cycle.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from cell.contracts.geometry import Pose, Vector
+from cell.contracts.observation import ActionChunk, ActionStep
+from cell.contracts.runtime import Verdict
+from cell.contracts.servo import HoldReason
+from cell.contracts.units import ns_from_s
+from cell.kinematics import compute_base_from_tcp, compute_smallest_singular_value
+from ops.settings import Settings
+from safety.chunk_check import EnvelopeChunkCheck
+from safety.guard import EnvelopeGuard
+from safety.limits import MINIMUM_SINGULAR_VALUE
+from sim2real.faults.trial import Judgement
+
+PERIOD_S: Final = 0.002
+_PERIOD_MS: Final = 1e3 * PERIOD_S
+_START_S: Final = 1000.0
+_GENTLE: Final = 0.6
+"""Share of the limits that ordinary requests use."""
+_STEPS: Final = 3000
+NO_FORCE: Final = np.zeros(6)
+
+Check = Callable[[Settings, bool], Judgement]
+
+
+class GuardRig:
+    """A guard, its clock, and the motion that it granted."""
+
+    def __init__(self, settings: Settings, q: Vector | None = None) -> None:
+        self.home = np.array(settings.arm.home_q_rad)
+        self.tool = settings.arm.flange_from_tcp.pose()
+        self.guard = EnvelopeGuard.from_config(settings.safety, self.tool, PERIOD_S)
+        # From rest this is reached within one period, so the jerk bounds it too.
+        self.acceleration = _GENTLE * min(
+            *settings.safety.joint_acceleration_radps2,
+            *(jerk * PERIOD_S for jerk in settings.safety.joint_jerk_radps3),
+        )
+        self.q = self.home.copy() if q is None else q.copy()
+        self.qd = np.zeros(6)
+        self.now_s = _START_S
+        self.guard.reset(self.q)
+
+    def ask(
+        self, request: Any, *, gap_s: float = PERIOD_S, command_age_s: float = 0.0
+    ) -> Verdict:
+        """Ask for a setpoint after some time [s], with a stamp of some age [s]."""
+        self.now_s += gap_s
+        now_ns = ns_from_s(self.now_s)
+        stamp_ns = ns_from_s(self.now_s - command_age_s)
+        verdict = self.guard.vet(request, stamp_ns, now_ns, now_ns, NO_FORCE)
+        self._follow(verdict)
+        return verdict
+
+    def accelerate(self, joint: int, sign: float, cycles: int) -> Verdict:
+        """Speed one joint up until the guard refuses, at most for so many cycles."""
+        for _ in range(cycles):
+            qd = self.qd.copy()
+            qd[joint] += sign * self.acceleration * PERIOD_S
+            verdict = self.ask(self.q + qd * PERIOD_S)
+            if verdict.reason is not HoldReason.NONE:
+                break
+        return verdict
+
+    def come_to_rest(self) -> bool:
+        """Ask for the present place until the ramp has ended; say whether it did."""
+        for _ in range(_STEPS):
+            before = self.q
+            self.ask(self.q)
+            if bool((self.q == before).all()):
+                return True
+        return False
+
+    def step(self, joint: int, sign: float) -> Vector:
+        """Return a request one gentle step away with one joint."""
+        request = self.q.copy()
+        request[joint] += sign * self.acceleration * PERIOD_S**2
+        return request
+
+    def _follow(self, verdict: Verdict) -> None:
+        self.qd = (verdict.q - self.q) / PERIOD_S
+        self.q = verdict.q.copy()
+
+
+def judge(
+    reaction: str, *missed: str, reaction_ms: float | None = _PERIOD_MS
+) -> Judgement:
+    """Put a judgement together; empty sentences miss nothing."""
+    return Judgement(reaction, reaction_ms, None, tuple(m for m in missed if m))
+
+
+def refuses(rig: GuardRig, request: Any, *reasons: HoldReason) -> str:
+    """Miss a refusal at rest for one of these reasons, with the arm where it was."""
+    before = rig.q.copy()
+    verdict = rig.ask(request)
+    if verdict.reason not in reasons:
+        return f"verdict {verdict.reason.name} for {np.array2string(np.array(request))}"
+    if not bool((verdict.q == before).all()):
+        return "the setpoint moved although the request was refused"
+    return ""
+
+
+def wrong_units(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F27: a target that wraps by a turn, and one in degrees."""
+    home = np.array(settings.arm.home_q_rad)
+    wrapped = home.copy()
+    wrapped[0] += 2.0 * np.pi
+    missed = [
+        refuses(GuardRig(settings), request, HoldReason.JOINT_SPEED,
+                HoldReason.JOINT_POSITION, HoldReason.JOINT_ACCELERATION)
+        for request in ((wrapped, np.degrees(home)) if with_fault else (home, home))
+    ]  # fmt: skip
+    return judge("refused against the present position", *missed)
+
+
+def not_finite(settings: Settings, with_fault: bool) -> str:  # noqa: FBT001
+    """Miss the refusal of a setpoint with one value that is no number (for F40)."""
+    for joint in range(6):
+        for value in (np.nan, np.inf, -np.inf):
+            rig = GuardRig(settings)
+            request = rig.home.copy()
+            if with_fault:
+                request[joint] = value
+            missed = refuses(rig, request, HoldReason.COMMAND_NOT_FINITE)
+            if missed:
+                return missed
+    return ""
+
+
+def huge_step(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F41: a setpoint far away, and a chunk out of reach."""
+    rig = GuardRig(settings)
+    reach = 0.3 if with_fault else 0.0
+    missed = [
+        refuses(rig, rig.home + reach, HoldReason.JOINT_SPEED,
+                HoldReason.JOINT_POSITION, HoldReason.JOINT_ACCELERATION)
+    ]  # fmt: skip
+    check = EnvelopeChunkCheck(
+        settings.safety, rig.tool, settings.gripper.max_aperture_m
+    )
+    pose = compute_base_from_tcp(rig.home, rig.tool)
+    away_m = np.array([5.0 if with_fault else 0.0, 0.0, 0.0])
+    step = ActionStep(Pose(pose.position_m + away_m, pose.quat_wxyz), 0.04)
+    refusal = check.check(ActionChunk(1, (step,), 0.9, "test"), rig.home)
+    missed.append("" if refusal else "the chunk was granted")
+    return judge(f"refused; chunk: {refusal}", *missed)
+
+
+def near_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F52: a path towards a straight wrist."""
+    q = np.array(settings.arm.home_q_rad)
+    q[4] = -0.4
+    rig = GuardRig(settings, q)
+    rig.acceleration = 5.0
+    verdict = rig.accelerate(4, 1.0 if with_fault else -1.0, 300)
+    if verdict.reason is not HoldReason.SINGULAR:
+        return judge("", f"verdict {verdict.reason.name}, not SINGULAR")
+    rested = rig.come_to_rest()
+    sigma = compute_smallest_singular_value(rig.q, rig.tool)
+    return judge(
+        f"rests at a smallest singular value of {sigma:.3f}",
+        "" if rested else "the ramp did not end",
+        "" if sigma >= MINIMUM_SINGULAR_VALUE else f"it rests at {sigma:.4f}",
+    )
+
+
+def in_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F53: a request for exactly the singular place, and a pose that is no number."""
+    q = np.array(settings.arm.home_q_rad)
+    rig = GuardRig(settings, q)
+    step = rig.acceleration * PERIOD_S**2
+    q[4] = -step if with_fault else -1.5
+    rig = GuardRig(settings, q)
+    target = q.copy()
+    target[4] += step
+    missed = [refuses(rig, target, HoldReason.SINGULAR)]
+    blind = GuardRig(settings, np.full(6, np.nan))
+    if blind.ask(rig.home).reason is not HoldReason.NOT_ARMED:
+        missed.append("it was released without a position")
+    if not bool(np.isfinite(rig.q).all()):
+        missed.append("the setpoint is no number")
+    return judge("refused, every setpoint a number", *missed)
+
+
+def infeasible(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F54: requests that break every limit at once are never returned."""
+    rng = np.random.default_rng(54)
+    rig = GuardRig(settings)
+    low = np.array(settings.safety.joint_max_rad) + 0.5
+    for _ in range(500):
+        request = low + rng.uniform(0.0, 5.0, 6) if with_fault else rig.q
+        before = rig.q.copy()
+        verdict = rig.ask(request)
+        if verdict.reason is HoldReason.NONE or bool((verdict.q == request).any()):
+            return judge("", "a request was passed on")
+        if not bool((verdict.q == before).all()):
+            return judge("", "the arm was moved")
+    return judge("500 requests refused, the arm stayed")
+
+
+def outside_workspace(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F55: from outside, only the way back is granted."""
+    rig = GuardRig(settings)
+    q = rig.home.copy()
+    if with_fault:
+        q = _find_outside(settings, rig)
+    signs = _order_signs(settings, rig, q)
+    out = GuardRig(settings, q)
+    back = GuardRig(settings, q)
+    missed = [refuses(out, out.step(0, signs[0]), HoldReason.WORKSPACE)]
+    verdict = back.ask(back.step(0, signs[1]))
+    if verdict.reason is not HoldReason.NONE:
+        missed.append(f"the way back: {verdict.reason.name}")
+    return judge("outward refused, inward granted", *missed)
+
+
+def _overshoot_m(settings: Settings, rig: GuardRig, q: Vector) -> float:
+    place = compute_base_from_tcp(q, rig.tool).position_m
+    low = np.array(settings.safety.workspace_min_m) - place
+    high = place - np.array(settings.safety.workspace_max_m)
+    return float(np.maximum(np.maximum(low, high), 0.0).sum())
+
+
+def _find_outside(settings: Settings, rig: GuardRig) -> Vector:
+    """Turn the base until the tool stands well outside of the workspace."""
+    for turn in np.arange(0.1, np.pi, 0.05):
+        for sign in (1.0, -1.0):
+            q = rig.home.copy()
+            q[0] += sign * turn
+            if _overshoot_m(settings, rig, q) > 0.03:
+                return q
+    return rig.home
+
+
+def _order_signs(settings: Settings, rig: GuardRig, q: Vector) -> tuple[float, float]:
+    """Return the directions of the base joint that lead out and back."""
+    further = q.copy()
+    further[0] += 0.01
+    is_out = _overshoot_m(settings, rig, further) > _overshoot_m(settings, rig, q)
+    return (1.0, -1.0) if is_out else (-1.0, 1.0)
+
+
+def raising(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F58: an exception inside the guard, from a stamp that no machine can hold."""
+    rig = GuardRig(settings)
+    rig.ask(rig.home)
+    stamp_ns = 2**70 if with_fault else ns_from_s(rig.now_s)
+    before = rig.q.copy()
+    verdict = rig.guard.vet(
+        rig.step(0, 1.0), stamp_ns, stamp_ns, ns_from_s(rig.now_s), NO_FORCE
+    )
+    missed = []
+    if verdict.reason is not HoldReason.GUARD_EXCEPTION:
+        missed.append(f"verdict {verdict.reason.name}, not GUARD_EXCEPTION")
+    if not bool((verdict.q == before).all()):
+        missed.append("the setpoint moved")
+    return judge("the shell held", *missed)
+
+
+def overrun(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F59: setpoints that come five periods late, in motion."""
+    rig = GuardRig(settings)
+    rig.accelerate(0, 1.0, 30)
+    gap_s = 5 * PERIOD_S if with_fault else PERIOD_S
+    verdict = rig.ask(rig.q + rig.qd * PERIOD_S, gap_s=gap_s)
+    missed = []
+    if verdict.reason is not HoldReason.CYCLE_OVERRUN:
+        missed.append(f"verdict {verdict.reason.name}, not CYCLE_OVERRUN")
+    elif not rig.come_to_rest():
+        missed.append("the ramp did not end")
+    return judge("ramped to rest", *missed)
+
+
+def foreign_clock(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F69: stamps of the far past and of the future."""
+    missed = []
+    for age_s in (10.0, -10.0, 1e6, -1e6) if with_fault else (0.0,):
+        rig = GuardRig(settings)
+        before = rig.q.copy()
+        verdict = rig.ask(rig.step(0, 1.0), command_age_s=age_s)
+        is_refused = verdict.reason is HoldReason.COMMAND_STALE
+        if not is_refused or not bool((verdict.q == before).all()):
+            missed.append(f"{age_s:g} s old: {verdict.reason.name}")
+    return judge("refused as stale", *missed)
+
+
+GUARD_CHECKS: Final[dict[str, Check]] = {
+    "F27": wrong_units,
+    "F52": near_singularity,
+    "F53": in_singularity,
+    "F54": infeasible,
+    "F55": outside_workspace,
+    "F58": raising,
+    "F59": overrun,
+    "F69": foreign_clock,
+}
+"""By row."""

@@ -1,0 +1,194 @@
+"""Rows about several faults at once, tried on the real ladder with the real rules.
+
+Every cause of the cell's table takes part, in pairs, in a time that the check makes.
+What a single fault does on a whole cell is tried by the other rows.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from cell.contracts.ladder import LadderState, Rung
+from cell.contracts.units import ns_from_s
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Cause
+from cell.supervisor.rungs import FLAPPING, compute_rung, make_rule, make_rules
+from ops.settings import Settings
+from safety.ladder import Ladder
+from sim2real.faults.guard_checks import Check, judge
+from sim2real.faults.trial import Judgement
+
+_BY: Final = "somebody"
+_LOOK_S: Final = 0.05
+_SHORT_LOOK_S: Final = 0.01
+_FLAP_HZ: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
+_SHOWN: Final = 3
+
+
+class LadderRig:
+    """The ladder of this cell, its state, and its clock."""
+
+    def __init__(self) -> None:
+        self.rules = make_rules()
+        self.ladder = Ladder(self.rules)
+        self.state = LadderState()
+        self.now_s = 1000.0
+
+    def see(self, *causes: Cause, is_moving: bool = True) -> Rung:
+        """Look once at what is there, and return the rung."""
+        names = frozenset(cause.value for cause in causes)
+        self.state = self.ladder.observe(
+            self.state, names, names, ns_from_s(self.now_s), is_moving=is_moving
+        )
+        return self.state.rung
+
+    def watch(self, duration_s: float, *causes: Cause, look_s: float = _LOOK_S) -> int:
+        """Look again and again; return how often the hold ended by itself."""
+        returns = 0
+        for _ in range(round(duration_s / look_s)):
+            self.now_s += look_s
+            self.see(*causes, is_moving=False)
+            returns += self.resume()
+        return returns
+
+    def resume(self) -> bool:
+        """Let a hold end by itself; say whether it did."""
+        before = self.state
+        self.state = self.ladder.resume(before, ns_from_s(self.now_s))
+        return self.state is not before
+
+    def release(self) -> Rung:
+        """Release by name, and return the rung."""
+        self.state = self.ladder.release(self.state, _BY)
+        return self.state.rung
+
+    def acknowledge(self) -> None:
+        """Acknowledge by name."""
+        self.state = self.ladder.acknowledge(self.state, _BY)
+
+
+def two_at_once(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F93: every ordered pair of causes, moving and still."""
+    missed = [
+        sentence
+        for first, second in itertools.permutations(Cause, 2)
+        for is_moving in (True, False)
+        for sentence in _try_pair(
+            (first, second) if with_fault else (), is_moving=is_moving
+        )
+    ]
+    count = 2 * len(Cause) * (len(Cause) - 1)
+    return _sum_up(f"{count} pairs, the stronger reaction stays", missed)
+
+
+def _try_pair(pair: Sequence[Cause], *, is_moving: bool) -> Iterator[str]:
+    """Strike with one cause, then the other too; let the first go, then both."""
+    rig = LadderRig()
+    highest = max((_rung(c, is_moving=is_moving) for c in pair), default=Rung.TERMINATE)
+    rig.see(*pair[:1], is_moving=is_moving)
+    rig.see(*pair, is_moving=is_moving)
+    name = " and ".join(cause.value for cause in pair) or "nothing"
+    if rig.state.rung < highest:
+        yield f"{name}: {rig.state.rung.name}, not {highest.name}"
+        return
+    if highest < Rung.HOLD:
+        return
+    rig.watch(0.1, *pair[1:])
+    rig.watch(0.1)
+    if rig.state.rung < highest:
+        yield f"{name}: {rig.state.rung.name} once one of them was gone"
+    if highest is Rung.LATCH:
+        if rig.release() is not Rung.LATCH:
+            yield f"{name}: released although nobody had acknowledged"
+        rig.acknowledge()
+    if highest > Rung.HOLD:
+        if rig.watch(2.0):
+            yield f"{name}: it ended by itself"
+        if rig.release() >= Rung.HOLD:
+            yield f"{name}: no release leads out"
+
+
+def during_recovery(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F94: a second cause strikes while the first is about to be over."""
+    missed = [
+        sentence
+        for first, second in itertools.product(Cause, Cause)
+        if min(_rung(cause, is_moving=True) for cause in (first, second)) >= Rung.HOLD
+        for sentence in _try_recovery(first, second if with_fault else None)
+    ]
+    return _sum_up("no hold ended while another cause stood, none oscillated", missed)
+
+
+def _try_recovery(first: Cause, second: Cause | None) -> Iterator[str]:
+    rig = LadderRig()
+    others = () if second is None else (second,)
+    name = f"{first.value}, then {' '.join(c.value for c in others) or 'nothing'}"
+    rig.see(first)
+    rig.watch(0.2, first)
+    # Just before a hold would end by itself.
+    rig.watch(0.9)
+    rung = rig.see(*others)
+    rig.acknowledge()
+    rig.see(*others)
+    if rig.watch(2.0, *others):
+        yield f"{name}: it went on although a cause was there"
+    if second is None:
+        return
+    is_mended = make_rule(second).is_mended_by_release
+    if rung < Rung.HOLD:
+        yield f"{name}: {rung.name}"
+    if not is_mended and rig.release() < Rung.HOLD:
+        yield f"{name}: a release led on although the second cause was there"
+    if rig.watch(3.0) > 1:
+        yield f"{name}: it came and went"
+
+
+def flapping(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F95: each cause whose hold may end by itself comes and goes."""
+    causes = [cause for cause in Cause if make_rule(cause).flapping is not None]
+    missed = [
+        sentence
+        for cause in causes
+        for rate_hz in (_FLAP_HZ if with_fault else (0.0,))
+        for sentence in _try_flapping(cause, rate_hz)
+    ]
+    reaction = f"{len(causes)} causes at 1 to 20 Hz: a person after {FLAPPING.count}"
+    return _sum_up(reaction, missed)
+
+
+def _try_flapping(cause: Cause, rate_hz: float) -> Iterator[str]:
+    rig = LadderRig()
+    returns = 0
+    for _ in range(FLAPPING.count):
+        if rate_hz:
+            half_s = 0.5 / rate_hz
+            returns += rig.watch(half_s, cause, look_s=_SHORT_LOOK_S)
+            returns += rig.watch(half_s, look_s=_SHORT_LOOK_S)
+    name = f"{cause.value} at {rate_hz:g} Hz"
+    if rig.state.rung < Rung.STOP:
+        yield f"{name}: {rig.state.rung.name} after {FLAPPING.count}"
+    elif returns or rig.watch(30.0):
+        yield f"{name}: it went on by itself"
+    elif rig.release() >= Rung.HOLD:
+        yield f"{name}: no release leads out"
+
+
+def _rung(cause: Cause, *, is_moving: bool) -> Rung:
+    """Return the rung that the table of causes asks for, past the ladder's rules."""
+    facts = FACTS[cause]
+    return compute_rung(cause, facts.moving if is_moving else facts.still)
+
+
+def _sum_up(reaction: str, missed: Sequence[str]) -> Judgement:
+    shown = list(missed[:_SHOWN])
+    if len(missed) > _SHOWN:
+        shown.append(f"and {len(missed) - _SHOWN} more")
+    return judge(reaction, *shown, reaction_ms=None)
+
+
+LADDER_CHECKS: Final[dict[str, Check]] = {
+    "F93": two_at_once,
+    "F94": during_recovery,
+    "F95": flapping,
+}
+"""By row."""

@@ -1,0 +1,236 @@
+"""Rows about what is loaded or configured, tried on the real loaders."""
+
+import gc
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cell.contracts.errors import ConfigError, PolicyError
+from cell.contracts.observation import ActionChunk
+from cell.contracts.runtime import TensorSession
+from cell.servo.realtime import freeze_garbage_collector
+from ops.process_table import RestartPolicy
+from ops.settings import Settings, compute_model_root, parse_settings
+from ops.workspace import make_workspace
+from policies.config import PolicyConfig
+from policies.manifest import MANIFEST_NAME
+from policies.model_directory import read_model_directory
+from policies.runtime.heightmap_policy import HeightmapPolicy
+from policies.runtime.loading import load_policies, make_block_frame, make_fallback
+from policies.runtime.onnx_session import OnnxSession
+from policies.runtime.worker import make_observation
+from sim2real.faults.guard_checks import Check, judge, not_finite
+from sim2real.faults.trial import Judgement
+
+_MODEL: Final = "heightmap"
+_HOLE_M: Final = 0.06
+_HEAP: Final = 2_000_000
+_PAUSE_MS: Final = 5.0
+_RESTARTS: Final = 5
+
+Change = Callable[[dict[str, Any]], None]
+
+
+class NanSession:
+    """A network of which one answer is no number."""
+
+    def __init__(self, session: TensorSession, *, is_broken: bool) -> None:
+        self._session = session
+        self._is_broken = is_broken
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the true network, then spoil one value."""
+        answers = {k: v.copy() for k, v in self._session.run(inputs).items()}
+        if self._is_broken:
+            next(iter(answers.values())).reshape(-1)[-1] = np.nan
+        return answers
+
+
+def nan_answer(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F40: one NaN from the network, and one at the guard's door."""
+    model = read_model_directory(compute_model_root(settings) / _MODEL)
+    workspace = make_workspace(settings)
+    session = NanSession(OnnxSession(model), is_broken=with_fault)
+    policy = HeightmapPolicy(model.manifest, session, workspace, 0.0)
+    observation = make_observation(make_block_frame(workspace))
+    missed = [not_finite(settings, with_fault)]
+    try:
+        policy.propose(observation)
+    except PolicyError as error:
+        said = str(error)
+    else:
+        said = ""
+        missed.append("the answer was used")
+    fallback = make_fallback(workspace).propose(observation)
+    if not isinstance(fallback, ActionChunk):
+        missed.append("the fallback policy has no answer either")
+    return judge(f"refused ({said}); the fallback answers", *missed, reaction_ms=None)
+
+
+@contextmanager
+def copied_model(settings: Settings) -> Iterator[Path]:
+    """Lend a copy of the shipped model, to be spoilt."""
+    source = compute_model_root(settings) / _MODEL
+    with tempfile.TemporaryDirectory(prefix="cellward-model-") as root:
+        directory = Path(root) / _MODEL
+        directory.mkdir()
+        for path in source.iterdir():
+            (directory / path.name).write_bytes(path.read_bytes())
+        yield directory
+
+
+def load_spoilt(settings: Settings, directory: Path) -> str:
+    """Miss the refusal of a model, and the fallback in its place."""
+    config = PolicyConfig(live=_MODEL)
+    policies = load_policies(config, directory.parent, make_workspace(settings))
+    if policies.complaint is None:
+        return "the model was taken"
+    if policies.live is not policies.fallback:
+        return "the fallback does not stand in"
+    return ""
+
+
+def _rename(role: str, key: str, value: Any) -> Change:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest[role][0][key] = value
+
+    return change
+
+
+_SPOILT: Final[tuple[Change, ...]] = (
+    _rename("inputs", "name", "depth"),
+    _rename("inputs", "shape", [1, 1, 8, 8]),
+    _rename("inputs", "dtype", "float64"),
+    _rename("outputs", "name", "probability"),
+    _rename("outputs", "shape", [1, 1, 1, 1]),
+)
+
+
+def wrong_model(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F42: five models whose tensors are not what the manifest says."""
+    missed = []
+    for change in _SPOILT if with_fault else _SPOILT[:1]:
+        with copied_model(settings) as directory:
+            path = directory / MANIFEST_NAME
+            manifest = json.loads(path.read_text("utf-8"))
+            if with_fault:
+                change(manifest)
+            path.write_text(json.dumps(manifest), "utf-8")
+            missed.append(load_spoilt(settings, directory))
+    return judge("all refused, the fallback picks", *missed, reaction_ms=None)
+
+
+def flipped_bit(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F50: one bit of the weights."""
+    missed = []
+    for share in (0.1, 0.5, 0.9) if with_fault else (0.5,):
+        with copied_model(settings) as directory:
+            path = next(p for p in directory.iterdir() if p.name != MANIFEST_NAME)
+            content = bytearray(path.read_bytes())
+            content[int(share * len(content))] ^= 1 if with_fault else 0
+            path.write_bytes(content)
+            missed.append(load_spoilt(settings, directory))
+    return judge("refused by digest, the fallback picks", *missed, reaction_ms=None)
+
+
+def depth_hole(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F39: no depth where the only part lies."""
+    workspace = make_workspace(settings)
+    policy = make_fallback(workspace)
+    centre_m = workspace.base_from_bin.position_m
+    missed = []
+    for nothing in (0.0, np.nan, np.inf) if with_fault else (0.0,):
+        frame = make_block_frame(workspace)
+        if with_fault:
+            frame.depth_m[frame.depth_m < np.max(frame.depth_m)] = nothing
+        answer = policy.propose(make_observation(frame))
+        if not isinstance(answer, ActionChunk):
+            continue
+        place_m = answer.steps[-1].base_from_tcp.position_m
+        if not float(np.linalg.norm((place_m - centre_m)[:2])) > _HOLE_M:
+            missed.append(f"with {nothing} for depth a grasp was proposed in the hole")
+    return judge("no grasp in the hole", *missed, reaction_ms=None)
+
+
+def _set(section: str, key: str, value: Any) -> Change:
+    def change(tree: dict[str, Any]) -> None:
+        tree[section][key] = value
+
+    return change
+
+
+_WIDENED: Final[dict[str, Change]] = {
+    "safety.joint_min_rad": _set("safety", "joint_min_rad", [6.0] * 6),
+    "safety.joint_speed_radps": _set("safety", "joint_speed_radps", [4.0] * 6),
+    "safety.tcp_speed_mps": _set("safety", "tcp_speed_mps", 9.0),
+    "safety.workspace_min_m": _set("safety", "workspace_min_m", [0.6, 0.9, 0.8]),
+    "safety.freshness_s": _set("safety", "freshness_s", 2.0),
+    "joint_acceleration_radps2": _set(
+        "safety", "joint_acceleration_radps2", [float("nan")] * 6
+    ),
+}
+
+
+def wide_limits(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F60: limits that are inverted, too wide or no number."""
+    missed = []
+    for key, change in _WIDENED.items():
+        tree = settings.model_dump(mode="json", exclude_none=True)
+        if with_fault:
+            change(tree)
+        try:
+            parse_settings(json.dumps(tree).encode(), "faults")
+        except ConfigError as error:
+            if key.rpartition(".")[2] not in str(error):
+                missed.append(f"{key} was not named: {error}")
+        else:
+            missed.append(f"{key} was taken")
+    return judge("refused, the key named", *missed, reaction_ms=None)
+
+
+def large_heap(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F65: a heap that the collector would stop the loop for."""
+    heap: list[list[int]] = [[] for _ in range(_HEAP if with_fault else 0)]
+    try:
+        freeze_garbage_collector()
+        started_ns = time.perf_counter_ns()
+        gc.collect()
+        pause_ms = (time.perf_counter_ns() - started_ns) / 1e6
+    finally:
+        gc.unfreeze()
+        gc.enable()
+    missed = [] if len(heap) == _HEAP else ["there is no such heap"]
+    if not pause_ms < _PAUSE_MS:
+        missed.append(f"late: {pause_ms:.1f} ms, bound {_PAUSE_MS:.0f} ms")
+    return judge("frozen before the loop", *missed, reaction_ms=pause_ms)
+
+
+def restart_loop(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F71: deaths one second apart, or minutes apart."""
+    policy = RestartPolicy(limit=_RESTARTS)
+    apart_s = 1.0 if with_fault else 200.0
+    delays = [policy.note_death(number * apart_s) for number in range(_RESTARTS + 1)]
+    missed = []
+    if any(delay is None for delay in delays[:-1]):
+        missed.append("it was given up too early")
+    if delays[-1] is not None:
+        missed.append("it is started again after five restarts in ten minutes")
+    return judge("stays down after five restarts", *missed, reaction_ms=None)
+
+
+LOAD_CHECKS: Final[dict[str, Check]] = {
+    "F39": depth_hole,
+    "F42": wrong_model,
+    "F50": flipped_bit,
+    "F60": wide_limits,
+    "F65": large_heap,
+    "F71": restart_loop,
+}
+"""By row."""

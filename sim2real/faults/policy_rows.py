@@ -1,0 +1,234 @@
+"""Rows F40 to F60: policies, models and the guard."""
+
+from typing import Final
+
+from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
+
+_GUARDIAN: Final = "part not built yet: Guardian and its sequential test"
+_ONE_CYCLE: Final = "one guard period: 8 ms"
+
+
+def _code(
+    number: int,
+    name: str,
+    at: Boundary,
+    rung: Rung,
+    reaction: str,
+    bound: tuple[float | None, str],
+) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=at,
+        rung=rung,
+        reaction=reaction,
+        way=Way.CODE,
+        bound_ms=bound[0],
+        bound=bound[1],
+    )
+
+
+def _listed(
+    number: int, name: str, at: Boundary, rung: Rung, reaction: str, reason: str
+) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=at,
+        rung=rung,
+        reaction=reaction,
+        way=Way.LISTED,
+        reason=reason,
+    )
+
+
+def _worker(number: int, name: str, rung: Rung, bound: tuple[float, str]) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=Boundary.POLICY,
+        rung=rung,
+        reaction="the arm rests, the worker is started again, then the cell goes on",
+        way=Way.CELL,
+        states=("HELD", "UNHOLDING", "EXECUTE"),
+        causes=("process_lost", "policy_unavailable"),
+        bound_ms=bound[0],
+        bound=bound[1],
+    )
+
+
+def _spoilt(number: int, name: str, reaction: str) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=Boundary.POLICY,
+        rung=Rung.HOLD,
+        reaction=reaction,
+        way=Way.CELL,
+        states=("EXECUTE", "SUSPENDED"),
+        bound="before the first step of that answer",
+    )
+
+
+_POLICY, _GUARD = Boundary.POLICY, Boundary.GUARD
+
+POLICY_ROWS: Final = (
+    _spoilt(
+        40,
+        "the live policy answers with one NaN",
+        "the whole answer is refused, the fallback policy picks; the guard refuses too",
+    ),
+    _spoilt(
+        41,
+        "the live policy asks for a place far away; a setpoint is a huge step off",
+        "the chunk is refused before its first step, the setpoint by the guard",
+    ),
+    _code(
+        42,
+        "a model with wrong names, shapes or types",
+        _POLICY,
+        Rung.DEGRADE,
+        "refused while it is loaded; the fallback policy picks, a complaint says why",
+        (None, "when it is loaded"),
+    ),
+    _listed(
+        43,
+        "a model of the right shape with permuted joints or other units",
+        _POLICY,
+        Rung.RECORD,
+        "its golden answers differ: it is not taken",
+        "part not built yet: golden answers and shadow run of snapshots",
+    ),
+    _listed(
+        44,
+        "the outputs of a model drift",
+        _POLICY,
+        Rung.DEGRADE,
+        "fallback within 50 grasps",
+        _GUARDIAN,
+    ),
+    _listed(
+        45,
+        "success falls slowly",
+        _POLICY,
+        Rung.DEGRADE,
+        "fallback at the stated error rates",
+        _GUARDIAN,
+    ),
+    _listed(
+        46,
+        "the Guardian itself is dead, constant or no number",
+        _POLICY,
+        Rung.DEGRADE,
+        "counts as distrust: fallback within one cycle",
+        _GUARDIAN,
+    ),
+    _worker(
+        47,
+        "the policy worker hangs",
+        Rung.HOLD,
+        (200.0, "200 ms: two policy periods"),
+    ),
+    _worker(
+        48,
+        "the policy worker dies of a segmentation fault",
+        Rung.STOP,
+        (100.0, "100 ms"),
+    ),
+    _listed(
+        49,
+        "memory grows with every exchange of a model",
+        _POLICY,
+        Rung.RECORD,
+        "a ceiling of memory; the worker is renewed between cycles",
+        "part not built yet: hot swap of models",
+    ),
+    _code(
+        50,
+        "one bit of the weights on disk flips",
+        _POLICY,
+        Rung.DEGRADE,
+        "the digest differs: refused, the fallback policy picks",
+        (None, "when it is loaded"),
+    ),
+    _listed(
+        51,
+        "the bin looks like nothing the network was trained on",
+        _POLICY,
+        Rung.DEGRADE,
+        "fallback in the same policy period",
+        "part not built yet: out-of-distribution score",
+    ),
+    _code(
+        52,
+        "a path runs into a singularity of the wrist",
+        _GUARD,
+        Rung.HOLD,
+        "the arm rests before the smallest singular value is below its limit",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        53,
+        "the arm stands exactly in a singularity",
+        _GUARD,
+        Rung.HOLD,
+        "every step is refused, every setpoint is a number",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        54,
+        "no setpoint can satisfy all limits",
+        _GUARD,
+        Rung.HOLD,
+        "the request is never passed on; the arm stays where it is",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        55,
+        "the arm already stands outside of the workspace",
+        _GUARD,
+        Rung.HOLD,
+        "only motion towards the inside is granted",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        56,
+        "a fast motion would cross a plate of 1 mm between two setpoints",
+        _GUARD,
+        Rung.HOLD,
+        "the swept path is looked at, not its ends: the tool rests before the plate",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        57,
+        "the approved way to rest is stale or belongs to another pose",
+        _GUARD,
+        Rung.STOP,
+        "checked again before use; refused for good, the robot's program is ended",
+        (200.0, "two policy periods: 200 ms"),
+    ),
+    _code(
+        58,
+        "the guard itself raises",
+        _GUARD,
+        Rung.EXIT,
+        "the outer shell answers with a hold",
+        (8.0, _ONE_CYCLE),
+    ),
+    _code(
+        59,
+        "setpoints come too late for the guard",
+        _GUARD,
+        Rung.HOLD,
+        "the motion ramps to rest",
+        (16.0, "two guard periods: 16 ms"),
+    ),
+    _code(
+        60,
+        "limits in the configuration are inverted or above their ceilings",
+        _GUARD,
+        Rung.RECORD,
+        "the configuration is refused, the key is named",
+        (None, "when it is loaded"),
+    ),
+)

@@ -1,0 +1,233 @@
+"""How rows about processes are tried: signals, limits, a second host, a power cut."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from cell.contracts.servo import TIMING_HOLDS
+from ops.exit_codes import ExitCode
+from ops.last_status import FILE_NAME
+from sim2real.faults.evidence import Evidence
+from sim2real.faults.frozen_thread import freeze_main_thread
+from sim2real.faults.scenario import (
+    Act,
+    CellScenario,
+    arm_rests,
+    do_nothing,
+    find_stop,
+    make_hold_sign,
+    stop_begins,
+    supervisor_returns,
+    wait_for_long_motion,
+)
+from sim2real.faults.stand import Stand, pause, start_cellward
+
+_BLOCKED_S: Final = 0.7
+_NO_TURN_S: Final = 0.06
+_LITTLE: Final = 32 * 2**20
+"""Bytes of address space; an interpreter starts with them and imports little."""
+_START_S: Final = 20.0
+_LOOK_S: Final = 0.01
+_DEATHS: Final = 2
+_HOST_S: Final = 1.0
+_REFUSED_S: Final = 60.0
+_ENDED: Final = ("host", "process ended")
+
+
+def _send(name: str, number: signal.Signals) -> Act:
+    return lambda stand: os.kill(stand.pid_of(name), number)
+
+
+def _block_loop(stand: Stand) -> None:
+    freeze_main_thread(stand.pid_of("supervisor"), _BLOCKED_S)
+
+
+class _Starvation:
+    """Ends the policy worker as a kernel without memory does, and starves the next."""
+
+    def __init__(self) -> None:
+        self._pids: set[int] = set()
+
+    def begin(self, stand: Stand) -> None:
+        """End the worker, and wait for its successor to end for want of memory."""
+        before = _find_workers(stand)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        deadline_s = time.monotonic() + _START_S
+        while not (self._pids or time.monotonic() > deadline_s):
+            self._pids = _find_workers(stand) - before
+            pause(_LOOK_S)
+        for pid in self._pids:
+            with contextlib.suppress(OSError):
+                resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
+        while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
+            pause(_LOOK_S)
+        # Its host looks a few times a second, and then writes it down.
+        pause(_HOST_S)
+
+    def find_ends(self, evidence: Evidence) -> str:
+        """Miss the end of the worker that got no memory."""
+        lines = [
+            line for line in evidence.events() if (line.source, line.event) == _ENDED
+        ]
+        exits = [str(line.fields.get("exit")) for line in lines]
+        pids, self._pids = self._pids, set()
+        if not pids:
+            return "no other worker was started"
+        if len(exits) < _DEATHS:
+            return f"the worker without memory lived on ({exits})"
+        return ""
+
+
+def _find_workers(stand: Stand) -> set[int]:
+    """Return the policy workers of this cell, from the moment they are started."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes()
+            is_ours = str(stand.files.runtime).encode() in command
+            if is_ours and b"ops.processes.policy" in command:
+                found.add(int(path.parent.name))
+    return found
+
+
+class _Throttle:
+    """Keeps the servo process from running for a while."""
+
+    def __init__(self) -> None:
+        self._back_ns = 0
+
+    def begin(self, stand: Stand) -> None:
+        """Stop it, and let it go on."""
+        freeze_main_thread(stand.pid_of("servo"), _NO_TURN_S)
+        self._back_ns = time.monotonic_ns()
+
+    def find_return(self, _evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when it went on."""
+        return self._back_ns
+
+
+def cut_power(stand: Stand) -> None:
+    """End the controller at once, lose its memory, tear its record, and start it."""
+    stand.kill_host("run")
+    stand.forget_status()
+    (stand.files.runtime / "status").unlink(missing_ok=True)
+    record = stand.files.logs.parent / FILE_NAME
+    content = record.read_bytes()
+    record.write_bytes(content[: len(content) // 2])
+    stand.start_host("run")
+
+
+class _SecondController:
+    """Another `cellward run` on the same runtime directory."""
+
+    def __init__(self) -> None:
+        self._code: int | None = None
+        self._said = ""
+
+    def start(self, stand: Stand) -> None:
+        """Start it and wait for its end."""
+        folder = stand.files.controller.parent
+        config = folder / "second.yaml"
+        shutil.copy(stand.files.controller, config)
+        output = folder / "second.out"
+        host = start_cellward(
+            ["run", "--no-tty", "--for", "5s", "--config", str(config)], output
+        )
+        try:
+            self._code = host.wait(_REFUSED_S)
+        except subprocess.TimeoutExpired:
+            host.send_signal(signal.SIGINT)
+            self._code = host.wait(_REFUSED_S)
+        self._said = output.read_text("utf-8", errors="replace")
+
+    def is_refused(self, evidence: Evidence, _now_ns: int) -> int | None:
+        """Return the onset once it has ended with the code of a refusal."""
+        is_meant = self._code == ExitCode.ALREADY_RUNNING
+        return evidence.onset_ns if is_meant else None
+
+    def find_sentence(self, _evidence: Evidence) -> str:
+        """Miss the sentence that names the first one."""
+        if "another controller is running" in self._said:
+            return ""
+        return f"it did not say why it ended: {self._said[-200:]!r}"
+
+
+_starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
+
+PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
+    "F47": CellScenario(
+        inject=_send("policy", signal.SIGSTOP),
+        repair=do_nothing,
+        sign=stop_begins,
+        lasts_s=0.6,
+        is_latched=False,
+    ),
+    "F48": CellScenario(
+        inject=_send("policy", signal.SIGSEGV),
+        repair=do_nothing,
+        sign=stop_begins,
+        lasts_s=0.6,
+        is_latched=False,
+    ),
+    "F61": CellScenario(
+        inject=_send("supervisor", signal.SIGKILL),
+        repair=do_nothing,
+        sign=arm_rests,
+        event=_ENDED,
+    ),
+    "F62": CellScenario(
+        inject=_send("supervisor", signal.SIGSTOP),
+        repair=do_nothing,
+        sign=arm_rests,
+        event=_ENDED,
+    ),
+    "F63": CellScenario(
+        inject=_block_loop,
+        repair=do_nothing,
+        sign=arm_rests,
+    ),
+    "F66": CellScenario(
+        inject=_starvation.begin,
+        repair=do_nothing,
+        sign=stop_begins,
+        effect=_starvation.find_ends,
+        lasts_s=2.0,
+        is_latched=False,
+    ),
+    "F67": CellScenario(
+        inject=_throttle.begin,
+        repair=do_nothing,
+        sign=make_hold_sign(*TIMING_HOLDS),
+        onset=_throttle.find_return,
+        moment=wait_for_long_motion,
+        looks=(find_stop,),
+        lasts_s=2.0,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F70": CellScenario(
+        inject=cut_power,
+        repair=do_nothing,
+        sign=supervisor_returns,
+        patience_s=60.0,
+        event=("host", "last status unusable"),
+        stops_arm=False,
+    ),
+    "F72": CellScenario(
+        inject=_second.start,
+        repair=do_nothing,
+        sign=_second.is_refused,
+        looks=(find_stop, _second.find_sentence),
+        lasts_s=0.0,
+        is_latched=False,
+        stops_arm=False,
+    ),
+}
+"""By row."""

@@ -1,0 +1,173 @@
+"""Tries rows one after the other: code first, then cells, one at a time.
+
+One cell serves all rows that need the same wires. A trial that could not be carried
+out leaves a cell nobody knows the state of, so the next row gets a fresh one.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from cell.contracts.errors import CellError
+from ops.settings import Settings, load_settings
+from sim2real.faults.device_scenarios import DEVICE_SCENARIOS
+from sim2real.faults.guard_checks import GUARD_CHECKS, Check
+from sim2real.faults.ladder_checks import LADDER_CHECKS
+from sim2real.faults.line_scenarios import LINE_SCENARIOS
+from sim2real.faults.load_checks import LOAD_CHECKS
+from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
+from sim2real.faults.process_scenarios import PROCESS_SCENARIOS
+from sim2real.faults.results import Outcome, RowResult, judge_row
+from sim2real.faults.robot_scenarios import ROBOT_SCENARIOS
+from sim2real.faults.rows import FaultRow, Way
+from sim2real.faults.scenario import CellScenario
+from sim2real.faults.stand import Stand, open_stand
+from sim2real.faults.stand_config import Wire
+from sim2real.faults.trial import try_on_cell
+from sim2real.faults.zone_checks import ZONE_CHECKS
+
+SCENARIOS: Final[dict[str, CellScenario]] = {
+    **LINE_SCENARIOS,
+    **ROBOT_SCENARIOS,
+    **DEVICE_SCENARIOS,
+    **POLICY_SCENARIOS,
+    **PROCESS_SCENARIOS,
+}
+"""Of the rows that need a whole cell."""
+
+CHECKS: Final[dict[str, Check]] = {
+    **GUARD_CHECKS,
+    **ZONE_CHECKS,
+    **LOAD_CHECKS,
+    **LADDER_CHECKS,
+}
+"""Of the rows that need only the code."""
+
+_QUIET_WIRES: Final = frozenset({Wire.LINE, Wire.GRIPPER})
+"""They carry so little that one cell has them all in the hands of a proxy."""
+
+Say = Callable[[str], None]
+
+
+class FaultRun:
+    """Tries rows and keeps what came of them, also when it is interrupted.
+
+    Attributes:
+        results: by row id, in the order in which they were reached.
+    """
+
+    def __init__(
+        self, config: Path, note: Callable[[RowResult], None], say: Say
+    ) -> None:
+        """Prepare.
+
+        Args:
+            config: configuration that cell and code are built from.
+            note: told of each result at once.
+            say: told what is being waited for.
+        """
+        self.results: dict[str, RowResult] = {}
+        self._config = config
+        self._note = note
+        self._say = say
+
+    def run(self, rows: Sequence[FaultRow], *, with_fault: bool = True) -> None:
+        """Try all rows.
+
+        Args:
+            rows: which.
+            with_fault: False leaves every fault out, to show that checks can fail.
+
+        Raises:
+            CellError: the configuration cannot be used.
+        """
+        for row in rows:
+            if row.way is Way.LISTED:
+                self._keep(RowResult(row, Outcome.NOT_BUILT, reason=row.reason))
+        code = [row for row in rows if row.way is Way.CODE]
+        if code:
+            settings = load_settings(self._config)
+            for row in code:
+                self._keep(_try_code(row, settings, with_fault=with_fault))
+        with _no_collector():
+            for wires, group in group_by_wires(rows):
+                self._run_group(wires, group, with_fault=with_fault)
+
+    def _run_group(
+        self, wires: frozenset[Wire], rows: Sequence[FaultRow], *, with_fault: bool
+    ) -> None:
+        left = list(rows)
+        while left:
+            with ExitStack() as stack:
+                names = ", ".join(sorted(wire.value for wire in wires)) or "none"
+                self._say(f"starting a cell (wires open to disturbance: {names})")
+                stand = stack.enter_context(open_stand(self._config, wires))
+                while left:
+                    row = left.pop(0)
+                    gc.collect()
+                    self._say(f"{row.id} {row.name} ...")
+                    result = _try_cell(row, stand, with_fault=with_fault)
+                    self._keep(result)
+                    if result.reason:
+                        break
+
+    def _keep(self, result: RowResult) -> None:
+        self.results[result.row.id] = result
+        self._note(result)
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Keep the garbage collector from stopping the proxies in the middle of a trial.
+
+    What the rows about code left behind takes it longer than the line waits.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def group_by_wires(
+    rows: Sequence[FaultRow],
+) -> list[tuple[frozenset[Wire], list[FaultRow]]]:
+    """Return the rows that need a cell, by the wires that their cell must have.
+
+    Rows that need none, or only quiet ones, share one cell.
+    """
+    cell_rows = [row for row in rows if row.way is Way.CELL]
+    shared: list[FaultRow] = []
+    shared_wires: frozenset[Wire] = frozenset()
+    groups: dict[frozenset[Wire], list[FaultRow]] = {}
+    for row in cell_rows:
+        wires = SCENARIOS[row.id].wires
+        if wires <= _QUIET_WIRES:
+            shared.append(row)
+            shared_wires |= wires
+        else:
+            groups.setdefault(wires, []).append(row)
+    first = [(shared_wires, shared)] if shared else []
+    return [*first, *groups.items()]
+
+
+def _try_code(row: FaultRow, settings: Settings, *, with_fault: bool) -> RowResult:
+    try:
+        return judge_row(row, CHECKS[row.id](settings, with_fault))
+    except CellError as error:
+        return RowResult(row, Outcome.FAILED, reason=str(error))
+
+
+def _try_cell(row: FaultRow, stand: Stand, *, with_fault: bool) -> RowResult:
+    try:
+        judgement = try_on_cell(stand, row, SCENARIOS[row.id], with_fault=with_fault)
+    except (CellError, OSError) as error:
+        return RowResult(
+            row, Outcome.FAILED, reason=f"could not be tried to its end: {error}"
+        )
+    return judge_row(row, judgement)

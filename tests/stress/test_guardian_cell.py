@@ -1,0 +1,88 @@
+"""The Guardian in the product as a user runs it: real network, sockets and physics."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.grasp_models import write_upside_down
+from tests.running_cell import ROOT, RunningCell, start_cell
+
+pytestmark = pytest.mark.stress
+
+MODELS = ROOT / "policies" / "models"
+
+
+def attempts_of(cell: RunningCell) -> list[tuple[str, bool]]:
+    """Return outcome and whether the fallback proposed, of every attempt so far."""
+    return [
+        (record["outcome"], record["is_fallback"])
+        for record in cell.log("supervisor")
+        if record.get("event") == "attempt"
+    ]
+
+
+def use_models(folder: Path) -> Callable[[dict[str, Any]], None]:
+    def change(tree: dict[str, Any]) -> None:
+        tree["policy"]["directory"] = str(folder)
+
+    return change
+
+
+@pytest.mark.timeout(300)
+def test_a_learned_policy_that_is_bad_is_withdrawn_and_the_cell_places_on(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(MODELS / "guardian", models / "guardian")
+    write_upside_down(MODELS / "heightmap", models / "heightmap")
+
+    with start_cell(tmp_path, loopback_address, change=use_models(models)) as cell:
+        cell.wait_for(lambda s: s["state"] == "EXECUTE", 90.0)
+        cell.wait_for(lambda s: s["guardian"]["falls"] == 1, 90.0)
+        status = cell.wait_for(lambda s: s["placed"] >= 2, 90.0)
+        assert status["state"] != "HELD"
+        assert status["guardian"]["is_fallback"]
+        assert any("withdrawn" in alarm for alarm in status["alarms"])
+        assert cell.stop() == 0
+
+    by_fallback = [is_fallback for _, is_fallback in attempts_of(cell)]
+    first = by_fallback.index(True)
+    assert 1 <= first <= 6
+    assert all(by_fallback[first:])
+    report = cell.report()
+    assert report["guardian"]["in_charge"].startswith("scripted")
+    assert report["limit_violations"] == 0
+
+
+@pytest.mark.timeout(300)
+def test_a_guardian_that_is_killed_means_fallback_within_one_cycle(
+    tmp_path: Path, loopback_address: str
+) -> None:
+    with start_cell(tmp_path, loopback_address) as cell:
+        cell.wait_for(lambda s: s["placed"] >= 1, 120.0)
+        assert not cell.status()["guardian"]["is_fallback"]
+        pid = cell.pid_of("ops.processes.guardian")
+        assert pid is not None
+        before = len(attempts_of(cell))
+        os.kill(pid, signal.SIGKILL)
+
+        status = cell.wait_for(lambda s: s["guardian"]["is_fallback"], 2.0)
+        assert "gone" in status["guardian"]["why"]
+        placed = status["placed"]
+        status = cell.wait_for(lambda s: s["placed"] >= placed + 2, 90.0)
+
+        # The host has started it again long since; that alone gives nothing back.
+        assert cell.pid_of("ops.processes.guardian") not in (None, pid)
+        assert status["guardian"]["is_fallback"]
+        assert status["state"] != "HELD"
+        assert cell.stop() == 0
+
+    later = [is_fallback for _, is_fallback in attempts_of(cell)[before + 1 :]]
+    assert later
+    assert all(later)
+    assert cell.report()["guardian"]["shadow_looks"] >= 1

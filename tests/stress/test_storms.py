@@ -1,0 +1,77 @@
+"""Short storms of injections and a bad policy, on one cell with all its wires open."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from ops.settings import load_settings
+from sim2real.faults.policy_wire import HostileWorker
+from sim2real.faults.stand import Stand, open_stand
+from sim2real.faults.stand_config import Wire
+from tests.running_cell import ROOT
+from tests.stress.bad_policies import POLICIES
+from tests.stress.bad_policy import Round, watch
+from tests.stress.injection_kinds import (
+    Inject,
+    Pushes,
+    lose_line,
+    pause_supervisor,
+)
+from tests.stress.injection_stand import resume
+from tests.stress.injections import (
+    BARS_MS,
+    Storm,
+    find_misses,
+    run_injections,
+    summarise,
+)
+from tests.stress.kill_storm import NOISY_REST_MS
+
+pytestmark = pytest.mark.stress
+
+NOISY_MS = dict.fromkeys(BARS_MS, NOISY_REST_MS)
+"""On a shared machine that runs a whole test suite; still far from no reaction."""
+COUNT = 2
+BAD_S = 12.0
+SHIPPED: Path = ROOT / "config.yaml"
+
+
+@pytest.mark.timeout(300)
+def test_short_storms_and_a_bad_policy_end_at_rest_and_in_order() -> None:
+    with open_stand(SHIPPED, frozenset({Wire.LINE, Wire.ROBOT})) as stand:
+        for kind, inject in (
+            ("slow-down", Pushes()),
+            ("stale", pause_supervisor),
+            ("plc", lose_line),
+        ):
+            storm = take(stand, kind, inject)
+            assert not find_misses(storm.records, NOISY_MS), summarise(storm)["misses"]
+            assert not storm.violations
+        found = let_adversary_work(stand)
+
+    assert found.proposals >= 1
+    assert not found.violations
+    assert found.unguarded_cycles == 0
+
+
+def take(stand: Stand, kind: str, inject: Inject) -> Storm:
+    storm = Storm(kind, 0)
+    run_injections(storm, stand, inject, COUNT, random.Random(0))
+    return storm
+
+
+def let_adversary_work(stand: Stand) -> Round:
+    found, worker = Round("adversarial"), HostileWorker()
+    policy = POLICIES["adversarial"](load_settings(SHIPPED), random.Random(0))
+    try:
+        worker.take_over(stand)
+        resume(stand)
+        worker.spoil = policy
+        for _ in range(4):
+            watch(stand, found, policy, BAD_S)
+            if policy.proposals:
+                break
+    finally:
+        worker.leave()
+    return found

@@ -1,0 +1,138 @@
+"""The catalogue holds every row once, and no row is passed over in silence."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cell.contracts.errors import ConfigError
+from cell.supervisor.causes import Cause
+from cell.supervisor.states import State
+from ops.exit_codes import ExitCode
+from sim2real.faults.__main__ import compute_code, main
+from sim2real.faults.catalogue import ROWS, find_rows
+from sim2real.faults.results import (
+    Outcome,
+    RowResult,
+    describe_result,
+    judge_row,
+    make_tree,
+    print_results,
+)
+from sim2real.faults.rows import FaultRow, Way
+from sim2real.faults.runner import CHECKS, SCENARIOS, group_by_wires
+from sim2real.faults.stand_config import Wire
+from sim2real.faults.trial import Judgement
+
+
+def row(name: str) -> FaultRow:
+    (found,) = find_rows([name])
+    return found
+
+
+def test_there_are_95_rows_in_order() -> None:
+    assert [r.id for r in ROWS] == [f"F{number:02}" for number in range(1, 96)]
+
+
+@pytest.mark.parametrize("fault", ROWS, ids=lambda fault: fault.id)
+def test_a_row_is_either_runnable_or_says_why_not(fault: FaultRow) -> None:
+    assert fault.name
+    assert fault.reaction
+    assert bool(fault.reason) is (fault.way is Way.LISTED)
+    assert (fault.id in SCENARIOS) is (fault.way is Way.CELL)
+    assert (fault.id in CHECKS) is (fault.way is Way.CODE)
+
+
+@pytest.mark.parametrize("fault", ROWS, ids=lambda fault: fault.id)
+def test_a_row_speaks_of_states_and_causes_that_there_are(fault: FaultRow) -> None:
+    assert set(fault.states) <= set(State.__members__)
+    assert set(fault.causes) <= {cause.value for cause in Cause}
+    assert bool(fault.states) is (fault.way is Way.CELL)
+
+
+@pytest.mark.parametrize("fault", ROWS, ids=lambda fault: fault.id)
+def test_a_bound_in_numbers_is_said_in_words_too(fault: FaultRow) -> None:
+    if fault.bound_ms is not None:
+        assert fault.bound_ms > 0
+        assert fault.bound
+
+
+def test_scenarios_and_checks_belong_to_rows() -> None:
+    assert set(SCENARIOS) | set(CHECKS) <= {r.id for r in ROWS}
+
+
+def test_rows_are_found_by_id_in_the_order_of_the_catalogue() -> None:
+    assert [r.id for r in find_rows(["f17", "F03"])] == ["F03", "F17"]
+
+
+def test_an_unknown_id_is_named() -> None:
+    with pytest.raises(ConfigError, match="no fault F96"):
+        find_rows(["F01", "F96"])
+
+
+def test_rows_that_need_no_wire_or_a_quiet_one_share_a_cell() -> None:
+    rows = find_rows(["F01", "F02", "F18", "F21", "F29", "F33", "F50"])
+
+    groups = {wires: [r.id for r in group] for wires, group in group_by_wires(rows)}
+
+    assert groups == {
+        frozenset({Wire.LINE, Wire.GRIPPER}): ["F01", "F02", "F21", "F29"],
+        frozenset({Wire.ROBOT}): ["F18"],
+        frozenset({Wire.CAMERA}): ["F33"],
+    }
+
+
+def test_a_listing_as_json_holds_all_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) is ExitCode.OK
+
+    tree = json.loads(capsys.readouterr().out)
+    assert len(tree["rows"]) == 95
+    assert tree["rows"][0]["id"] == "F01"
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--all", "--id", "F01"]])
+def test_a_run_wants_to_know_which_rows(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == ExitCode.USAGE
+
+
+def test_a_missed_time_alone_is_told_from_a_missed_reaction() -> None:
+    late = judge_row(row("F01"), Judgement("HELD", 400.0, 500.0, ("late: 400 ms",)))
+    wrong = judge_row(
+        row("F01"), Judgement("HELD", 400.0, None, ("late: 400 ms", "no event"))
+    )
+
+    assert late.outcome is wrong.outcome is Outcome.FAILED
+    assert late.is_late_only
+    assert not wrong.is_late_only
+    assert make_tree([late, wrong])["summary"] == {
+        "passed": 0,
+        "failed": 2,
+        "not built": 0,
+        "late only": 1,
+    }
+
+
+def test_the_exit_code_turns_round_when_faults_are_left_out() -> None:
+    passed = judge_row(row("F01"), Judgement("ABORTED", 200.0))
+    failed = judge_row(row("F02"), Judgement("EXECUTE", None, None, ("nothing",)))
+    listed = RowResult(row("F73"), Outcome.NOT_BUILT, reason="audit log")
+
+    assert compute_code([passed, listed]) is ExitCode.OK
+    assert compute_code([passed, failed]) is ExitCode.FAULT_FAILED
+    assert compute_code([failed, listed], with_fault=False) is ExitCode.OK
+    assert compute_code([passed], with_fault=False) is ExitCode.FAULT_FAILED
+
+
+def test_people_read_what_was_missed() -> None:
+    failed = judge_row(row("F02"), Judgement("EXECUTE", None, None, ("no reaction",)))
+    text = io.StringIO()
+
+    print_results([failed], Console(file=text, width=200))
+
+    assert "no reaction" in text.getvalue()
+    assert "1 failed" in text.getvalue()
+    assert "no reaction" in describe_result(failed)

@@ -1,0 +1,292 @@
+"""Fit, calibration and export of the Guardian, on a made-up cell."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cell.contracts.errors import ModelError
+from policies.guardian_manifest import Calibration
+from policies.runtime.guardian_network import load_guardian
+from policies.runtime.guardian_tensors import FEATURES
+from policies.training.attempt_samples import (
+    EVALUATION_FILE,
+    AttemptSamples,
+    compute_attempts_digest,
+    join_attempts,
+    read_attempts,
+    write_attempts,
+)
+from policies.training.export import Provenance
+from policies.training.guardian_export import export_guardian
+from policies.training.guardian_fit import (
+    GuardianFitPlan,
+    compute_calibration_error,
+    compute_targets,
+    fit_guardian,
+    measure_reliability,
+    predict,
+)
+from policies.training.guardian_net import KNOWN_AT_CLOSING, GuardianNet
+from sim2real.grasping.guardian_calibration import calibrate
+from sim2real.grasping.guardian_evaluation import evaluate_guardian
+from sim2real.grasping.guardian_targets import Answers
+from sim2real.grasping.reliability_chart import write_reliability_chart
+from tests.fakes.attempts import make_attempts
+from tests.fakes.guardian_models import CALIBRATION, make_features
+
+PLAN = GuardianFitPlan(steps=200)
+PROVENANCE = Provenance(
+    name="toy",
+    version="1",
+    seed=0,
+    data_sha256="0" * 64,
+    git_commit=None,
+    metrics={},
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[GuardianNet, AttemptSamples]:
+    torch.set_num_threads(1)
+    return fit_guardian(make_attempts(200, 1), make_attempts(150, 2), PLAN), (
+        make_attempts(200, 3)
+    )
+
+
+def test_the_state_of_the_cell_shows_in_what_the_network_expects_next(
+    fitted: tuple[GuardianNet, AttemptSamples],
+) -> None:
+    network, unseen = fitted
+    following = predict(network, unseen.features)[:, 2]
+
+    severe = following[unseen.severity > 0.8].mean()
+    assert following[unseen.family == 0].mean() > severe + 0.05
+
+
+def test_the_probabilities_are_calibrated_on_attempts_never_seen(
+    fitted: tuple[GuardianNet, AttemptSamples],
+) -> None:
+    network, unseen = fitted
+    outputs = predict(network, unseen.features)
+    targets, weights = compute_targets(unseen)
+
+    for column in range(3):
+        rows = measure_reliability(
+            outputs[:, column], targets[:, column], weights[:, column]
+        )
+        assert compute_calibration_error(rows) < 0.06
+
+
+def test_what_is_not_known_at_closing_does_not_enter_the_first_head() -> None:
+    network = GuardianNet()
+    features = torch.zeros(1, len(FEATURES))
+    before = network(features)
+    late = [i for i, name in enumerate(FEATURES) if name not in KNOWN_AT_CLOSING]
+    features[0, late] = 2.0
+    after = network(features)
+
+    assert torch.equal(before[0], after[0])
+    assert not torch.equal(before[1], after[1])
+    assert not torch.equal(before[4], after[4])
+
+
+def test_novelty_is_one_for_the_usual_and_bounded_for_the_absurd() -> None:
+    samples = make_attempts(200)
+    healthy = samples.features[samples.family == 0]
+    network = GuardianNet()
+    network.learn_scale(healthy)
+
+    assert predict(network, healthy)[:, 3].mean() == pytest.approx(1.0, abs=0.05)
+    absurd = np.full((1, len(FEATURES)), 1e30, np.float32)
+    assert predict(network, absurd)[0, 3] == pytest.approx(64.0)
+
+
+def test_a_feature_that_is_no_number_makes_an_answer_that_is_none() -> None:
+    outputs = predict(GuardianNet(), np.full((1, len(FEATURES)), np.nan, np.float32))
+
+    assert np.isnan(outputs[0, 2])
+
+
+def test_siblings_of_an_attempt_are_the_others_of_its_state() -> None:
+    samples = make_attempts(1)
+    one_state = AttemptSamples(
+        features=samples.features[:3],
+        scene=samples.scene[:3],
+        family=np.zeros(3, np.int32),
+        severity=np.zeros(3, np.float32),
+        is_placed=np.array([True, True, False]),
+        is_one=np.array([True, False, False]),
+    )
+
+    targets, weights = compute_targets(one_state)
+
+    assert targets[:, 0].tolist() == [1.0, 1.0, 0.0]
+    assert targets[:, 1].tolist() == [0.0, 1.0, 0.0]
+    assert targets[:, 2].tolist() == [0.5, 0.5, 1.0]
+    # A silent failure can only be one of what was counted as placed.
+    assert weights[:, 1].tolist() == [1.0, 1.0, 0.0]
+
+
+def test_an_attempt_without_siblings_teaches_nothing_about_the_next() -> None:
+    _, weights = compute_targets(make_attempts(1).select(np.array([5])))
+
+    assert weights[0, 2] == 0.0
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    plan = GuardianFitPlan(steps=20)
+    samples, aside = make_attempts(60, 1), make_attempts(40, 2)
+    first, second = (fit_guardian(samples, aside, plan) for _ in range(2))
+
+    assert np.array_equal(
+        predict(first, aside.features), predict(second, aside.features)
+    )
+
+
+# --- files ---------------------------------------------------------------------------
+
+
+def test_attempts_survive_the_disk(tmp_path: Path) -> None:
+    samples = make_attempts(3)
+    write_attempts(tmp_path / "a.npz", samples)
+
+    again = read_attempts(tmp_path / "a.npz")
+
+    assert compute_attempts_digest(again) == compute_attempts_digest(samples)
+    assert len(join_attempts([again, again])) == 2 * len(samples)
+    assert compute_attempts_digest(samples.select(np.arange(5))) != (
+        compute_attempts_digest(samples)
+    )
+
+
+def test_attempts_that_cannot_be_used_are_named_with_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with pytest.raises(ModelError, match="no usable attempts"):
+        read_attempts(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="delete it"):
+        read_attempts(path)
+    samples = make_attempts(2)
+    np.savez(
+        path,
+        **{
+            name: getattr(samples, name)[:1]
+            if name == "scene"
+            else getattr(samples, name)
+            for name in samples.__dataclass_fields__
+        },
+    )
+    with pytest.raises(ModelError, match="another shape"):
+        read_attempts(path)
+    samples.features[0, 0] = np.nan
+    write_attempts(path, samples)
+    with pytest.raises(ModelError, match="no numbers"):
+        read_attempts(path)
+
+
+# --- export --------------------------------------------------------------------------
+
+
+def export(
+    network: GuardianNet, directory: Path, samples: AttemptSamples,
+    calibration: Calibration = CALIBRATION,
+) -> float:  # fmt: skip
+    return export_guardian(network, directory, PROVENANCE, calibration, samples)
+
+
+def test_the_exported_graph_computes_what_the_network_does(
+    fitted: tuple[GuardianNet, AttemptSamples], tmp_path: Path
+) -> None:
+    network, unseen = fitted
+    difference = export(network, tmp_path, unseen)
+
+    judgement = load_guardian(tmp_path).judge(make_features(), 1)
+    row = np.array([[getattr(make_features(), n) for n in FEATURES]], np.float32)
+    assert difference < 1e-5
+    assert judgement.next_success == pytest.approx(
+        predict(network, row)[0, 2], abs=1e-5
+    )
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"model.onnx", "manifest.json", EVALUATION_FILE}
+
+
+def test_an_export_that_differs_replaces_nothing(tmp_path: Path) -> None:
+    export(GuardianNet(), tmp_path, make_attempts(2))
+    before = (tmp_path / "manifest.json").read_text()
+    broken = GuardianNet()
+    broken.mean.fill_(float("nan"))
+
+    with pytest.raises(ModelError, match="keeps what it held"):
+        export(broken, tmp_path, make_attempts(2))
+
+    assert (tmp_path / "manifest.json").read_text() == before
+
+
+def test_nothing_to_compare_on_is_no_proof(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no attempt to compare"):
+        export(GuardianNet(), tmp_path, make_attempts(1).select(np.array([], np.intp)))
+
+
+# --- the whole chain -----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_where_features_tell_the_guardian_is_sooner_than_outcomes_alone(
+    fitted: tuple[GuardianNet, AttemptSamples], tmp_path: Path
+) -> None:
+    network, unseen = fitted
+    aside = make_attempts(300, 2)
+    calibration = calibrate(Answers(predict(network, aside.features)), aside, 0)
+    export(network, tmp_path, unseen, calibration)
+
+    result = evaluate_guardian(tmp_path, 1000, 0, lambda _line: None)
+
+    small, large = result.falls
+    assert result.attempts == len(unseen)
+    assert small.median < 0.75 * small.outcome_median
+    assert large.median <= 15
+    assert small.median_interval[0] <= small.median <= small.late
+    told = {state.state: state for state in small.states}
+    assert told["worn fingers"].is_unseen
+    # Where features stay as they were, outcomes alone have to do.
+    blind = told["only failures more often"]
+    assert blind.median > 0.7 * blind.outcome_median
+
+
+def test_attempts_that_are_not_those_of_the_manifest_are_refused(
+    tmp_path: Path,
+) -> None:
+    export(GuardianNet(), tmp_path, make_attempts(2))
+    write_attempts(tmp_path / EVALUATION_FILE, make_attempts(3))
+
+    with pytest.raises(ModelError, match="not the attempts that the manifest names"):
+        evaluate_guardian(tmp_path, 10, 0, lambda _line: None)
+
+
+def test_too_few_attempts_calibrate_nothing() -> None:
+    few = make_attempts(2)
+    outputs = np.full((len(few), 12), 0.5, np.float32)
+
+    with pytest.raises(ValueError, match="too few"):
+        calibrate(Answers(outputs), few, 0)
+
+
+def test_the_diagram_shows_every_bin(tmp_path: Path) -> None:
+    outputs = np.linspace(0.1, 0.9, 80).astype(np.float32)
+    rows = measure_reliability(outputs, outputs, np.ones(80, np.float32))
+    path = tmp_path / "chart.svg"
+
+    write_reliability_chart(path, {"success": rows, "empty": ()}, "a <title>")
+
+    text = path.read_text()
+    assert text.count("<circle") == len(rows) == 8
+    assert "a &lt;title&gt;" in text

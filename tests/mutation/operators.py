@@ -119,7 +119,7 @@ def change_returned(value: ast.expr) -> Iterator[Alternative]:
     match value:
         case ast.Tuple():
             for index, element in enumerate(value.elts):
-                if isinstance(element, ast.Constant | ast.JoinedStr):
+                if isinstance(element, ast.Constant | ast.JoinedStr | ast.Starred):
                     continue
                 if _name_of(element) == "nan":
                     continue  # 1 - nan is the same

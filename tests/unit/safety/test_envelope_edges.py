@@ -322,7 +322,7 @@ def find_tool(q: Any) -> Any:
 
 
 def brake(was: Any, q: Any, start: Any, lim: Any, floor: float = -1.0) -> Any:
-    """Check the way to rest from a request, where singular values count from `floor`."""
+    """Check the way to rest, on which no singular value may be below `floor`."""
     frames, tcp = find_transforms(q)
     place_m = np.array(start, dtype=float)
     return check_braking(was[0], np.array(q), place_m, floor, frames, tcp, lim[0])

@@ -139,7 +139,7 @@ def check_braking(
     worst, axis = compute_place_margin(tcp, start, bulge_m, lim)
     if not worst >= 0.0:
         return _WORKSPACE, worst, tcp[axis, 3], axis, SLOWEST
-    if not stretch_s > 0.0:
+    if stretch_s <= 0.0:
         return _NONE, worst, 0.0, -1, 1.0
     jacobian, factor = np.empty((6, 6)), np.empty((6, 6))
     q_stop = np.empty(6)

@@ -47,9 +47,6 @@ TARGETS = (
     _target("requests", "requests_edges", "projected_requests"),
     _target("action_cache", "action_cache"),
     _target("ladder", "ladder"),
-    _target("sequential_test", "sequential_test"),
-    _target("run_length", "sequential_test"),
-    _target("guardian", "guardian"),
 )
 
 

@@ -1331,3 +1331,15 @@ def test_a_singular_value_of_nothing_on_the_ramp_divides_by_nothing() -> None:
     # After a quarter of the way, a twentieth of a radian, the wrist is straight.
     assert found[0] == SINGULAR
     assert found[1] == 1.0 - 0.08 / 1e-12
+
+
+def test_at_rest_the_way_to_rest_is_the_place_alone() -> None:
+    lim = limits(workspace_min_m=np.full(3, -1.0), workspace_max_m=np.full(3, 1.0))
+    place_m = find_tool(HOME_Q)
+
+    found = brake(state(), HOME_Q, place_m, lim, floor=9.0)
+    lost = brake(state(), HOME_Q, place_m, limits(**EMPTY, reach_m=math.nan))
+
+    assert found[1] == pytest.approx((1.0 - np.abs(place_m).max()) / 2.0)
+    assert (found[0], *found[2:]) == (0, 0.0, -1, 1.0)
+    assert lost[0] == WORKSPACE

@@ -1343,3 +1343,47 @@ def test_at_rest_the_way_to_rest_is_the_place_alone() -> None:
     assert found[1] == pytest.approx((1.0 - np.abs(place_m).max()) / 2.0)
     assert (found[0], *found[2:]) == (0, 0.0, -1, 1.0)
     assert lost[0] == WORKSPACE
+
+
+def test_only_the_ramp_has_to_stay_above_the_floor_and_not_its_begin() -> None:
+    qd = one(4, -1.0)
+    q = bent(-0.3)
+    was = state(q=q - qd * PERIOD_S, qd=qd)
+    floor = find_sigma(q) * (1.0 + 1e-6)
+
+    found = brake(was, q, find_tool(was["q"][0]), limits(**EMPTY), floor=floor)
+
+    assert found[0] == 0
+
+
+def test_the_ramp_may_end_just_at_a_face_and_not_beyond() -> None:
+    qd = one(0, 0.5)
+    q = HOME_Q + qd * PERIOD_S
+    was, start = state(qd=qd), find_tool(HOME_Q)
+    # To the last digit as the envelope works it out.
+    rates = (q - HOME_Q) / PERIOD_S
+    stretch_s = 0.5 * (abs(rates[0]) / 25.0) / 4
+    places = [find_tool(q + rates * stretch_s * k) for k in range(5)]
+    axis = int(np.argmax(np.abs(places[4] - places[0])[:2]))
+    sign = 1.0 if places[4][axis] > places[0][axis] else -1.0
+    key = "workspace_max_m" if sign > 0 else "workspace_min_m"
+    lim = limits(**EMPTY, reach_m=0.0)
+    lim[key][0, axis] = places[4][axis]
+
+    at = brake(was, q, start, lim)
+    lim[key][0, axis] = places[4][axis] - sign * 1e-6
+    beyond = brake(was, q, start, lim)
+
+    assert at == (0, 0.0, 0.0, -1, 1.0)
+    assert beyond[0] == WORKSPACE
+    assert beyond[1] == pytest.approx(-1e-6 / (3.0 + abs(places[4][axis])), rel=0.5)
+    assert beyond[2:] == (places[4][axis], axis, 0.1)
+
+
+def test_a_tool_that_gets_lost_on_the_ramp_breaks_the_workspace() -> None:
+    qd = one(0, 0.5)
+    lim = limits(**EMPTY, flange_from_tcp=math.nan)
+
+    found = brake(state(qd=qd), HOME_Q + qd * PERIOD_S, find_tool(HOME_Q), lim)
+
+    assert found[0] == WORKSPACE

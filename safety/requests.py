@@ -85,8 +85,8 @@ class ProjectedRequests:
         It comes about gradually, so that the arm never goes faster than its own limit
         lets it brake.
         """
-        # Written so that what is no number stands for the slowest.
-        wanted = min(ratio, 1.0) if ratio >= LEAST_RATIO else LEAST_RATIO
+        # In this order what is no number stands for the slowest.
+        wanted = min(max(LEAST_RATIO, ratio), 1.0)
         change = RATIO_PER_CYCLE
         self._ratio = min(max(wanted, self._ratio - change), self._ratio + change)
         self._limits["joint_speed_radps"] = self._full_speed * self._ratio

@@ -44,10 +44,10 @@ class ProjectedRequests:
         self._full_increment = limits["increment_rad"].copy()
         self._answer = np.zeros(1, PROJECTION)
         self._ratio = 1.0
-        zeros = np.zeros(6)
-        project_increment(zeros, zeros, zeros, zeros, self._limits, self._answer)
-        project_towards(zeros, zeros, zeros, zeros, self._limits, self._answer)
-        project_pose(zeros, np.eye(3, 4), self._limits, self._answer)
+        still = np.zeros_like(self._full_speed[0])
+        project_increment(still, still, still, still, self._limits, self._answer)
+        project_towards(still, still, still, still, self._limits, self._answer)
+        project_pose(still, np.eye(3, 4), self._limits, self._answer)
 
     @property
     def projection(self) -> NDArray[Any]:
@@ -85,8 +85,8 @@ class ProjectedRequests:
         It comes about gradually, so that the arm never goes faster than its own limit
         lets it brake.
         """
-        # Written so that what is no number stands for the slowest.
-        wanted = min(ratio, 1.0) if ratio >= LEAST_RATIO else LEAST_RATIO
+        # In this order what is no number stands for the slowest.
+        wanted = min(max(LEAST_RATIO, ratio), 1.0)
         change = RATIO_PER_CYCLE
         self._ratio = min(max(wanted, self._ratio - change), self._ratio + change)
         self._limits["joint_speed_radps"] = self._full_speed * self._ratio

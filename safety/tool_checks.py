@@ -139,10 +139,11 @@ def check_braking(
     worst, axis = compute_place_margin(tcp, start, bulge_m, lim)
     if not worst >= 0.0:
         return _WORKSPACE, worst, tcp[axis, 3], axis, SLOWEST
-    if not stretch_s > 0.0:
+    if stretch_s <= 0.0:
         return _NONE, worst, 0.0, -1, 1.0
-    jacobian, factor = np.empty((6, 6)), np.empty((6, 6))
-    q_stop = np.empty(6)
+    q_stop = np.empty_like(qd)
+    jacobian = np.empty((qd.size, qd.size))
+    factor = np.empty_like(jacobian)
     last = np.empty(3)
     for k in range(1, _BRAKE_STRETCHES + 1):
         for i in range(6):

@@ -261,3 +261,36 @@ def test_a_quaternion_may_be_longer_by_a_thousandth_and_not_more() -> None:
     for length, passes in ((1.0 + 2.0**-10, True), (1.0 + 2.0**-10 + 2.0**-40, False)):
         found = check(Pose(ABOVE.position_m, np.array([length, 0.0, 0.0, 0.0])))
         assert ("unit length" not in found) is passes
+
+
+class Fingers:
+    """Remembers with which opening it was asked."""
+
+    def __init__(self) -> None:
+        self.openings: set[tuple[str, float]] = set()
+        self.last: Any = None
+
+    def find_on_way(self, _start: Any, _end: Any, opening_m: float) -> str:
+        self.openings.add(("way", opening_m))
+        return ""
+
+    def find_at(self, q: Any, opening_m: float) -> str:
+        self.openings.add(("at", opening_m))
+        self.last = q
+        return ""
+
+    def find_while_closing(self, q: Any, opening_m: float) -> str:
+        self.openings.add(("closing", opening_m))
+        assert (q == self.last).all()
+        return "touches the bin"
+
+
+def test_the_opening_of_the_first_step_is_that_of_the_whole_way() -> None:
+    fingers: Any = Fingers()
+    made = EnvelopeChunkCheck(SAFETY, TOOL, 0.085, fingers)
+    steps = (ActionStep(ABOVE, 0.07), ActionStep(GRASP, 0.02))
+
+    found = made.check(ActionChunk(1, steps, 0.9, "test"), HOME_Q)
+
+    assert found == "closing the fingers touches the bin"
+    assert fingers.openings == {("way", 0.07), ("at", 0.07), ("closing", 0.07)}

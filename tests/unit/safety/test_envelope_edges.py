@@ -321,6 +321,13 @@ def find_tool(q: Any) -> Any:
     return find_transforms(q)[1][:, 3]
 
 
+def brake(was: Any, q: Any, start: Any, lim: Any, floor: float = -1.0) -> Any:
+    """Check the way to rest, on which no singular value may be below `floor`."""
+    frames, tcp = find_transforms(q)
+    place_m = np.array(start, dtype=float)
+    return check_braking(was[0], np.array(q), place_m, floor, frames, tcp, lim[0])
+
+
 def find_sigma(q: Any) -> float:
     frames, tcp = find_transforms(q)
     jacobian = np.empty((6, 6))
@@ -522,14 +529,6 @@ def judge_tool(was: Any, q: Any, lim: Any) -> Any:
     return first(check_tool(was[0], np.array(q), lim[0], make_state(q)[0]))
 
 
-def judge_braking(was: Any, q: Any, start: Any, lim: Any, floor: float = -1.0) -> Any:
-    """Judge the way to rest; with a floor below zero nothing on it is singular."""
-    frames, tcp = np.empty((7, 3, 4)), np.empty((3, 4))
-    fill_frames(q, frames)
-    compose(frames[6], lim["flange_from_tcp"], tcp)
-    return check_braking(was, q, start, floor, frames, tcp, lim)
-
-
 def place(tcp: Any, start: Any, bulge_m: float = 0.0) -> Any:
     lim = limits(workspace_min_m=[-1.0, -2.0, 0.0], workspace_max_m=[1.0, 2.0, 8.0])
     transform = np.zeros((3, 4))
@@ -615,7 +614,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     start = find_tool(HOME_Q)
     lim = limits(**EMPTY, tcp_speed_mps=0.1)
     # Falls all the way, so the first stretch is the quickest.
-    speed = judge_braking(was[0], q, start, lim[0])[2]
+    speed = brake(was, q, start, lim)[2]
     limit = speed / 0.97
     while 0.97 * limit > speed:
         limit = np.nextafter(limit, 0.0)
@@ -624,7 +623,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     assert 0.97 * limit == speed
 
     just = limits(**EMPTY, tcp_speed_mps=limit)
-    assert judge_braking(was[0], q, start, just[0]) == (0, 0.0, 0.0, -1, 1.0)
+    assert brake(was, q, start, just) == (0, 0.0, 0.0, -1, 1.0)
 
 
 def bent(angle: float) -> Any:
@@ -634,8 +633,8 @@ def bent(angle: float) -> Any:
 
 
 def test_a_step_just_at_the_least_singular_value_is_granted() -> None:
-    # So slow that the way to rest comes no nearer.
-    was, q = state(q=bent(-0.3)), bent(-0.3 + 1e-7)
+    # So slowly that the way to rest leads no further.
+    was, q = state(q=bent(-0.3)), bent(-0.3 + 1e-8)
     sigma = find_sigma(q)
     assert sigma < find_sigma(was["q"][0])
 
@@ -706,7 +705,7 @@ def test_a_least_singular_value_that_is_no_number_is_met_by_every_approach() -> 
 def test_far_outside_the_way_to_rest_has_all_the_room_there_is() -> None:
     lim = limits(workspace_min_m=np.full(3, -3.0), workspace_max_m=np.full(3, -2.0))
 
-    at_rest = judge_braking(state()[0], HOME_Q, np.full(3, 90.0), lim[0])
+    at_rest = brake(state(), HOME_Q, np.full(3, 90.0), lim)
 
     assert at_rest[0] == 0
     assert at_rest[1] == 1.0
@@ -751,7 +750,7 @@ def test_a_speed_limit_that_is_no_number_is_broken_on_the_way_to_rest() -> None:
     q = HOME_Q + one(0, 0.5 * PERIOD_S)
     lim = limits(**EMPTY, tcp_speed_mps=math.nan)
 
-    found = judge_braking(state()[0], q, find_tool(HOME_Q), lim[0])
+    found = brake(state(), q, find_tool(HOME_Q), lim)
 
     assert found[0] == TCP_SPEED
 
@@ -772,7 +771,7 @@ def test_speed_on_the_way_to_rest_falls_with_the_root_of_what_is_left() -> None:
     assert max(falling) == falling[3] > 2 * falling[0]
     lim["tcp_speed_mps"] = falling[3] / 0.97 / 0.9
 
-    found = judge_braking(state(q=folded)[0], q, find_tool(folded), lim[0])
+    found = brake(state(q=folded), q, find_tool(folded), lim)
 
     assert found[0] == 0
     assert found[1] == pytest.approx(0.1, rel=1e-6)
@@ -865,10 +864,10 @@ def test_towards_a_singularity_it_goes_more_slowly(share: Any, wanted: Any) -> N
         least = find_sigma(q)
 
     nearer, _ = judge_whole(
-        state(q=bent(-0.3 - 1e-7)), q, limits(**EMPTY, singular_value=least)
+        state(q=bent(-0.3 - 1e-8)), q, limits(**EMPTY, singular_value=least)
     )
     away, _ = judge_whole(
-        state(q=bent(-0.3 + 1e-7)), q, limits(**EMPTY, singular_value=least)
+        state(q=bent(-0.3 + 1e-8)), q, limits(**EMPTY, singular_value=least)
     )
 
     assert nearer[0] == away[0] == 0
@@ -901,8 +900,8 @@ def test_what_the_way_to_rest_breaks_is_told_in_full() -> None:
     low["workspace_max_m"][0, 1] = start[1] - 1.0
     slow = limits(**EMPTY, tcp_speed_mps=0.01)
 
-    out = judge_braking(was[0], q, np.full(3, -9.0), low[0])
-    fast = judge_braking(was[0], q, start, slow[0])
+    out = brake(was, q, np.full(3, -9.0), low)
+    fast = brake(was, q, start, slow)
 
     assert out[0] == WORKSPACE
     assert out[2] == pytest.approx(find_tool(q)[1])
@@ -1245,7 +1244,8 @@ def test_a_state_of_rest_has_nothing_but_its_place() -> None:
 
     assert (made["q"] == HOME_Q).all()
     assert (made["item"], made["scale"], made["reason"]) == (-1, 1.0, 0)
-    for key in ("qd", "qdd", "vetted_ns", "margin", "load", "load_cap", "sigma"):
+    names = ("qd", "qdd", "vetted_ns", "margin", "load", "load_cap", "sigma")
+    for key in (*names, "place_m"):
         assert not np.any(made[key]), key
 
 
@@ -1264,3 +1264,126 @@ def test_the_last_but_one_step_of_a_ramp_has_a_deceleration() -> None:
 
     assert now["qd"][2] == pytest.approx(speed * (1.0 - 1.0 / 1.05))
     assert now["qdd"][2] == pytest.approx(-25.0)
+
+
+def test_the_place_of_a_request_is_noted_for_the_next() -> None:
+    q, now = HOME_Q + one(0, 1e-6), make_state(HOME_Q)
+
+    check_tool(state()[0], q, limits(**EMPTY)[0], now[0])
+
+    assert (now[0]["place_m"] == find_tool(q)).all()
+
+
+def test_speed_is_measured_from_the_place_that_was_noted() -> None:
+    was = state()
+    was["sigma"] = find_sigma(HOME_Q)
+    was["place_m"] = find_tool(HOME_Q) + one(1, 0.03)[:3]
+
+    found, _ = judge_whole(was, HOME_Q, limits(**EMPTY, tcp_speed_mps=0.5))
+
+    assert found[0] == TCP_SPEED
+    assert found[2] == pytest.approx(0.03 / PERIOD_S)
+
+
+def test_no_ramp_leads_below_the_singular_value_it_may_have() -> None:
+    # The wrist straightens out all the way to rest.
+    qd = one(4, 1.0)
+    q = bent(-0.3)
+    was = state(q=q - qd * PERIOD_S, qd=qd)
+    start = find_tool(was["q"][0])
+    lim = limits(**EMPTY, joint_acceleration_radps2=np.full(6, 10.0))
+    sigmas = [find_sigma(q + qd * 0.0125 * k) for k in range(1, 5)]
+    assert sigmas == sorted(sigmas, reverse=True)
+
+    for k in range(1, 5):
+        above = brake(was, q, start, lim, floor=sigmas[k - 1] * (1.0 + 1e-9))
+        below = brake(was, q, start, lim, floor=sigmas[k - 1] * (1.0 - 1e-9))
+        assert above[0] == SINGULAR
+        assert above[2] == pytest.approx(sigmas[k - 1], rel=1e-9)
+        assert above[1] == pytest.approx(1.0 - 0.08 / sigmas[k - 1], rel=1e-9)
+        assert above[3:] == (-1, 0.1)
+        assert (below[0] == 0) is (k == 4)
+
+
+def test_who_leaves_a_singular_place_may_not_go_back_on_the_ramp() -> None:
+    lim = limits(**EMPTY, singular_value=1.0)
+    was = state(q=bent(-0.3))
+
+    # Out of it, and out of it while it stops.
+    found, _ = judge_whole(was, bent(-0.3 - 1e-4), lim)
+
+    assert found[0] == 0
+    straight = limits(**EMPTY)
+    into, _ = judge_whole(
+        state(q=bent(-0.1), qd=one(4, 2.0)), bent(-0.1 + 2.0 * PERIOD_S), straight
+    )
+    assert into[0] == SINGULAR
+
+
+def test_a_singular_value_of_nothing_on_the_ramp_divides_by_nothing() -> None:
+    qd = one(4, 1.0)
+    q = bent(-0.05)
+    was = state(q=q - qd * PERIOD_S, qd=qd)
+    lim = limits(**EMPTY, joint_acceleration_radps2=np.full(6, 2.5))
+
+    found = brake(was, q, find_tool(was["q"][0]), lim, floor=1e-3)
+
+    # After a quarter of the way, a twentieth of a radian, the wrist is straight.
+    assert found[0] == SINGULAR
+    assert found[1] == 1.0 - 0.08 / 1e-12
+
+
+def test_at_rest_the_way_to_rest_is_the_place_alone() -> None:
+    lim = limits(workspace_min_m=np.full(3, -1.0), workspace_max_m=np.full(3, 1.0))
+    place_m = find_tool(HOME_Q)
+
+    found = brake(state(), HOME_Q, place_m, lim, floor=9.0)
+    lost = brake(state(), HOME_Q, place_m, limits(**EMPTY, reach_m=math.nan))
+
+    assert found[1] == pytest.approx((1.0 - np.abs(place_m).max()) / 2.0)
+    assert (found[0], *found[2:]) == (0, 0.0, -1, 1.0)
+    assert lost[0] == WORKSPACE
+
+
+def test_only_the_ramp_has_to_stay_above_the_floor_and_not_its_begin() -> None:
+    qd = one(4, -1.0)
+    q = bent(-0.3)
+    was = state(q=q - qd * PERIOD_S, qd=qd)
+    floor = find_sigma(q) * (1.0 + 1e-6)
+
+    found = brake(was, q, find_tool(was["q"][0]), limits(**EMPTY), floor=floor)
+
+    assert found[0] == 0
+
+
+def test_the_ramp_may_end_just_at_a_face_and_not_beyond() -> None:
+    qd = one(0, 0.5)
+    q = HOME_Q + qd * PERIOD_S
+    was, start = state(qd=qd), find_tool(HOME_Q)
+    # To the last digit as the envelope works it out.
+    rates = (q - HOME_Q) / PERIOD_S
+    stretch_s = 0.5 * (abs(rates[0]) / 25.0) / 4
+    places = [find_tool(q + rates * stretch_s * k) for k in range(5)]
+    axis = int(np.argmax(np.abs(places[4] - places[0])[:2]))
+    sign = 1.0 if places[4][axis] > places[0][axis] else -1.0
+    key = "workspace_max_m" if sign > 0 else "workspace_min_m"
+    lim = limits(**EMPTY, reach_m=0.0)
+    lim[key][0, axis] = places[4][axis]
+
+    at = brake(was, q, start, lim)
+    lim[key][0, axis] = places[4][axis] - sign * 1e-6
+    beyond = brake(was, q, start, lim)
+
+    assert at == (0, 0.0, 0.0, -1, 1.0)
+    assert beyond[0] == WORKSPACE
+    assert beyond[1] == pytest.approx(-1e-6 / (3.0 + abs(places[4][axis])), rel=0.5)
+    assert beyond[2:] == (places[4][axis], axis, 0.1)
+
+
+def test_a_tool_that_gets_lost_on_the_ramp_breaks_the_workspace() -> None:
+    qd = one(0, 0.5)
+    lim = limits(**EMPTY, flange_from_tcp=math.nan)
+
+    found = brake(state(qd=qd), HOME_Q + qd * PERIOD_S, find_tool(HOME_Q), lim)
+
+    assert found[0] == WORKSPACE

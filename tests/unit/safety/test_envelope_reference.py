@@ -197,6 +197,7 @@ class Reference:
         qd = (q - self.was["q"]) / self.period_s
         stretch_s = self._half_stop_s(qd) / 4
         bulge_m = (stretch_s * np.abs(qd).sum()) ** 2 * self.lim["reach_m"] / 8
+        floor = min(find_sigma(q), self.lim["singular_value"]) - 2.0**-30
         last = None
         for k in range(5):
             place = find_tcp(q + qd * stretch_s * k)
@@ -205,7 +206,15 @@ class Reference:
                 speed = float(np.linalg.norm(place - last)) / stretch_s
                 speed *= math.sqrt((5 - k) / 4)
                 yield self._tool_speed(speed, 0.97 * self.lim["tcp_speed_mps"])
+                yield self._singular(q + qd * stretch_s * k, floor)
             last = place
+
+    def _singular(self, q: Any, floor: float) -> Said:
+        sigma = find_sigma(q)
+        if sigma > floor:
+            return Said(HoldReason.NONE, 1.0, 0.0, -1)
+        margin = 1.0 - self.lim["singular_value"] / sigma
+        return Said(HoldReason.SINGULAR, margin, sigma, -1)
 
     def ramp(self, now_ns: int) -> tuple[Any, Any, Any]:
         qd = self.was["qd"]

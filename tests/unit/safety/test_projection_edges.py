@@ -616,6 +616,7 @@ def clamp(lim: Any, wish: Any, qd: Any = STILL, qdd: Any = STILL) -> Any:
 
 SPEED = int(HoldReason.JOINT_SPEED)
 ACCELERATION = int(HoldReason.JOINT_ACCELERATION)
+JERK = int(HoldReason.JOINT_JERK)
 
 
 def test_a_wish_in_the_middle_is_near_no_face() -> None:
@@ -666,6 +667,31 @@ def test_an_acceleration_is_told_as_one() -> None:
 
     assert found == (0, ACCELERATION, -0.25, 0.5 * 256.0, 3)
     assert granted[3] == 0.5
+
+
+@pytest.mark.parametrize("qdd", [0.0, 32.0, -32.0])
+def test_a_jerk_is_told_as_one(qdd: Any) -> None:
+    lim = even(joint_jerk_radps3=np.full(6, 2.0**13))
+
+    found, granted = clamp(lim, one(3, 0.75), qdd=one(3, qdd))
+
+    # In one cycle acceleration may change by 32 rad/s2.
+    assert granted[3] == (qdd + 32.0) * 2.0**-8
+    wanted = (0.75 * 256.0 - qdd) * 256.0
+    assert found == (0, JERK, (granted[3] - 0.75), wanted, 3)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_jerk_that_comes_too_late_is_told_as_one(sign: Any) -> None:
+    lim = even(
+        joint_acceleration_radps2=np.full(6, 64.0),
+        joint_jerk_radps3=np.full(6, 2.0**13),
+    )
+
+    # More acceleration than one cycle can take back.
+    found, _ = clamp(lim, STILL, qdd=one(2, sign * 128.0))
+
+    assert found == (JERK, 0, -0.125, -sign * 64.0 * 256.0, 2)
 
 
 def test_a_place_is_told_as_one() -> None:

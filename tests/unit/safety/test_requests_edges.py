@@ -24,13 +24,21 @@ class Guard:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.held: list[tuple[Any, int]] = []
+        self.parts: list[tuple[float, float]] = []
+        self.q = np.full(6, np.nan)
+        self.qd, self.qdd = np.zeros(6), np.zeros(6)
 
     def reset(self, q_measured: Any) -> None:
         self.q = np.array(q_measured)
-        self.motion = (self.q.copy(), np.zeros(6), np.zeros(6))
 
     def read_motion(self) -> tuple[Any, Any, Any]:
-        return self.motion
+        return self.q, self.qd, self.qdd
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        self.parts.append((radius_m, length_m))
+
+    def describe(self, verdict: Verdict) -> str:
+        return f"told of {verdict.reason.name}"
 
     def vet(self, q: Any, *stamps_and_force: Any) -> Verdict:
         self.asked.append((q, *stamps_and_force))
@@ -87,9 +95,9 @@ def test_a_new_one_compiles_its_kernels_from_rest(kernels: Kernels) -> None:
     assert np.array_equal(kernels.calls[2][1][1], np.eye(3, 4))
 
 
-def test_without_a_known_position_there_is_nowhere_to_start_from() -> None:
-    made, guard = make()
-    guard.motion = (np.full(6, np.nan), np.zeros(6), np.zeros(6))
+def test_before_a_reset_there_is_nowhere_to_start_from() -> None:
+    guard: Any = Guard()
+    made = ProjectedRequests(guard, make_packed())
 
     made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
 
@@ -97,27 +105,80 @@ def test_without_a_known_position_there_is_nowhere_to_start_from() -> None:
     assert made.projection.dtype == PROJECTION
     assert made.projection["reason"][0] == HoldReason.COMMAND_NOT_FINITE
     assert guard.held == [(HoldReason.COMMAND_NOT_FINITE, 33)]
-    assert guard.asked == []
 
 
-def test_every_wish_starts_from_the_motion_that_was_vetted(kernels: Kernels) -> None:
+def test_a_wish_starts_from_the_motion_of_the_guard(kernels: Kernels) -> None:
     made, guard = make()
-    guard.motion = (HOME_Q + 0.1, np.arange(6.0), np.arange(6.0) - 9.0)
-    wish = np.linspace(-1.0, 1.0, 6)
+    guard.qd, guard.qdd = np.full(6, 0.25), np.full(6, 0.5)
     kernels.calls.clear()
 
-    made.vet_action(wish, *STAMPS, NO_FORCE)
+    made.vet_action(HOME_Q + 1e-3, *STAMPS, NO_FORCE)
     made.vet_pose(Pose.identity(), *STAMPS, NO_FORCE)
 
-    increment, pose, towards = kernels.calls
-    assert increment[0] == "project_increment"
-    assert np.array_equal(increment[1], [*guard.motion, wish])
-    assert pose[0] == "project_pose"
-    assert np.array_equal(pose[1][0], guard.motion[0])
-    assert np.array_equal(pose[1][1], np.eye(3, 4))
-    assert towards[0] == "project_towards"
-    assert np.array_equal(towards[1][:3], guard.motion)
-    assert [asked[1:4] for asked in guard.asked] == [STAMPS] * 2
+    increment, pose, towards = (given for _, given in kernels.calls)
+    for motion in (increment, towards):
+        assert [part[0] for part in motion[1:3]] == [0.25, 0.5]
+    assert (increment[0] == HOME_Q).all()
+    assert (increment[3] == HOME_Q + 1e-3).all()
+    assert (pose[0] == towards[0]).all()
+    assert (pose[1] == np.eye(4)[:3]).all()
+    # What the pose came to is what is gone towards.
+    assert (towards[3] == HOME_Q + 1e-3).all()
+    assert guard.asked[0][1:4] == STAMPS
+    assert (guard.asked[0][0] == HOME_Q + 1e-3).all()
+    assert guard.asked[0][4] is NO_FORCE
+
+
+def test_everything_else_is_asked_of_the_guard() -> None:
+    made, guard = make()
+
+    made.attach(0.03, 0.1)
+    asked = made.vet(HOME_Q, *STAMPS, NO_FORCE)
+    held = made.hold(HoldReason.LINK_LOST, 44)
+
+    assert guard.parts == [(0.03, 0.1)]
+    assert guard.asked == [(HOME_Q, *STAMPS, NO_FORCE)]
+    assert asked.reason is HoldReason.NONE
+    assert guard.held == [(HoldReason.LINK_LOST, 44)]
+    assert made.describe(held) == "told of LINK_LOST"
+
+
+def speed_of(made: ProjectedRequests) -> float:
+    limits = made._limits[0]
+    ratio = limits["joint_speed_radps"] / make_packed()[0]["joint_speed_radps"]
+    assert np.ptp(ratio) < 1e-12
+    whole = make_packed()[0]["increment_rad"] * ratio[0]
+    assert limits["increment_rad"] == pytest.approx(whole, rel=1e-9)
+    return float(ratio[0])
+
+
+def test_speed_changes_by_two_thousandths_a_cycle() -> None:
+    made, _ = make()
+    assert (requests.LEAST_RATIO, requests.RATIO_PER_CYCLE) == (0.01, 0.002)
+
+    made.slow_down(0.5)
+    first = speed_of(made)
+    for _ in range(400):
+        made.slow_down(0.5)
+    slow = speed_of(made)
+    made.slow_down(1.0)
+
+    assert first == pytest.approx(0.998, rel=1e-12)
+    assert slow == pytest.approx(0.5, rel=1e-12)
+    assert speed_of(made) == pytest.approx(0.502, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "wanted"),
+    [(2.0, 1.0), (0.01, 0.01), (0.0099, 0.01), (-1.0, 0.01), (float("nan"), 0.01)],
+)
+def test_speed_has_its_bounds(ratio: Any, wanted: Any) -> None:
+    made, _ = make()
+
+    for _ in range(600):
+        made.slow_down(ratio)
+
+    assert speed_of(made) == pytest.approx(wanted, rel=1e-9)
 
 
 def test_a_refused_wish_holds_now_with_its_own_numbers(kernels: Kernels) -> None:

@@ -5,9 +5,10 @@ speed and position. Speed and position are limited early enough to come to them 
 the acceleration and the jerk that are permitted. So the box of the next cycle is never
 empty, whatever is chosen from this one, as long as jerk lets one cycle turn full
 acceleration into a quarter of full braking. Below that it may be, near a position
-limit.
+limit. A joint that is faster than its limit, which may have been lowered, comes back to
+it in one cycle.
 
-Comparisons are written so that what is no number breaks its limit.
+Who calls has refused what is no number, in motion, wish and limits.
 """
 
 import math

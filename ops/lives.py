@@ -20,7 +20,8 @@ class ServoTotals:
 
     Attributes:
         cycles: control cycles.
-        late_cycles: those that began late.
+        armed_cycles: those in which the arm might be moved.
+        late_cycles: those among the latter that began late.
         unguarded_cycles: setpoints without a verdict of the guard.
         hold_count: holds that nobody ordered.
         holds: those by reason.
@@ -30,6 +31,7 @@ class ServoTotals:
     """
 
     cycles: int
+    armed_cycles: int
     late_cycles: int
     unguarded_cycles: int
     hold_count: int
@@ -59,6 +61,7 @@ class ServoLives:
         named = {r: int(counts[r]) for r in HoldReason if counts[r]}
         return ServoTotals(
             cycles=sum(int(life.cycle) for life in lives),
+            armed_cycles=sum(int(life.armed_cycles) for life in lives),
             late_cycles=sum(int(life.late_cycles) for life in lives),
             unguarded_cycles=sum(int(life.unguarded_cycles) for life in lives),
             hold_count=sum(int(life.hold_count) for life in lives),

@@ -75,7 +75,7 @@ def compute_servo_figures(state: ServoState, totals: ServoTotals) -> dict[str, A
         "ordered_holds_by_reason": dict(totals.ordered_holds),
         "unguarded_cycles": totals.unguarded_cycles,
         "late_cycles_ratio": (
-            totals.late_cycles / totals.cycles if totals.cycles else None
+            totals.late_cycles / totals.armed_cycles if totals.armed_cycles else None
         ),
         # The guard takes some time: 0 means that it was never asked.
         "guard_us_p50": totals.guard_p50_us or None,

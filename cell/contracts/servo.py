@@ -185,7 +185,8 @@ class ServoState:
         safety_status_bits: UR safety bits.
         speed_fraction: robot's speed slider, 0..1.
         arm_age_s: age of the newest arm sample [s].
-        late_cycles: cycles later than 1.25 periods since start.
+        armed_cycles: cycles since start in which the arm might be moved.
+        late_cycles: those among them later than 1.25 periods.
         unguarded_cycles: setpoints that came to the driver's door without a verdict of
             the guard that granted just them, just once; they are not sent. Must stay 0.
         guard_p50_us: median guard time since start [us].
@@ -214,6 +215,7 @@ class ServoState:
     safety_status_bits: int
     speed_fraction: float
     arm_age_s: float
+    armed_cycles: int
     late_cycles: int
     unguarded_cycles: int
     guard_p50_us: float

@@ -68,8 +68,8 @@ class ServoLoop:
         while not must_stop():
             self._sleep_until_ns(deadline_ns)
             now_ns = self._now_ns()
-            if not is_excused and now_ns - started_ns > _LATE_RATIO * self._period_ns:
-                self._desk.tally.late_cycles += 1
+            if self._desk.latch.is_armed and not is_excused:
+                self._note_cycle(now_ns - started_ns)
             started_ns = now_ns
             is_excused = session.cycle(now_ns)
             self._beat()
@@ -81,6 +81,11 @@ class ServoLoop:
                 # Two setpoints in quick succession would double the robot's speed.
                 deadline_ns = self._now_ns() + self._period_ns
         self._brake(session)
+
+    def _note_cycle(self, gap_ns: int) -> None:
+        """Count a cycle that mattered; before a release none has anything to send."""
+        self._desk.tally.armed_cycles += 1
+        self._desk.tally.late_cycles += gap_ns > _LATE_RATIO * self._period_ns
 
     def _brake(self, session: ArmSession) -> None:
         deadline_ns = self._now_ns() + ns_from_s(_BRAKE_TIMEOUT_S)

@@ -150,7 +150,8 @@ class Tally:
         scheduler: 0 FIFO, 1 nice, 2 normal priority.
         period_s: control period in use [s].
         cycle: cycles so far.
-        late_cycles: cycles later than 1.25 periods.
+        armed_cycles: cycles in which the arm might be moved.
+        late_cycles: those among them later than 1.25 periods.
         sent: setpoints on their way to the driver.
         unguarded: those among them that no verdict granted; they went no further.
         hold_count: holds that nobody ordered.
@@ -161,6 +162,7 @@ class Tally:
     scheduler: int
     period_s: float
     cycle: int = 0
+    armed_cycles: int = 0
     late_cycles: int = 0
     sent: int = 0
     unguarded: int = 0
@@ -219,6 +221,7 @@ class Tally:
             speed_fraction=arm.speed_fraction,
             # A sample may arrive after the cycle took its time.
             arm_age_s=s_from_ns(max(now_ns - arm.stamp_ns, 0)),
+            armed_cycles=self.armed_cycles,
             late_cycles=self.late_cycles,
             unguarded_cycles=self.unguarded,
             guard_p50_us=self.guard.p50_us,

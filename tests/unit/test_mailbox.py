@@ -249,6 +249,7 @@ def test_a_servo_state_survives_the_way(tmp_path: Path) -> None:
         safety_status_bits=1,
         speed_fraction=0.8,
         arm_age_s=0.001,
+        armed_cycles=13,
         late_cycles=10,
         unguarded_cycles=0,
         guard_p50_us=11.0,

@@ -24,15 +24,28 @@ def make_state(cycle: int, **counts: Any) -> ServoState:
 def test_counts_of_a_servo_process_that_died_are_kept() -> None:
     lives = ServoLives()
     first = make_state(
-        900, unguarded_cycles=1, late_cycles=4, refused=2, guard_p999_us=80.0
+        900,
+        unguarded_cycles=1,
+        armed_cycles=700,
+        late_cycles=4,
+        refused=2,
+        guard_p999_us=80.0,
     )
-    second = make_state(100, late_cycles=1, refused=1, ordered=3, guard_p999_us=20.0)
+    second = make_state(
+        100,
+        armed_cycles=60,
+        late_cycles=1,
+        refused=1,
+        ordered=3,
+        guard_p999_us=20.0,
+    )
     for state in (make_state(10), first, first, make_state(5), second):
         lives.follow(state)
 
     totals = lives.compute_totals()
 
-    assert (totals.cycles, totals.late_cycles, totals.unguarded_cycles) == (1000, 5, 1)
+    assert (totals.cycles, totals.unguarded_cycles) == (1000, 1)
+    assert (totals.armed_cycles, totals.late_cycles) == (760, 5)
     assert totals.holds == {"WORKSPACE": 3}
     assert totals.ordered_holds == {"BRAKE_ORDERED": 3}
     assert totals.guard_p999_us == 80.0
@@ -65,17 +78,17 @@ def test_the_reader_adds_up_across_a_restart(tmp_path: Path) -> None:
         TextMailbox(tmp_path / "vc_report", STATUS_CAPACITY),
     )
     reader = TelemetryReader(tmp_path)
-    servo.write_state(make_state(1000, late_cycles=10))
+    servo.write_state(make_state(1000, armed_cycles=800, late_cycles=10))
     world.write('{"ticks": 9, "limit_violations": 1}')
     reader.read()
-    servo.write_state(make_state(1000, late_cycles=0, refused=1))
-    servo.write_state(make_state(500, refused=1))
+    servo.write_state(make_state(1000, armed_cycles=800, refused=1))
+    servo.write_state(make_state(500, armed_cycles=200, refused=1))
     world.write('{"ticks": 1, "limit_violations": 0}')
 
     telemetry = reader.read()
     servo.close()
     world.close()
 
-    assert telemetry.servo["late_cycles_ratio"] == 10 / 1500
+    assert telemetry.servo["late_cycles_ratio"] == 10 / 1000
     assert telemetry.servo["holds_by_reason"] == {"WORKSPACE": 1}
     assert telemetry.world["limit_violations"] == 1

@@ -79,6 +79,7 @@ def test_cycles_run_on_an_absolute_schedule() -> None:
 
     assert 495 <= rig.state.cycle <= 505
     assert rig.state.late_cycles == 0
+    assert rig.state.armed_cycles == 0
     assert rig.state.phase is ServoPhase.STOPPED
     assert rig.arm.calls[-1] == "close"
 
@@ -89,12 +90,28 @@ def test_a_late_cycle_is_counted_and_never_made_up_for() -> None:
     def oversleep() -> None:
         rig.oversleep_ns = 9 * MS
 
+    rig.after(100, rig.ask_for_release)
     rig.after(500, oversleep)
     rig.run(1000)
 
     assert rig.state.late_cycles == 1
+    assert 445 <= rig.state.armed_cycles <= 450
     gaps = [b - a for a, b in pairwise(rig.beats)]
     assert min(gaps) >= 2 * MS
+
+
+def test_a_late_cycle_before_a_release_counts_for_nothing() -> None:
+    rig = LoopRig()
+
+    def oversleep() -> None:
+        rig.oversleep_ns = 9 * MS
+
+    rig.after(500, oversleep)
+    rig.after(600, rig.ask_for_release)
+    rig.run(1000)
+
+    assert rig.state.late_cycles == 0
+    assert 195 <= rig.state.armed_cycles <= 200
 
 
 def test_an_arm_that_is_not_there_is_asked_for_ever_less_often() -> None:

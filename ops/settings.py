@@ -32,6 +32,7 @@ from safety.capsules import make_surroundings
 from safety.config import SafetyConfig
 from safety.home import find_home_conflict
 from safety.limits import make_limits
+from safety.plain_frames import compute_frames
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +64,7 @@ class Settings(Section):
         pairs = (
             ("joint_speed_radps", min(self.safety.joint_speed_radps)),
             ("joint_acceleration_radps2", min(self.safety.joint_acceleration_radps2)),
+            ("joint_jerk_radps3", min(self.safety.joint_jerk_radps3)),
         )
         for name, limit in pairs:
             wanted = getattr(self.motion, name)
@@ -100,6 +102,29 @@ class Settings(Section):
                 raise ValueError(
                     f"arm.home_q_rad[{index}] is {home}, outside the joint limits"
                     f" {low} to {high} of safety"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _tool_has_a_capsule(self) -> Self:
+        if not self.safety.tool:
+            raise ValueError(
+                "safety.tool is empty: nothing of what the arm carries would be kept"
+                " clear of anything; enclose the gripper at least"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _home_lies_in_the_workspace(self) -> Self:
+        flange = compute_frames(np.array(self.arm.home_q_rad))[-1]
+        tcp = flange @ self.arm.flange_from_tcp.pose().as_matrix()
+        for axis in range(3):
+            low = self.safety.workspace_min_m[axis]
+            high = self.safety.workspace_max_m[axis]
+            if not low <= tcp[axis, 3] <= high:
+                raise ValueError(
+                    f"arm.home_q_rad has the tool at {tcp[axis, 3]:.3f} m along"
+                    f" {'xyz'[axis]}, outside the workspace {low} to {high} of safety"
                 )
         return self
 

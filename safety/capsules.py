@@ -14,6 +14,7 @@ from cell.contracts.arm_geometry import DH_A_M, DH_D_M
 from cell.contracts.errors import ConfigError
 from cell.contracts.geometry import Pose, Vector
 from safety.config import SafetyConfig
+from safety.plain_frames import compute_frames
 from safety.zones import BoxZone, CapsuleGroup, CylinderZone, Zone
 
 BOX, CYLINDER, HALF_SPACE = 1, 2, 3
@@ -50,8 +51,17 @@ _SELF_PAIRS: Final = (
     ("shoulder", ("forearm", "wrist_1", "wrist_2", "wrist_3")),
     ("upper_arm", ("wrist_1", "wrist_2", "wrist_3")),
     ("elbow", ("wrist_2", "wrist_3")),
+    ("forearm", ("wrist_3",)),
 )
-_TOOL_AGAINST: Final = ("base", "shoulder", "upper_arm", "elbow", "forearm")
+# Of what the flange carries. The third wrist turns about its own axis with it, so
+# nothing changes their distance; see `_may_meet_wrist_2` for the second.
+_TOOL_AGAINST: Final = ("base", "shoulder", "upper_arm", "elbow", "forearm", "wrist_1")
+_WRIST_2: Final = 6
+# Turns of the last joint at which a tool is held against the second wrist.
+_TURNS_RAD: Final = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
+_ALONG: Final = np.linspace(0.0, 1.0, 41)[:, None]
+# More than a sample can be wrong by, and a link ever be slowed down for.
+_FAR_M: Final = 0.02
 
 _OWN_NAMES: Final = frozenset({row[0] for row in _LINKS} | {_PART})
 
@@ -197,6 +207,26 @@ def _make_part_row(flange_from_tcp: Pose) -> _Row:
     return (_PART, CapsuleGroup.PART, FLANGE, ends[0], ends[1], PART_RADIUS_MAX_M)
 
 
+def attach_part(
+    around: Surroundings, flange_from_tcp: Vector, radius_m: float, length_m: float
+) -> None:
+    """Put a part into the fingers, in place; radius 0 when there is none.
+
+    What is no size counts as the largest part there can be.
+
+    Args:
+        around: takes the part.
+        flange_from_tcp: shape (3, 4).
+        radius_m: of a capsule around the part [m].
+        length_m: how far the part reaches beyond the tool point [m].
+    """
+    is_size = 0.0 <= radius_m <= PART_RADIUS_MAX_M
+    if not (is_size and 0.0 <= length_m <= PART_LENGTH_MAX_M):
+        radius_m, length_m = PART_RADIUS_MAX_M, PART_LENGTH_MAX_M
+    around.ends[-1] = place_part(flange_from_tcp, length_m)
+    around.radius[-1] = radius_m
+
+
 def place_part(flange_from_tcp: Vector, length_m: float) -> NDArray[np.float64]:
     """Return the ends of a part that hangs from the tool point, shape (2, 3) [m].
 
@@ -215,9 +245,38 @@ def _list_self_pairs(rows: list[_Row]) -> list[tuple[int, int]]:
         (index[name], number)
         for number, row in enumerate(rows)
         for name in _TOOL_AGAINST
-        if row[1] in (CapsuleGroup.TOOL, CapsuleGroup.FINGERS, CapsuleGroup.PART)
+        if row[1] in _HELD
     ]
-    return links + held
+    beside = [
+        (_WRIST_2, number)
+        for number, row in enumerate(rows)
+        if row[1] in _HELD and _may_meet_wrist_2(row)
+    ]
+    return links + held + beside
+
+
+_HELD: Final = (CapsuleGroup.TOOL, CapsuleGroup.FINGERS, CapsuleGroup.PART)
+
+
+def _may_meet_wrist_2(row: _Row) -> bool:
+    """Tell whether it depends on the last joint if a capsule touches the second wrist.
+
+    The joint between turns about the second wrist's own axis and changes nothing. What
+    touches at every turn is built so; what comes near at none needs no looking after.
+    """
+    _name, _group, _frame, start, end, radius = _LINKS[_WRIST_2]
+    q = np.zeros(6)
+    gaps_m = []
+    for turn in _TURNS_RAD:
+        q[5] = turn
+        frames = compute_frames(q)
+        wrist_from_flange = np.linalg.inv(frames[4]) @ frames[FLANGE]
+        rotation, position = wrist_from_flange[:3, :3], wrist_from_flange[:3, 3]
+        held = (row[3] + _ALONG * (row[4] - row[3])) @ rotation.T + position
+        link = start + _ALONG * (end - start)
+        apart_m = np.linalg.norm(held[:, None] - link[None, :], axis=2)
+        gaps_m.append(float(apart_m.min()) - row[5] - radius)
+    return max(gaps_m) > 0.0 and min(gaps_m) < _FAR_M
 
 
 def _compute_reach(row: _Row) -> Vector:

@@ -24,6 +24,7 @@ from safety.clearance import check_clearance
 from safety.config import SafetyConfig
 from safety.finger_check import FingerCheck
 from safety.limits import MINIMUM_SINGULAR_VALUE
+from safety.verdicts import ROUNDING
 
 # Denser than the thinnest thing a workspace face could stand for.
 _LINE_STEP_M = 0.01
@@ -126,6 +127,9 @@ class EnvelopeChunkCheck:
     ) -> str:
         longest = float(np.max(np.abs(q_end - q_start)))
         start_m = compute_base_from_tcp(q_start, self._tool).position_m
+        # Who stands near a singularity may leave it, and not come back to it.
+        floor = compute_smallest_singular_value(q_start, self._tool)
+        floor = min(floor, MINIMUM_SINGULAR_VALUE)
         q_last = q_start
         for ratio in _ratios(longest / _JOINT_STEP_RAD):
             q = q_start + ratio * (q_end - q_start)
@@ -143,11 +147,13 @@ class EnvelopeChunkCheck:
                 near = self._fingers.find_on_way(q_last, q, opening_m)
             if near:
                 return f"the way to step 0 {near}"
+            sigma = compute_smallest_singular_value(q, self._tool)
+            if not sigma >= floor - ROUNDING:
+                return f"the way to step 0 comes too near a singularity ({sigma:.3f})"
+            floor = min(max(floor, sigma), MINIMUM_SINGULAR_VALUE)
             q_last = q
-        sigma = compute_smallest_singular_value(q_end, self._tool)
-        if not sigma >= MINIMUM_SINGULAR_VALUE:
-            return "step 0 lies in a singularity"
-        return ""
+        # The last place looked at is that of step 0.
+        return "" if floor >= MINIMUM_SINGULAR_VALUE else "step 0 lies in a singularity"
 
     def _follow_line(
         self, start: Pose, end: Pose, q: Vector, opening_m: float

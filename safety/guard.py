@@ -15,13 +15,11 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from safety.capsules import (
-    PART_LENGTH_MAX_M,
-    PART_RADIUS_MAX_M,
     Names,
     Surroundings,
+    attach_part,
     make_surroundings,
     name_check,
-    place_part,
 )
 from safety.config import SafetyConfig
 from safety.envelope import hold_setpoint, vet_setpoint
@@ -104,12 +102,8 @@ class EnvelopeGuard:
             radius_m: of a capsule around the part [m].
             length_m: how far the part reaches beyond the tool point [m].
         """
-        is_size = 0.0 <= radius_m <= PART_RADIUS_MAX_M
-        if not (is_size and 0.0 <= length_m <= PART_LENGTH_MAX_M):
-            radius_m, length_m = PART_RADIUS_MAX_M, PART_LENGTH_MAX_M
         tool = self._limits["flange_from_tcp"][0]
-        self._around.ends[-1] = place_part(tool, length_m)
-        self._around.radius[-1] = radius_m
+        attach_part(self._around, tool, radius_m, length_m)
 
     def vet(
         self,

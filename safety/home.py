@@ -6,16 +6,16 @@ than all the rest; capsules are looked at in samples along them.
 
 import numpy as np
 
-from cell.contracts.arm_geometry import DH_A_M, DH_COS_ALPHA, DH_D_M, DH_SIN_ALPHA
 from cell.contracts.geometry import Vector
 from safety.capsules import BOX, CYLINDER, Names, Surroundings, name_check
+from safety.plain_frames import compute_frames
 
 _SAMPLES = np.linspace(0.0, 1.0, 41)[:, None]
 
 
 def find_home_conflict(q: Vector, around: Surroundings, names: Names) -> str:
     """Return what the arm at `q`, shape (6,) [rad], is in; empty when it is clear."""
-    frames = _compute_frames(q)
+    frames = compute_frames(q)
     for item, (capsule, zone) in enumerate(around.against_zone.tolist()):
         if around.radius[capsule] <= 0.0:
             continue
@@ -27,23 +27,6 @@ def find_home_conflict(q: Vector, around: Surroundings, names: Names) -> str:
         if not clearance >= 0.0:
             return f"{name_check(item, around, names)} overlap by {-clearance:.3f} m"
     return ""
-
-
-def _compute_frames(q: Vector) -> list[Vector]:
-    frames = [np.eye(4)]
-    for i in range(6):
-        c, s = np.cos(q[i]), np.sin(q[i])
-        ca, sa = DH_COS_ALPHA[i], DH_SIN_ALPHA[i]
-        step = np.array(
-            [
-                [c, -s * ca, s * sa, DH_A_M[i] * c],
-                [s, c * ca, -c * sa, DH_A_M[i] * s],
-                [0.0, sa, ca, DH_D_M[i]],
-                [0.0, 0.0, 0.0, 1.0],
-            ]
-        )
-        frames.append(frames[-1] @ step)
-    return frames
 
 
 def _measure_points(points: Vector, around: Surroundings, zone: int) -> float:

@@ -22,7 +22,7 @@ from cell.contracts.runtime import Verdict
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 from cell.kinematics.timed_path import TimedPath, fill_path_point
-from safety.capsules import Surroundings, make_surroundings
+from safety.capsules import Surroundings, attach_part, make_surroundings
 from safety.config import SafetyConfig
 from safety.envelope import vet_setpoint
 from safety.guard import EnvelopeGuard
@@ -57,6 +57,11 @@ class GuardedChunkCheck:
         rows = np.zeros((2, 6))
         rehearsal = TimedChunk(1, 0, 0.0, SHORTEST_STEP_S, rows)
         self.check(rehearsal, TimedPath.at_rest(rows[0]))
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Take note of the part in the fingers, as `EnvelopeGuard.attach` does."""
+        tool = self._limits["flange_from_tcp"][0]
+        attach_part(self._around, tool, radius_m, length_m)
 
     def check(self, chunk: TimedChunk, before: TimedPath) -> str:
         """Return an empty string, or one phrase that says what is wrong with it.

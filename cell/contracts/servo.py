@@ -32,6 +32,10 @@ class MotionMode(IntEnum):
     FOLLOW = 7
 
 
+RESTING_MODES = frozenset({MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP})
+"""What asks for no motion, however it comes to rest."""
+
+
 class ServoPhase(IntEnum):
     """Life of the servo process as the supervisor sees it."""
 

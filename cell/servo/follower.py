@@ -20,6 +20,7 @@ from cell.contracts.runtime import (
 )
 from cell.contracts.servo import (
     ORDERED_HOLDS,
+    RESTING_MODES,
     TIMING_HOLDS,
     WITHHELD_NS,
     HoldReason,
@@ -45,7 +46,7 @@ _SCALE_CYCLES = 50
 _SAGGING_RAD = 0.02
 _SETTLED_CYCLES = 150
 
-_MOVING = frozenset(MotionMode) - {MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP}
+_MOVING = frozenset(MotionMode) - RESTING_MODES
 _STREAMED = frozenset({MotionMode.INCREMENT, MotionMode.TRACK})
 """Modes in which every writing of the order may say something new."""
 _PASSING = TIMING_HOLDS | ORDERED_HOLDS | {HoldReason.NONE}
@@ -166,7 +167,8 @@ class CommandFollower:
         is_fresh = -_FUTURE_NS <= now_ns - command.stamp_ns <= self._freshness_ns
         if is_fresh and not self._is_ramping():
             ratio = self._compute_ratio(command, sample)
-            if command.mode in _STREAMED:
+            # An order that a release has voided is not carried out by any way.
+            if command.mode in _STREAMED and self._order is not None:
                 return self._project(command, ratio, sample, now_ns)
             try:
                 q_request = self._interpolator.step(ratio)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cell.contracts.errors import ChunkSeamError
 from cell.contracts.geometry import Vector
-from cell.contracts.servo import MotionMode, ServoCommand
+from cell.contracts.servo import RESTING_MODES, MotionMode, ServoCommand
 from cell.servo.chunk_motion import ChunkMotion
 from cell.servo.motions import (
     JointMotion,
@@ -19,7 +19,8 @@ from cell.servo.motions import (
     RestMotion,
 )
 
-_RESTING = (MotionMode.HOLD, MotionMode.BRAKE, MotionMode.STOP)
+# An order is carried out where its end was granted to within this.
+_SAME_RAD = 1e-4
 
 
 class Interpolator:
@@ -33,6 +34,7 @@ class Interpolator:
         self._elsewhere = self._motion
         self._order: ServoCommand | None = None
         self._is_pending = False
+        self._begun_chunk_id = 0
 
     def reset(self, q: Vector) -> None:
         """Forget everything and rest at `q`, shape (6,) [rad]."""
@@ -65,9 +67,14 @@ class Interpolator:
         return 0, 0.0
 
     def resync(self, q: Vector, qd: Vector) -> None:
-        """Go on from a motion that somebody else decided; the order begins anew."""
+        """Go on from a motion that somebody else decided.
+
+        An order that was under way begins anew; one that was carried out does not.
+        """
+        gap = float(np.max(np.abs(q - self._point.q)))
+        is_over = self.is_done() and gap <= _SAME_RAD
         self._settle(JointPoint(q.copy(), qd.copy(), np.zeros(6)))
-        self._is_pending = self._order is not None
+        self._is_pending = self._order is not None and not is_over
 
     def step(self, speed_ratio: float) -> Vector:
         """Return the request for this cycle, shape (6,) [rad].
@@ -100,7 +107,7 @@ class Interpolator:
 
     def _begin(self) -> None:
         order = self._order
-        if order is None or order.mode in _RESTING:
+        if order is None or order.mode in RESTING_MODES:
             self._settle(self._point)
             return
         if order.mode is MotionMode.FOLLOW:
@@ -120,6 +127,10 @@ class Interpolator:
         chunk = order.chunk
         if chunk is None:
             raise ChunkSeamError(f"chunk {order.chunk_id} did not come with its order")
+        if chunk.chunk_id == self._begun_chunk_id:
+            # Its first row may lie near by all the same: a path that comes back.
+            raise ChunkSeamError("the arm was stopped in it, and it begins only once")
+        self._begun_chunk_id = chunk.chunk_id
         if isinstance(self._motion, ChunkMotion):
             self._motion.join(chunk)
         else:

@@ -30,6 +30,10 @@ _SPARE_CYCLES: Final = 3
 class TimedChunkCheck(Protocol):
     """Vets a chunk with its own pace, whole; `safety.timed_chunk` does."""
 
+    def attach(self, radius_m: float, length_m: float) -> None:
+        """Tell what the fingers hold while the next chunks are followed."""
+        ...
+
     def check(self, chunk: TimedChunk, before: TimedPath) -> str:
         """Return an empty string, or one phrase that says what is wrong with it."""
         ...
@@ -136,11 +140,15 @@ class ChunkFeed:
         return TimedChunk(number, after_id, after_s, step_s, np.array(rows))
 
     def _send(self, chunk: TimedChunk, before: TimedPath) -> str:
+        # The order that carries the chunk tells the guard of the same part.
+        self._check.attach(*self._motion.part_size_m())
         wrong = self._check.check(chunk, before)
         if wrong:
             return wrong
         if chunk.after_id and not self._is_ahead(chunk):
             return "its seam was passed while it was being checked"
+        if not self._may_replace(chunk):
+            return "the chunk that it would replace is just being begun"
         start = before.sample(chunk.after_s)
         path = TimedPath.through(start, chunk.q[1:], chunk.step_s)
         # One that was replaced before its seam will never be consumed.
@@ -152,6 +160,15 @@ class ChunkFeed:
         self._laid[chunk.chunk_id] = _Laid(chunk, path)
         self._motion.follow_chunk(chunk)
         return ""
+
+    def _may_replace(self, chunk: TimedChunk) -> bool:
+        """Say whether the arm will not have gone over to another one meanwhile."""
+        waiting = [
+            laid.chunk
+            for laid in self._laid.values()
+            if laid.chunk.after_id == chunk.after_id != 0
+        ]
+        return all(self._is_ahead(one) for one in waiting)
 
     def _is_ahead(self, chunk: TimedChunk) -> bool:
         state = self._motion.refresh()

@@ -14,6 +14,7 @@ from cell.contracts.chunk import TimedChunk
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
+    RESTING_MODES,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -94,9 +95,10 @@ class MotionClient:
         """Vouch for the present order once more.
 
         While the arm may not move, an order to move stays as it is and nobody vouches
-        for it; an order to rest always stands.
+        for it, until it is known to be carried out to its end; an order to rest always
+        stands.
         """
-        vouches = may_move or not self._wants_motion
+        vouches = may_move or self._is_resting()
         self._command = replace(
             self._command,
             stamp_ns=self._clock.now_ns() if vouches else WITHHELD_NS,
@@ -248,6 +250,10 @@ class MotionClient:
         """Return the number that the next order will have."""
         return self._command.command_id + 1
 
+    def part_size_m(self) -> tuple[float, float]:
+        """Return radius and length of the part in the fingers [m]; 0 for none."""
+        return (_PART_RADIUS_M, _PART_LENGTH_M) if self.carries_part else (0.0, 0.0)
+
     def follow_chunk(self, chunk: TimedChunk) -> None:
         """Order a chunk that was checked whole; it is numbered as its order."""
         self._ordered_ratio = 1.0
@@ -268,8 +274,9 @@ class MotionClient:
             reason = await self._wait_reached(patience, _never)
         finally:
             self._wants_motion = False
+        # Done or not, no chunk is left lying for the servo process to find.
+        self.hold()
         if reason is not HoldReason.NONE:
-            self.hold()
             raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
     async def _move(
@@ -348,13 +355,14 @@ class MotionClient:
     def _order(self, wanted: ServoCommand) -> None:
         # Not stamped here: only the decision loop vouches, or a cycle whose decision
         # loop hangs could keep the arm moving with order after order.
+        radius_m, length_m = self.part_size_m()
         self._command = replace(
             wanted,
             stamp_ns=self._command.stamp_ns,
             command_id=self._command.command_id + 1,
             payload_kg=self.payload_kg,
-            part_radius_m=_PART_RADIUS_M if self.carries_part else 0.0,
-            part_length_m=_PART_LENGTH_M if self.carries_part else 0.0,
+            part_radius_m=radius_m,
+            part_length_m=length_m,
         )
         self._servo.write_command(self._command)
 
@@ -364,6 +372,15 @@ class MotionClient:
     def _limit(self, speed_ratio: float) -> float:
         """Apply the line's limit; never 0, or an order could not end."""
         return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
+
+    def _is_resting(self) -> bool:
+        """Say whether the present order asks for no motion, or for none any more."""
+        order, state = self._command, self.state
+        if order.mode in RESTING_MODES:
+            return True
+        # An order to blend counts as reached while the arm is still on its way.
+        is_reached = state is not None and state.reached_id >= order.command_id
+        return is_reached and order.arrival_rad <= 0.0
 
     def _describe(self) -> str:
         if self.state is None:

@@ -32,7 +32,8 @@ SAFETY = SafetyConfig(
     tool=(),
     zones=(),
 )
-"""The limits of the shipped configuration."""
+"""Limits like those of the shipped configuration, without tool and zones, in round
+numbers and with other freshness and jerk."""
 
 _DH = (
     (0.1625, 0.0, np.pi / 2),

@@ -20,8 +20,29 @@ _LINK_PAIRS: Final = (
     *((1, 4), (1, 5), (1, 6), (1, 7)),
     *((2, 5), (2, 6), (2, 7)),
     *((3, 6), (3, 7)),
+    (4, 7),
 )
-_HELD_AGAINST: Final = (0, 1, 2, 3, 4)
+_HELD_AGAINST: Final = (0, 1, 2, 3, 4, 5)
+_WRIST_2: Final = 6
+# Where the axis of the second wrist lies behind the flange, and where the capsule
+# around it ends, from the point in which the flange's axis meets it: UR's data sheet.
+_BEHIND_M: Final = 0.0996
+_ENDS_M: Final = (-0.0997 - 0.020, 0.105 - 0.0997)
+_WRIST_2_RADIUS_M: Final = 0.054
+
+
+def _turns_into_wrist_2(ends: Any, radius: float) -> bool:
+    """Tell whether the last joint decides if something on the flange meets wrist 2."""
+    along = np.linspace(0.0, 1.0, 101)[:, None]
+    held = np.array(ends[0]) + along * (np.array(ends[1]) - np.array(ends[0]))
+    gaps = []
+    for angle in np.linspace(0.0, 2.0 * math.pi, 90):
+        axis = np.array([math.cos(angle), math.sin(angle), 0.0])
+        behind = held + np.array([0.0, 0.0, _BEHIND_M])
+        place = np.clip(behind @ axis, *_ENDS_M)
+        apart = np.linalg.norm(behind - place[:, None] * axis, axis=1)
+        gaps.append(apart.min() - radius - _WRIST_2_RADIUS_M)
+    return max(gaps) > 0.0 and min(gaps) < 0.02
 
 
 class Links(NamedTuple):
@@ -57,6 +78,11 @@ def make_bodies(
     ]
     held = range(len(_LINK_GROUPS), len(groups))
     against_self = [*_LINK_PAIRS, *((own, it) for it in held for own in _HELD_AGAINST)]
+    # A part counts as large as any may be.
+    room = [*radius[:-1], 0.1]
+    against_self += [
+        (_WRIST_2, it) for it in held if _turns_into_wrist_2(ends[it], room[it])
+    ]
     return Bodies(
         frame=np.array(frame, np.int64),
         ends=np.array(ends, np.float64),

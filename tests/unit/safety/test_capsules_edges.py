@@ -184,7 +184,7 @@ def test_a_check_is_named_by_what_it_is_between() -> None:
     assert first == "shoulder and zone crate"
     assert last == "part and zone wall"
     assert own == "base and forearm"
-    assert end == "forearm and part"
+    assert end == "wrist_2 and palm"
 
 
 def test_a_part_hangs_from_the_tool_point_along_the_tool() -> None:
@@ -203,3 +203,51 @@ def test_a_copy_has_arrays_of_its_own() -> None:
         mine = getattr(copied, name)
         assert np.array_equal(mine, array)
         assert not np.shares_memory(mine, array)
+
+
+def pairs_of(*tool: ToolCapsule) -> set[str]:
+    around, names = make_surroundings(make_config(tool=tool, zones=()), TOOL)
+    return {name_check(item, around, names) for item in range(len(around.against_self))}
+
+
+def bracket(start: Any, end: Any, radius_m: float) -> ToolCapsule:
+    return ToolCapsule(
+        name="bracket", group="tool", from_m=start, to_m=end, radius_m=radius_m
+    )
+
+
+def test_the_arm_is_kept_from_every_part_of_itself_that_it_can_reach() -> None:
+    links = pairs_of(bracket((0, 0, 0), (0, 0, 0.1), 0.05))
+
+    assert {pair for pair in links if "bracket" not in pair and "part" not in pair} == {
+        *("base and " + name for name in ("forearm", "wrist_1", "wrist_2", "wrist_3")),
+        *("shoulder and " + n for n in ("forearm", "wrist_1", "wrist_2", "wrist_3")),
+        *("upper_arm and " + name for name in ("wrist_1", "wrist_2", "wrist_3")),
+        *("elbow and " + name for name in ("wrist_2", "wrist_3")),
+        "forearm and wrist_3",
+    }
+
+
+# Edges in radius: the second wrist's capsule, of 0.054 m, lies 0.0996 m behind.
+@pytest.mark.parametrize(
+    ("start", "end", "radius_m", "is_held_against"),
+    [
+        # Around the axis no turn makes a difference.
+        ((0, 0, 0), (0, 0, 0.1), 0.05, False),
+        ((0, 0, 0), (0, 0, 0.1), 0.04, False),
+        # Beside it, and reaching back.
+        ((0, -0.1, 0.02), (0, -0.1, -0.08), 0.02, True),
+        # It touches however it is turned.
+        ((0, -0.1, 0.02), (0, -0.1, -0.08), 0.06, False),
+        # It comes near, or it does not.
+        ((0, -0.1, 0.02), (0, -0.1, 0.0), 0.04, True),
+        ((0, -0.1, 0.02), (0, -0.1, 0.0), 0.02, False),
+    ],
+)
+def test_a_tool_is_held_against_the_second_wrist_where_turning_decides(
+    start: Any, end: Any, radius_m: float, is_held_against: bool
+) -> None:
+    found = "wrist_2 and bracket" in pairs_of(bracket(start, end, radius_m))
+
+    assert found is is_held_against
+    assert "wrist_1 and bracket" in pairs_of(bracket(start, end, radius_m))

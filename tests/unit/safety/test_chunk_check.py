@@ -8,9 +8,10 @@ import pytest
 
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import ActionChunk, ActionStep
-from cell.kinematics import compute_base_from_tcp
+from cell.kinematics import compute_base_from_tcp, compute_smallest_singular_value
 from safety import chunk_check
 from safety.chunk_check import EnvelopeChunkCheck
+from safety.limits import MINIMUM_SINGULAR_VALUE
 from safety.zones import BoxZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, SAFETY, TOOL_Z_M
 
@@ -79,6 +80,29 @@ def test_a_way_that_comes_in_from_outside_is_granted() -> None:
     outside = HOME_Q + np.array([1.5, 0.0, 0.0, 0.0, 0.0, 0.0])
 
     assert CHECK.check(chunk(ABOVE), outside) == ""
+
+
+def test_a_way_through_a_singularity_is_refused_before_it_begins() -> None:
+    start = HOME_Q.copy()
+    start[4] = 0.4
+    end = HOME_Q.copy()
+    end[4] = -0.4
+    ends = [compute_smallest_singular_value(q, TOOL) for q in (start, end)]
+    assert min(ends) > MINIMUM_SINGULAR_VALUE
+
+    wrong = wide()._check_joint_path(start, end, 0.05)
+
+    assert wrong.startswith("the way to step 0 comes too near a singularity (0.0")
+
+
+def test_who_stands_in_a_singularity_may_leave_it_and_not_come_back() -> None:
+    inside, outside = HOME_Q.copy(), HOME_Q.copy()
+    inside[4], outside[4] = 0.1, 0.6
+    beyond = HOME_Q.copy()
+    beyond[4] = -0.6
+
+    assert wide()._check_joint_path(inside, outside, 0.05) == ""
+    assert "singularity" in wide()._check_joint_path(inside, beyond, 0.05)
 
 
 def test_a_first_step_in_a_singularity_is_refused() -> None:

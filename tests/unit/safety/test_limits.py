@@ -21,7 +21,7 @@ def unchecked(**changes: object) -> SafetyConfig:
     return SAFETY.model_copy(update=changes)
 
 
-def test_the_shipped_limits_are_packed_as_they_are() -> None:
+def test_limits_are_packed_as_they_are() -> None:
     limits = make_limits(SAFETY, TOOL, PERIOD_S)[0]
 
     assert limits["period_s"] == PERIOD_S

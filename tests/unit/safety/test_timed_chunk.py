@@ -132,6 +132,30 @@ def test_a_thin_zone_in_the_middle_of_the_way_is_found() -> None:
     assert "keep_out_zone" in guarded.check(first_chunk(rows), RESTING)
 
 
+def test_the_part_in_the_fingers_is_kept_clear_of_things_as_well() -> None:
+    rows = swing(0, -0.8, 24)
+    middle = compute_base_from_tcp(HOME_Q + np.array([-0.4, 0, 0, 0, 0, 0]), TOOL)
+    place_m = middle.position_m - [0.0, 0.0, 0.06]
+    post = BoxZone(
+        kind="box",
+        name="post",
+        keeps_out=("part",),
+        centre_m=tuple(place_m.tolist()),
+        half_m=(0.01, 0.01, 0.02),
+    )
+    guarded = replace_limits(zones=(post,))
+
+    empty = guarded.check(first_chunk(rows), RESTING)
+    guarded.attach(0.04, 0.05)
+    loaded = guarded.check(first_chunk(rows), RESTING)
+    guarded.attach(0.0, 0.0)
+
+    assert empty == ""
+    assert "keep_out_zone" in loaded
+    assert "part" in loaded
+    assert guarded.check(first_chunk(rows), RESTING) == ""
+
+
 def joining(seam_s: float, shift_rad: float, rows: Vector | None = None) -> Any:
     """Return a path under way, and a chunk that leaves it with its first row off."""
     before = TimedPath.through(

@@ -8,7 +8,7 @@ import pytest
 
 from cell.contracts.chunk import TimedChunk
 from cell.contracts.geometry import Pose, Vector
-from cell.contracts.servo import HoldReason, MotionMode, ServoState
+from cell.contracts.servo import HoldReason, MotionMode, ServoPhase, ServoState
 from cell.kinematics import compute_base_from_tcp
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, find_breaches
 from tests.unit.servo.servo_rig import MS, TOOL, ServoRig, armed_rig
@@ -317,3 +317,62 @@ def test_a_lapse_before_anything_moved_lets_the_chunk_begin_again() -> None:
     rig.run_until(lambda s: s.reached_id == number)
 
     assert rig.arm.sent[-1] == pytest.approx(HOME_Q + 0.6 * WRIST, abs=2e-3)
+
+
+def out_and_back(rows: int = 16) -> Vector:
+    """Return rows that end where they began."""
+    there = swing(0.06, rows // 2)
+    return np.vstack([HOME_Q, there, swing(0.06, rows // 2)[::-1][1:], HOME_Q])
+
+
+@pytest.mark.parametrize("cause", ["silence", "slider"])
+def test_a_chunk_that_was_followed_to_its_end_is_over(cause: str) -> None:
+    rig = armed_rig()
+    number = follow(rig, out_and_back())
+    rig.run_until(lambda s: s.reached_id == number)
+    rig.step(50)
+    rested = len(rig.arm.sent)
+
+    if cause == "silence":
+        rig.vouches = False
+        rig.step(75)
+        rig.vouches = True
+    else:
+        rig.arm.speed_fraction = 0.0
+        rig.step(20)
+        rig.arm.speed_fraction = 1.0
+    state = rig.step(300)
+
+    assert state.hold_reason is HoldReason.NONE
+    assert (path_of(rig)[rested:] == path_of(rig)[rested]).all()
+
+
+def test_a_chunk_stopped_near_its_begin_is_not_begun_again() -> None:
+    rig = armed_rig()
+    follow(rig, out_and_back())
+    rig.step(5)
+    assert (rig.arm.sent[-1] != HOME_Q).any()
+    rig.vouches = False
+    rig.step(150)
+    rested = rig.arm.sent[-1]
+    assert np.abs(rested - HOME_Q).max() < 0.01
+
+    rig.vouches = True
+    state = rig.step(100)
+
+    assert state.hold_reason is HoldReason.CHUNK_SEAM
+    assert (rig.arm.sent[-1] == rested).all()
+
+
+@pytest.mark.parametrize("mode", [MotionMode.INCREMENT, MotionMode.TRACK])
+def test_a_streamed_order_that_came_with_a_release_is_void(mode: MotionMode) -> None:
+    rig = ServoRig()
+    rig.step()
+    near = compute_base_from_tcp(HOME_Q + 0.1 * WRIST, TOOL)
+    rig.order(mode, action=0.5 * WRIST, base_from_tcp=near, arm_id=1)
+
+    state = rig.step(100)
+
+    assert state.phase is ServoPhase.READY
+    assert rig.arm.sent
+    assert all((q == HOME_Q).all() for q in rig.arm.sent)

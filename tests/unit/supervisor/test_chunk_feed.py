@@ -23,6 +23,13 @@ WRIST = np.eye(6)[5]
 CHECK = GuardedChunkCheck(SAFETY, TOOL, PERIOD_S)
 
 
+class Check:
+    """The real check, for tests to do something else in."""
+
+    def attach(self, radius_m: float, length_m: float) -> None:
+        CHECK.attach(radius_m, length_m)
+
+
 class Cell:
     """A motion client whose orders a real servo session follows, on one fake clock."""
 
@@ -110,7 +117,7 @@ def test_chunks_join_without_a_trace_when_the_policy_stays_its_mind() -> None:
 def test_rows_that_are_over_are_dropped_by_measured_consumption() -> None:
     sent: list[tuple[TimedChunk, TimedPath]] = []
 
-    class Recorder:
+    class Recorder(Check):
         def check(self, chunk: TimedChunk, before: TimedPath) -> str:
             sent.append((chunk, before))
             return ""
@@ -182,7 +189,7 @@ def test_a_bad_chunk_is_not_sent_and_the_arm_follows_the_one_before(
 def test_a_check_that_takes_too_long_sends_nothing() -> None:
     cell = Cell()
 
-    class Slow:
+    class Slow(Check):
         def check(self, chunk: TimedChunk, before: TimedPath) -> str:
             if chunk.after_id:
                 cell.run_s(0.1)
@@ -197,6 +204,57 @@ def test_a_check_that_takes_too_long_sends_nothing() -> None:
 
     assert "passed while it was being checked" in wrong
     assert cell.rig.state.hold_reason is HoldReason.NONE
+
+
+def test_a_chunk_whose_forerunner_is_just_being_begun_is_not_sent() -> None:
+    cell = Cell()
+    cell.feed.begin(rows_from(0.0, 16), STEP_S)
+    cell.run_s(0.1)
+    seen = cell.feed.measure()
+    assert cell.feed.extend(rows_from(seen.time_s), STEP_S, seen) == ""
+    waiting = cell.rig.port.command
+    assert waiting is not None
+    assert waiting.chunk is not None
+
+    class Slow(Check):
+        """Takes until the seam of the one that waits is two cycles away."""
+
+        def check(self, chunk: TimedChunk, before: TimedPath) -> str:
+            assert waiting.chunk is not None
+            while cell.rig.state.chunk_s < waiting.chunk.after_s - 2.5 * PERIOD_S:
+                cell.run_s(PERIOD_S)
+            assert chunk.after_s > waiting.chunk.after_s + 0.02
+            return CHECK.check(chunk, before)
+
+    cell.feed._check = Slow()
+    cell.run_s(0.01)
+    wrong = cell.feed.extend(rows_from(seen.time_s)[1:], STEP_S, seen)
+    asyncio.run(cell.feed.finish())
+
+    assert "just being begun" in wrong
+    assert cell.rig.state.hold_reason is HoldReason.NONE
+    assert cell.rig.arm.sent[-1] == pytest.approx(HOME_Q + 0.6 * WRIST, abs=1e-3)
+    assert cell.breaches() == []
+
+
+def test_a_loaded_arm_has_its_chunks_checked_with_the_part() -> None:
+    told: list[tuple[float, float]] = []
+
+    class Watched(Check):
+        def attach(self, radius_m: float, length_m: float) -> None:
+            told.append((radius_m, length_m))
+
+        def check(self, chunk: TimedChunk, before: TimedPath) -> str:
+            return CHECK.check(chunk, before)
+
+    cell = Cell(Watched())
+    cell.motion.carries_part = True
+    assert cell.feed.begin(rows_from(0.0), STEP_S) == ""
+
+    order = cell.rig.port.command
+    assert order is not None
+    assert told == [(order.part_radius_m, order.part_length_m)]
+    assert told[0][0] > 0.0
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,27 @@ async def test_an_order_to_move_is_not_vouched_for_while_the_arm_may_not_move() 
     assert bench.servo.q == pytest.approx(NEAR)
 
 
+async def test_a_blend_under_way_is_not_vouched_for_while_the_arm_may_not_move() -> (
+    None
+):
+    bench = await ready_bench()
+    await bench.run(lambda: bench.motion.move_joint(NEAR, arrival_rad=0.5))
+    bench.motion.refresh()
+
+    bench.motion.vouch(may_move=False)
+    withheld = bench.servo.read_command()
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+    bench.motion.refresh()
+    bench.motion.vouch(may_move=False)
+    done = bench.servo.read_command()
+
+    assert withheld is not None
+    assert withheld.stamp_ns == WITHHELD_NS
+    assert done is not None
+    assert done.mode is MotionMode.MOVE_JOINT
+    assert done.stamp_ns == bench.clock.now_ns()
+
+
 async def test_an_order_to_rest_stands_while_the_arm_may_not_move() -> None:
     bench = await ready_bench()
     bench.motion.hold()

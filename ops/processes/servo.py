@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with DESCRIPTORS.lifted():
             log.info(event, **fields)
 
+    # Compiling takes a while on a new machine, and must not keep others off a core.
+    _rehearse(context.settings)
+    context.beat()
     scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)
     loop = _make_loop(context, scheduling, record)
     if scheduling.warning:
@@ -58,16 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _rehearse(settings: Settings) -> None:
+    period_s = 1.0 / settings.arm.frequency_hz
+    rehearse(
+        _make_follower(settings, _make_guard(settings, period_s), period_s),
+        np.array(settings.arm.home_q_rad),
+    )
+
+
 def _make_loop(
     context: ProcessContext, scheduling: Scheduling, record: Record
 ) -> ServoLoop:
     settings = context.settings
     period_s = scheduling.period_s
-    rehearse(
-        _make_follower(settings, _make_guard(settings, period_s), period_s),
-        np.array(settings.arm.home_q_rad),
-    )
-    context.beat()
     link = ServoLink.open(context.runtime)
     box = complaint.ComplaintBox(context.runtime, complaint.SERVO)
     box.write(None)

@@ -250,6 +250,7 @@ class Record(NamedTuple):
         stamps: of the command, of the arm and of the cycle, shape (n, 3) [ns].
         path: the start and the answers, shape (n + 1, 6) [rad].
         reasons: of the guard, shape (n,).
+        kinds: of request, in the order of `KINDS`, shape (n,).
     """
 
     requests: Vector
@@ -257,6 +258,7 @@ class Record(NamedTuple):
     stamps: Numbers
     path: Vector
     reasons: Numbers
+    kinds: Numbers
 
 
 def make_record(count: int) -> Record:
@@ -267,6 +269,7 @@ def make_record(count: int) -> Record:
         np.zeros((count, 3), np.int64),
         np.empty((count + 1, 6)),
         np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
     )
 
 
@@ -275,15 +278,15 @@ def _draw_times(
     rng: np.random.Generator,
     kind: int,
     now_ns: int,
-    limits: NDArray[Any],
+    lim: MotionLimits,
     stamps: Numbers,
 ) -> None:
     """Write the stamps of a cycle that follows one at `now_ns`."""
     gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
     if kind == _STAMPS:
         gap_ns = _draw_gap(rng)
-        command_age_ns = _draw_age(rng, limits[0]["command_age_ns"])
-        arm_age_ns = _draw_age(rng, limits[0]["arm_age_ns"])
+        command_age_ns = _draw_age(rng, int(lim.command_age_ns))
+        arm_age_ns = _draw_age(rng, int(lim.arm_age_ns))
     stamps[2] = max(now_ns + gap_ns, 1)
     stamps[0] = stamps[2] - command_age_ns
     stamps[1] = stamps[2] - arm_age_ns
@@ -299,7 +302,6 @@ def attack(
     lim: MotionLimits,
     bodies: Bodies,
     record: Record,
-    kinds: Numbers,
 ) -> None:
     """Drive the guard's kernel from rest with as many requests as there is room for.
 
@@ -311,7 +313,6 @@ def attack(
         lim: the same limits in plain form.
         bodies: the same surroundings in plain form.
         record: filled.
-        kinds: raised by one for each request of a kind, shape (len(KINDS),).
     """
     before, after = rest, rest.copy()
     record.path[0] = before[0]["q"]
@@ -343,10 +344,10 @@ def attack(
         wrench = record.wrenches[k]
         _write_wrench(rng, kind, pressed, wrench)
         stamps = record.stamps[k]
-        _draw_times(rng, kind, now_ns, limits, stamps)
+        _draw_times(rng, kind, now_ns, lim, stamps)
         now_ns = stamps[2]
         record.requests[k] = request
-        kinds[kind] += 1
+        record.kinds[k] = kind
         ask(before, request, wrench, stamps, limits, around, after)
         record.path[k + 1] = after[0]["q"]
         record.reasons[k] = after[0]["reason"]

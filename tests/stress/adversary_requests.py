@@ -121,16 +121,18 @@ def _write_push(
     qd: Vector,
     direction: Vector,
     strength: float,
+    reach: float,
     lim: MotionLimits,
     out: Vector,
 ) -> None:
+    """Write a request that gathers speed, up to so many times what is permitted."""
     period_s = lim.period_s
     for i in range(6):
         speed = (
             qd[i]
             + lim.joint_acceleration_radps2[i] * strength * period_s * (direction[i])
         )
-        top = lim.joint_speed_radps[i]
+        top = lim.joint_speed_radps[i] * reach
         speed = min(max(speed, -top), top)
         out[i] = q[i] + speed * period_s
 
@@ -284,9 +286,14 @@ def _draw_times(
     """Write the stamps of a cycle that follows one at `now_ns`."""
     gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
     if kind == _STAMPS:
-        gap_ns = _draw_gap(rng)
-        command_age_ns = _draw_age(rng, int(lim.command_age_ns))
-        arm_age_ns = _draw_age(rng, int(lim.arm_age_ns))
+        # One of them, or all: two that are refused hide a third that should be.
+        which = rng.integers(0, 4)
+        if which in (0, 3):
+            gap_ns = _draw_gap(rng)
+        if which in (1, 3):
+            command_age_ns = _draw_age(rng, int(lim.command_age_ns))
+        if which in (2, 3):
+            arm_age_ns = _draw_age(rng, int(lim.arm_age_ns))
     stamps[2] = max(now_ns + gap_ns, 1)
     stamps[0] = stamps[2] - command_age_ns
     stamps[1] = stamps[2] - arm_age_ns
@@ -317,7 +324,7 @@ def attack(
     before, after = rest, rest.copy()
     record.path[0] = before[0]["q"]
     direction, request, pressed = np.zeros(6), np.empty(6), np.zeros(6)
-    strength, now_ns = 1.0, _START_NS
+    strength, reach, now_ns = 1.0, 1.0, _START_NS
     run_kind, run_left, since_gradient = _PUSH, 0, 0
     for k in range(record.requests.shape[0]):
         q, qd = before[0]["q"], before[0]["qd"]
@@ -325,6 +332,7 @@ def attack(
             run_left = int(rng.integers(1, _RUN_CYCLES))
             run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[rng.integers(0, 5)]
             strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
+            reach = (1.0, 1.0, 1.001, 1.2)[rng.integers(0, 4)]
             since_gradient = _GRADIENT_CYCLES
             _draw_direction(rng, q, direction)
             _draw_wrench(rng, lim, pressed)
@@ -337,7 +345,7 @@ def attack(
         if kind == _EDGE:
             _write_edge(rng, q, qd, lim, request)
         else:
-            _write_push(q, qd, direction, strength, lim, request)
+            _write_push(q, qd, direction, strength, reach, lim, request)
         if rng.random() < _SPOILED:
             kind = int(rng.integers(_NUMBER, _FORCE + 1))
             _spoil(rng, kind, q, lim, request)

@@ -3,6 +3,7 @@
 The kernel that vets a setpoint is replaced by one that writes down what it was asked.
 """
 
+import itertools
 import math
 from typing import Any
 
@@ -367,7 +368,7 @@ def test_the_guard_begins_with_the_motion_before_the_seam(monkeypatch: Any) -> N
 
     was = cycles.first[0]
     three = [BEFORE.sample(SEAM_S + cycle * STEP_S)[0] for cycle in (-4, -3, -2)]
-    speeds = [(b - a) / STEP_S for a, b in zip(three, three[1:], strict=False)]
+    speeds = [(b - a) / STEP_S for a, b in itertools.pairwise(three)]
     assert was["q"].tolist() == three[-1].tolist()
     assert was["qd"].tolist() == speeds[-1].tolist()
     assert was["qdd"].tolist() == ((speeds[1] - speeds[0]) / STEP_S).tolist()

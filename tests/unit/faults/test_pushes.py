@@ -119,7 +119,7 @@ def test_an_arm_that_stands_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("void", "most"), [(Void.UNFELT, 14), (Void.HELD, 30), (Void.STOOD, 210)]
+    ("void", "most"), [(Void.UNFELT, 30), (Void.HELD, 60), (Void.STOOD, 210)]
 )
 def test_only_so_many_may_come_to_nothing(void: Any, most: Any) -> None:
     storm = Storm("slow-down", 0, [Injection("force", {})] * 200)

@@ -29,7 +29,7 @@ SLOPE_RAD, HEIGHT_M = 0.3, 0.08
 BIN = BinShape(BASE_FROM_BIN, (0.3, 0.2), HEIGHT_M, SLOPE_RAD)
 
 
-def zone(name: str, *keeps_out: str) -> BoxZone:
+def zone(name: str, *keeps_out: Any) -> BoxZone:
     return BoxZone(
         name=name,
         keeps_out=keeps_out,

@@ -6,8 +6,8 @@ wires. One command is one kind of injection:
 `python -m tests.stress.injections --kind stale --count 1000 --seed 0 --json out.json`
 
 `stale` pauses the supervisor, `supervisor` ends it for a share, `plc` takes the line
-away, `slow-down` brings the guard to intervene. Runs of other seeds add up. What comes to
-nothing, because the arm stood or the push never arrived, is shown by the trace, counted
+away, `slow-down` brings the guard to intervene. Runs of other seeds add up. Where the
+trace shows that the arm stood, or that the push never arrived, an injection is counted
 apart and tried again, though not without end; a push that arrived and was not held is a
 failure.
 """

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.servo import HoldReason
+from safety.limits import make_limits
 from tests.fakes.motion_oracle import HOME_Q
 from tests.stress import adversary, adversary_guard
 from tests.stress.adversary import (
@@ -131,10 +132,9 @@ def test_attacks_begin_near_where_the_arm_works() -> None:
 
 def widen(name: str, change: Any) -> Any:
     """Return a packing of limits with a slip of the pen in it."""
-    pack = adversary_guard.make_limits
 
     def make(*facts: Any) -> Any:
-        limits = pack(*facts)
+        limits = make_limits(*facts)
         limits[name] = change(limits[name])
         return limits
 

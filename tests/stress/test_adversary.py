@@ -164,4 +164,5 @@ def test_a_slip_where_the_guard_packs_its_limits_is_noticed(
 ) -> None:
     monkeypatch.setattr(adversary_guard, "make_limits", widen(name, change))
 
-    assert run(100_000, seed=2, slowly=0).faults > 0
+    # Ends with the first of ten attacks that notices.
+    assert any(run(15_000, seed, slowly=0).faults for seed in range(10))

@@ -203,9 +203,9 @@ def _make_bin_zones(shape: BinShape) -> list[Zone]:
         outward[axis] = sign
         up = math.sin(slope) * outward + math.cos(slope) * upward
         normal = math.cos(slope) * outward - math.sin(slope) * upward
-        frame = np.eye(4)
-        frame[:3, :3] = np.column_stack([np.cross(normal, up), normal, up])
-        frame[:3, 3] = half[axis] * outward + up * slant / 2 + normal * _WALL_M / 2
+        centre = half[axis] * outward + up * slant / 2 + normal * _WALL_M / 2
+        frame = Pose.identity().as_matrix()
+        frame[:3] = np.column_stack([np.cross(normal, up), normal, up, centre])
         sides = (half[1 - axis] + flare, _WALL_M / 2, slant / 2)
         zones.append(
             _make_box(f"bin_wall_{name}", shape, Pose.from_matrix(frame), sides)

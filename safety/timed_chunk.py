@@ -54,9 +54,8 @@ class GuardedChunkCheck:
         self._guard = EnvelopeGuard.from_config(config, flange_from_tcp, period_s)
         self._limits = make_limits(config, flange_from_tcp, period_s)
         self._around, _names = make_surroundings(config, flange_from_tcp)
-        rows = np.zeros((2, 6))
-        rehearsal = TimedChunk(1, 0, 0.0, SHORTEST_STEP_S, rows)
-        self.check(rehearsal, TimedPath.at_rest(rows[0]))
+        resting = TimedPath.at_rest(np.zeros(6))
+        self._walk(resting, 0.0, resting)
 
     def attach(self, radius_m: float, length_m: float) -> None:
         """Take note of the part in the fingers, as `EnvelopeGuard.attach` does."""
@@ -74,7 +73,7 @@ class GuardedChunkCheck:
         if wrong:
             return wrong
         earliest_s = EARLIEST_SEAM_CYCLES * float(self._limits["period_s"][0])
-        if before.duration_s > 0.0 and not chunk.after_s >= earliest_s:
+        if before.duration_s > 0.0 and chunk.after_s < earliest_s:
             return f"its seam lies less than {earliest_s:.3f} s into the path it leaves"
         start = before.sample(chunk.after_s)
         gap = np.abs(chunk.q[0] - start[0])
@@ -86,15 +85,7 @@ class GuardedChunkCheck:
                 f" {SEAM_JUMP_RAD} are allowed"
             )
         path = TimedPath.through(start, chunk.q[1:], chunk.step_s)
-        time_s, found = walk_path(
-            before.times_s,
-            before.knots,
-            chunk.after_s,
-            path.times_s,
-            path.knots,
-            self._limits,
-            self._around,
-        )
+        time_s, found = self._walk(before, chunk.after_s, path)
         if found[0] == _NONE:
             return ""
         verdict = Verdict(
@@ -102,6 +93,19 @@ class GuardedChunkCheck:
         )
         place = f"{time_s:.2f} s behind the seam" if time_s >= 0.0 else "at the seam"
         return f"{self._guard.describe(verdict)}, {place}"
+
+    def _walk(
+        self, before: TimedPath, seam_s: float, path: TimedPath
+    ) -> tuple[float, Check]:
+        return walk_path(
+            before.times_s,
+            before.knots,
+            seam_s,
+            path.times_s,
+            path.knots,
+            self._limits,
+            self._around,
+        )
 
 
 def find_chunk_flaw(chunk: TimedChunk) -> str:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation.imports import find_files, find_imported
 from tests.mutation.instrument import Mutant
 from tests.mutation.targets import Target
 from tests.mutation.trial import Status
@@ -22,13 +23,8 @@ from tests.mutation.worker import load_instrumented
 
 ROOT = Path(__file__).resolve().parents[2]
 _SMALLEST_SHARE = 60
-_DEPENDENCIES = (
-    "safety/*.py",
-    "cell/kinematics/*.py",
-    "cell/contracts/*.py",
-    "tests/fakes/*.py",
-    "tests/mutation/*.py",
-)
+# Beside everything that targets and tests import: what runs them, and its versions.
+_DEPENDENCIES = ("tests/mutation/*.py", "tests/__init__.py", "pyproject.toml")
 
 
 class CampaignError(Exception):
@@ -86,8 +82,11 @@ def open_journal(targets: Iterable[Target]) -> Journal:
 def compute_digest(targets: Iterable[Target]) -> str:
     """Return a digest of all that results depend on."""
     files = {path for pattern in _DEPENDENCIES for path in ROOT.glob(pattern)}
-    files |= {ROOT / test for target in targets for test in target.tests}
-    digest = hashlib.sha256()
+    targets = tuple(targets)
+    tests = {ROOT / test for target in targets for test in target.tests}
+    modules = {path for target in targets for path in find_files(target.module, ROOT)}
+    files |= find_imported(tests | modules, ROOT)
+    digest = hashlib.sha256(sys.version.encode())
     for path in sorted(files):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0")
         digest.update(path.read_bytes())

@@ -68,6 +68,11 @@ _GUARD = "safety.guard"
 _LIMITS = "safety.limits"
 _CONFIG = "safety.config"
 _CHUNK = "safety.chunk_check"
+_PACED = "safety.timed_chunk"
+_FINGERS = "safety.finger_check"
+
+# Processor time; longer than on a busy machine the tests of any module take.
+_LIMIT_S = 120.0
 
 SEEDS = (
     Seed(
@@ -621,6 +626,42 @@ SEEDS = (
         "return worst if volume > 0.0 else max(worst, 2.0)",
         "return worst",
     ),
+    Seed(
+        "a paced chunk is walked up to its seam",
+        _PACED,
+        "    last = int(np.ceil(times_s[-1] / period_s)) + 1",
+        "    last = 0",
+    ),
+    Seed(
+        "a jump at the seam counts in one direction",
+        _PACED,
+        "gap = np.abs(chunk.q[0] - start[0])",
+        "gap = chunk.q[0] - start[0]",
+    ),
+    Seed(
+        "the guard begins a paced chunk at rest",
+        _PACED,
+        '            was[0]["qd"][i] = qd',
+        '            was[0]["qd"][i] = 0.0',
+    ),
+    Seed(
+        "fingers are looked at in the asked opening alone",
+        _FINGERS,
+        "for opening_m in (aperture_m, self._max_aperture_m):",
+        "for opening_m in (aperture_m, aperture_m):",
+    ),
+    Seed(
+        "the walls of the bin lean inward",
+        _FINGERS,
+        "up = math.sin(slope) * outward +",
+        "up = -math.sin(slope) * outward +",
+    ),
+    Seed(
+        "open tips go lower than closed ones",
+        _FINGERS,
+        "self._fingers.closed_tip_m - self._fingers.rise_m(aperture_m)",
+        "self._fingers.closed_tip_m + self._fingers.rise_m(aperture_m)",
+    ),
 )
 
 
@@ -634,7 +675,7 @@ def try_seeds(seeds: Sequence[Seed]) -> Iterator[tuple[Seed, Outcome]]:
         path = find_source(seed.module)
         code = compile(plant(seed, path.read_text()), str(path), "exec")
         substitute = Substitute(seed.module, str(path), code)
-        yield seed, try_afresh(substitute, find_target(seed.module).tests)
+        yield seed, try_afresh(substitute, find_target(seed.module).tests, _LIMIT_S)
 
 
 def main() -> None:

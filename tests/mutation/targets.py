@@ -41,6 +41,8 @@ TARGETS = (
     _target("config", "limits_edges", "zones", "limits"),
     _target("ceilings", "limits_edges"),
     _target("chunk_check", "chunk_walk", "chunk_edges", "chunk_check"),
+    _target("finger_check", "finger_edges"),
+    _target("timed_chunk", "timed_chunk_edges"),
     _target("projection", "projection_edges", "projection"),
     _target("velocity_box", "projection_edges", "projection"),
     _target("projection_limits", "projection_edges", "projection"),

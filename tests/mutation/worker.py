@@ -26,7 +26,9 @@ from tests.mutation.suite import ARGUMENTS, ForkServer, run_afresh, silence
 from tests.mutation.targets import find_target
 from tests.mutation.trial import Outcome, Status, try_in_child
 
-_AFRESH_LIMIT_S = 30.0
+_SHORTEST_LIMIT_S = 30.0
+_TIMES_THE_BASELINE = 10.0
+_LONGEST_BASELINE_S = 300.0
 
 
 class WorkerError(Exception):
@@ -48,14 +50,59 @@ def load_instrumented(module: str) -> Instrumented:
     return instrument(module, path.read_text(), str(path))
 
 
-def try_afresh(substitute: Substitute, tests: Sequence[str]) -> Outcome:
+def try_afresh(
+    substitute: Substitute,
+    tests: Sequence[str],
+    cpu_limit_s: float = _SHORTEST_LIMIT_S,
+) -> Outcome:
     """Run tests in a child that imports everything with the substitute in place."""
 
     def run() -> str:
         substitute.install()
         return run_afresh(tests)
 
-    return try_in_child(run, _AFRESH_LIMIT_S)
+    return try_in_child(run, cpu_limit_s)
+
+
+class FreshTrials:
+    """Tries mutants in processes of their own, once it is known that nothing fails.
+
+    Without that, broken tests would kill every mutant.
+    """
+
+    def __init__(self, woven: Instrumented, tests: Sequence[str]) -> None:
+        self._woven = woven
+        self._tests = tests
+        self._cpu_limit_s = 0.0
+
+    def try_one(self, number: int) -> Outcome:
+        """Try one mutant.
+
+        Raises:
+            WorkerError: the tests fail with nothing changed.
+        """
+        if not self._cpu_limit_s:
+            self._try_baseline(_LONGEST_BASELINE_S)
+        outcome = self._try(number, self._cpu_limit_s)
+        if outcome.status is Status.KILLED and "::" in outcome.message:
+            return outcome
+        # No test says what is wrong: was it the mutant, or are the tests broken by now?
+        if outcome.status is not Status.SURVIVED:
+            self._try_baseline(self._cpu_limit_s)
+        return outcome
+
+    def _try_baseline(self, cpu_limit_s: float) -> None:
+        outcome = self._try(0, cpu_limit_s)
+        if outcome.status is not Status.SURVIVED:
+            what = outcome.message or outcome.status
+            raise WorkerError(f"{what} in a fresh process with nothing changed")
+        # A machine that is busy with something else takes longer for the same work.
+        self._cpu_limit_s = max(
+            _SHORTEST_LIMIT_S, _TIMES_THE_BASELINE * outcome.cpu_s, self._cpu_limit_s
+        )
+
+    def _try(self, number: int, cpu_limit_s: float) -> Outcome:
+        return try_afresh(_substitute(self._woven, number), self._tests, cpu_limit_s)
 
 
 def try_mutants(
@@ -69,16 +116,17 @@ def try_mutants(
     chosen = set(numbers)
     wanted = [mutant for mutant in woven.mutants if mutant.number in chosen]
     late = [mutant for mutant in wanted if not mutant.is_early]
+    fresh = FreshTrials(woven, tests)
     for number, outcome in _try_late(woven, late, tests):
         if outcome.status in (Status.KILLED, Status.TIMEOUT):
             yield number, outcome
             continue
-        again = try_afresh(_substitute(woven, number), tests)
+        again = fresh.try_one(number)
         # Whether it was reached is known from the first trial alone.
         yield number, outcome if again.status is Status.SURVIVED else again
     for mutant in wanted:
         if mutant.is_early:
-            yield mutant.number, try_afresh(_substitute(woven, mutant.number), tests)
+            yield mutant.number, fresh.try_one(mutant.number)
 
 
 def _substitute(woven: Instrumented, number: int) -> Substitute:

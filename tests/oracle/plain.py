@@ -1,6 +1,6 @@
 """What the oracles take: limits of motion and what stands around, as plain arrays."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,13 +86,3 @@ NOTHING_AROUND = Bodies(
     against_zone=np.zeros((0, 2), np.int64),
     against_self=np.zeros((0, 2), np.int64),
 )
-
-
-def read_limits(packed: NDArray[Any]) -> MotionLimits:
-    """Return packed limits, one record with fields of these names, as plain arrays."""
-    record = packed[0]
-    plain: dict[str, Any] = {}
-    for name in MotionLimits._fields:
-        value = record[name]
-        plain[name] = float(value) if value.ndim == 0 else np.array(value)
-    return MotionLimits(**plain)

@@ -2,7 +2,7 @@
 
 The tool point comes from the closed form of the UR geometry, distances from a search:
 the signed distance to a convex solid is convex along a segment, so golden sections
-find its minimum.
+find its minimum. Singular values are those of `swift_singular`.
 """
 
 import math
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cell.kinematics.compiled import compiled
 from tests.oracle.plain import BOX, HALF_SPACE, Bodies, MotionLimits, Numbers, Vector
+from tests.oracle.swift_singular import count_approaches
 
 WHAT: Final = (
     "a position that is no number",
@@ -26,11 +27,12 @@ WHAT: Final = (
     "clearance",
     "faster while it holds",
     "joint jerk",
+    "singular value",
 )
 """What each column of the counts is about."""
 
 _NUMBER, _ABOVE, _BELOW, _SPEED, _ACCELERATION = 0, 1, 2, 3, 4
-_TCP_SPEED, _OVER, _UNDER, _CLEARANCE, _HOLD, _JERK = 5, 6, 7, 8, 9, 10
+_TCP_SPEED, _OVER, _UNDER, _CLEARANCE, _HOLD, _JERK, _SINGULAR = 5, 6, 7, 8, 9, 10, 11
 # Of the distances here; the search ends a little before the minimum.
 _CLEARANCE_M = 1e-6
 _FAR_M = 0.05
@@ -234,7 +236,6 @@ def _measure_end(point: Vector, segment: Vector) -> float:
     return math.sqrt(total)
 
 
-@compiled
 def count_breaches(
     path: Vector,
     restarts: NDArray[np.bool_],
@@ -256,6 +257,20 @@ def count_breaches(
     Returns:
         The first step with a breach, -1 if there is none.
     """
+    first = _count_steps(path, restarts, holds, limits, bodies, counts)
+    near = count_approaches(path, holds, limits, counts, _SINGULAR)
+    return max(first, near) if min(first, near) < 0 else min(first, near)
+
+
+@compiled
+def _count_steps(
+    path: Vector,
+    restarts: NDArray[np.bool_],
+    holds: NDArray[np.bool_],
+    limits: MotionLimits,
+    bodies: Bodies,
+    counts: Numbers,
+) -> int:
     first = -1
     speed, change = np.zeros(6), np.zeros(6)
     tcp, tcp_before, tcp_granted = np.empty(3), np.empty(3), np.empty(3)

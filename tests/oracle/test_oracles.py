@@ -12,6 +12,7 @@ from cell.contracts.geometry import Pose
 from cell.kinematics import compute_base_from_tcp
 from safety.limits import make_limits
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M, compute_tcp
+from tests.oracle.config_limits import read_limits
 from tests.oracle.plain import (
     BOX,
     CYLINDER,
@@ -19,7 +20,6 @@ from tests.oracle.plain import (
     NOTHING_AROUND,
     Bodies,
     MotionLimits,
-    read_limits,
 )
 from tests.oracle.slow_oracle import SlowOracle
 from tests.oracle.swift_check import (
@@ -31,9 +31,10 @@ from tests.oracle.swift_check import (
     place_point,
 )
 from tests.oracle.swift_grants import WHAT_GRANTS, count_wrong_grants
+from tests.oracle.swift_singular import compute_sigmas
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
-LIMITS = read_limits(make_limits(SAFETY, TOOL, PERIOD_S))
+LIMITS = read_limits(SAFETY, TOOL.as_matrix()[:3], PERIOD_S)
 angles = st.lists(st.floats(-6.2, 6.2), min_size=6, max_size=6)
 
 
@@ -367,12 +368,75 @@ def test_an_approach_to_a_singularity_is_a_breach() -> None:
     nearer, away = glide(4, 0.1), glide(4, -0.1)
     shift = bent - HOME_Q
 
-    assert "singular value" in find_slowly(nearer + shift, LIMITS, NOTHING_AROUND)
-    assert "singular value" not in find_slowly(away + shift, LIMITS, NOTHING_AROUND)
+    for find in (find_slowly, find_swiftly):
+        assert "singular value" in find(nearer + shift, LIMITS, NOTHING_AROUND)
+        assert "singular value" not in find(away + shift, LIMITS, NOTHING_AROUND)
     ramp = np.ones(len(nearer) - 1, np.bool_)
     oracle = SlowOracle(LIMITS)
     names = {b.what for b in oracle.find_breaches(nearer + shift, holds=ramp)}
     assert "singular value" not in names
+    counts = np.zeros(len(WHAT), np.int64)
+    count_breaches(nearer + shift, ~ramp, ramp, LIMITS, NOTHING_AROUND, counts)
+    assert counts[WHAT.index("singular value")] == 0
+
+
+def test_both_find_the_same_steps_too_near_to_a_singularity() -> None:
+    rng = np.random.default_rng(5)
+    path = HOME_Q + np.cumsum(rng.normal(0.0, 0.02, (400, 6)), axis=0)
+    path[:, 4] = 0.2 * np.sin(0.05 * np.arange(400))
+    holds = rng.random(399) < 0.3
+    counts = np.zeros(len(WHAT), np.int64)
+
+    count_breaches(path, holds, holds, LIMITS, NOTHING_AROUND, counts)
+    slow = SlowOracle(LIMITS).find_breaches(path, holds=holds)
+
+    steps = [breach.step for breach in slow if breach.what == "singular value"]
+    assert counts[WHAT.index("singular value")] == len(steps) > 50
+
+
+@settings(max_examples=200)
+@given(st.lists(angles, min_size=1, max_size=4))
+def test_both_find_the_same_singular_values(rows: Any) -> None:
+    tool = Pose.from_rotvec([0.03, -0.05, 0.17], [0.4, 0.1, -0.2]).as_matrix()[:3]
+    oracle = SlowOracle(LIMITS._replace(flange_from_tcp=tool))
+
+    found = compute_sigmas(np.array(rows), tool[:, 3])
+
+    wanted = [oracle.find_sigma(np.array(q)) for q in rows]
+    assert found == pytest.approx(wanted, abs=1e-9)
+
+
+def test_a_path_that_is_no_number_has_no_singular_values() -> None:
+    path = np.array([HOME_Q, np.full(6, np.nan)])
+
+    found = compute_sigmas(path, TOOL.position_m)
+
+    assert found[0] > 0.1
+    assert np.isnan(found[1])
+    assert np.isnan(compute_sigmas(path[1:], TOOL.position_m)).all()
+
+
+def test_the_oracles_read_the_limits_that_the_guard_packs() -> None:
+    rng = np.random.default_rng(0)
+    drawn: dict[str, Any] = {
+        "freshness_s": 0.0437,
+        "tcp_speed_mps": 0.7,
+        "tcp_force_n": 91.0,
+        "tcp_torque_nm": 17.0,
+        "joint_min_rad": tuple(rng.uniform(-6.0, -3.0, 6).tolist()),
+        "joint_max_rad": tuple(rng.uniform(3.0, 6.0, 6).tolist()),
+        "joint_speed_radps": tuple(rng.uniform(0.1, 3.0, 6).tolist()),
+        "joint_acceleration_radps2": tuple(rng.uniform(1.0, 40.0, 6).tolist()),
+        "joint_jerk_radps3": tuple(rng.uniform(100.0, 2e4, 6).tolist()),
+        "workspace_min_m": (-0.51, 0.12, 0.013),
+        "workspace_max_m": (0.43, 0.74, 0.65),
+    }
+    tool = Pose.from_rotvec([0.03, -0.05, 0.17], [0.4, 0.1, -0.2])
+    for config in (SAFETY, SAFETY.model_copy(update=drawn)):
+        packed = make_limits(config, tool, 0.004)[0]
+        plain = read_limits(config, tool.as_matrix()[:3], 0.004)
+        for name in MotionLimits._fields:
+            assert np.array_equal(packed[name], getattr(plain, name)), name
 
 
 MS = 1_000_000

@@ -40,6 +40,15 @@ _SETS = 64
 _QUIET_S = 10.0
 _STANDSTILL_NS = 50_000_000
 _LONGEST_LIST = 20
+_SAMPLE = 1
+
+STARTS = (
+    "home",
+    "over the bin",
+    "home, the wrist nearly straight",
+    "over the bin, the wrist nearly straight",
+)
+"""Where episodes begin; a straight wrist is singular."""
 
 
 @dataclass
@@ -61,7 +70,12 @@ class Findings:
     kinds: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(len(KINDS), np.int64)
     )
+    starts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    slow_kinds: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(len(KINDS), np.int64)
+    )
+    slow_starts: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -77,10 +91,19 @@ class Findings:
 
 @dataclass
 class Episode:
-    """One stretch of requests from rest, and the answers."""
+    """One stretch of requests from rest, and the answers.
+
+    Attributes:
+        number: counted from 0.
+        opponent: the guard that is asked.
+        kind: of the start, one of `STARTS`.
+        start: shape (6,) [rad].
+        record: what was asked and answered.
+    """
 
     number: int
     opponent: Opponent
+    kind: str
     start: Vector
     record: Record
 
@@ -93,6 +116,11 @@ class Episode:
     @property
     def holds(self) -> NDArray[np.bool_]:
         return np.asarray(self.record.reasons != HoldReason.NONE)
+
+    @property
+    def counts_by_kind(self) -> NDArray[np.int64]:
+        """How many requests there are of each kind, in the order of `KINDS`."""
+        return np.bincount(self.record.kinds, minlength=len(KINDS))
 
 
 def draw_opponents(rng: np.random.Generator, count: int = _SETS) -> list[Opponent]:
@@ -150,16 +178,46 @@ def _corner(place: Vector) -> tuple[float, ...]:
     return tuple(np.clip(place, -ceilings.REACH_M, ceilings.REACH_M).tolist())
 
 
+def count_episodes(requests: int) -> int:
+    """Return how many episodes hold so many requests."""
+    return -(-requests // EPISODE)
+
+
+def draw_sample(requests: int, slowly: int, seed: int) -> frozenset[int]:
+    """Draw the episodes that MuJoCo judges as well, whatever is asked in them.
+
+    At random: a regular choice would meet some kinds of episode again and again, and
+    others never.
+
+    Args:
+        requests: how many there are.
+        slowly: how many MuJoCo has to judge; both are rounded up to whole episodes.
+        seed: of the attack.
+    """
+    rng = np.random.default_rng([seed, _SAMPLE])
+    count = count_episodes(requests)
+    chosen = rng.permutation(count)[: count_episodes(slowly)]
+    return frozenset(chosen.tolist())
+
+
+def _draw_start(rng: np.random.Generator, number: int) -> tuple[str, Vector]:
+    """Draw where an episode begins, and name its kind."""
+    place = number % 2
+    start = (HOME_Q, OVER_BIN_Q)[place] + rng.normal(0.0, 0.02, 6)
+    if number % 5 != 4:
+        return STARTS[place], start
+    start[4] = rng.uniform(-0.4, 0.4)
+    return STARTS[2 + place], start
+
+
 def run_episodes(requests: int, seed: int, findings: Findings) -> Iterator[Episode]:
     """Attack in episodes and yield each; its exceptions are counted in `findings`."""
     rng = np.random.default_rng(seed)
     opponents = draw_opponents(rng)
-    for number in range(-(-requests // EPISODE)):
+    for number in range(count_episodes(requests)):
         opponent = opponents[int(rng.integers(len(opponents)))]
-        start = (HOME_Q, OVER_BIN_Q)[number % 2] + rng.normal(0.0, 0.02, 6)
-        if number % 5 == 4:  # near a straight wrist, which is singular
-            start[4] = rng.uniform(-0.4, 0.4)
-        episode = Episode(number, opponent, start, make_record(EPISODE))
+        kind, start = _draw_start(rng, number)
+        episode = Episode(number, opponent, kind, start, make_record(EPISODE))
         try:
             attack(
                 rng,
@@ -169,7 +227,6 @@ def run_episodes(requests: int, seed: int, findings: Findings) -> Iterator[Episo
                 opponent.plain,
                 opponent.bodies,
                 episode.record,
-                findings.kinds,
             )
         except Exception as error:  # noqa: BLE001  (counted: there must be none)
             findings.exceptions += 1
@@ -225,6 +282,8 @@ def check_slowly(episode: Episode, findings: Findings) -> None:
         findings.slow_breaches[breach.what] += 1
         findings.note(f"episode {episode.number}, step {breach.step}: {breach}")
     findings.slowly_checked += len(episode.record.requests)
+    findings.slow_kinds += episode.counts_by_kind
+    findings.slow_starts[episode.kind] += 1
 
 
 def run(requests: int, seed: int, slowly: int, *, say: bool = False) -> Findings:
@@ -237,12 +296,14 @@ def run(requests: int, seed: int, slowly: int, *, say: bool = False) -> Findings
         say: write a line on standard error now and then.
     """
     findings = Findings()
-    every = max(1, requests // max(slowly, 1))
+    sample = draw_sample(requests, slowly, seed)
     started_s = said_s = time.monotonic()
     for episode in run_episodes(requests, seed, findings):
         check_swiftly(episode, findings)
-        if episode.number % every == 0:
+        if episode.number in sample:
             check_slowly(episode, findings)
+        findings.kinds += episode.counts_by_kind
+        findings.starts[episode.kind] += 1
         values, counts = np.unique(episode.record.reasons, return_counts=True)
         for value, count in zip(values, counts, strict=True):
             findings.reasons[HoldReason(int(value)).name] += int(count)
@@ -262,8 +323,12 @@ def run(requests: int, seed: int, slowly: int, *, say: bool = False) -> Findings
 def print_findings(findings: Findings) -> None:
     """Write what an attack came to."""
     print(f"{findings.requests} requests in {findings.seconds:.1f} s")
-    for kind, count in zip(KINDS, findings.kinds, strict=True):
-        print(f"  asked, {kind}: {count}")
+    asked = zip(KINDS, findings.kinds, findings.slow_kinds, strict=True)
+    for kind, count, slow in asked:
+        print(f"  asked, {kind}: {count}, of MuJoCo's {slow}")
+    for kind in STARTS:
+        count, slow = findings.starts[kind], findings.slow_starts[kind]
+        print(f"  episodes from {kind}: {count}, of MuJoCo's {slow}")
     for reason, count in findings.reasons.most_common():
         print(f"  answered {reason}: {count}")
     for what, count in zip(WHAT, findings.breaches, strict=True):

@@ -14,7 +14,8 @@ from safety.guard import EnvelopeGuard
 from safety.limits import make_limits
 from safety.verdicts import make_state
 from tests.oracle.config_bodies import Links, make_bodies
-from tests.oracle.plain import Bodies, MotionLimits, Numbers, Vector, read_limits
+from tests.oracle.config_limits import read_limits
+from tests.oracle.plain import Bodies, MotionLimits, Numbers, Vector
 
 PERIOD_S = 0.002
 _LINKS = 8
@@ -28,7 +29,7 @@ class Opponent(NamedTuple):
         around: for the kernel, beside the limits.
         names: of capsules and zones.
         part: radius and length of what is in the fingers [m].
-        plain: the same limits for the oracles.
+        plain: the same limits for the oracles, not made from those here.
         bodies: the same surroundings for the oracles, not made from those here.
     """
 
@@ -49,7 +50,7 @@ def make_opponent(
     limits = make_limits(config, flange_from_tcp, PERIOD_S)
     around, names = make_surroundings(config, flange_from_tcp)
     bodies = make_bodies_of(config, flange_from_tcp, part)
-    plain = read_limits(limits)
+    plain = read_limits(config, flange_from_tcp.as_matrix()[:3], PERIOD_S)
     opponent = Opponent(limits, around, names, part, plain, bodies)
     # The guard itself says how a part changes what is around it.
     guard = make_guard(opponent)

@@ -121,16 +121,18 @@ def _write_push(
     qd: Vector,
     direction: Vector,
     strength: float,
+    reach: float,
     lim: MotionLimits,
     out: Vector,
 ) -> None:
+    """Write a request that gathers speed, up to so many times what is permitted."""
     period_s = lim.period_s
     for i in range(6):
         speed = (
             qd[i]
             + lim.joint_acceleration_radps2[i] * strength * period_s * (direction[i])
         )
-        top = lim.joint_speed_radps[i]
+        top = lim.joint_speed_radps[i] * reach
         speed = min(max(speed, -top), top)
         out[i] = q[i] + speed * period_s
 
@@ -250,6 +252,7 @@ class Record(NamedTuple):
         stamps: of the command, of the arm and of the cycle, shape (n, 3) [ns].
         path: the start and the answers, shape (n + 1, 6) [rad].
         reasons: of the guard, shape (n,).
+        kinds: of request, in the order of `KINDS`, shape (n,).
     """
 
     requests: Vector
@@ -257,6 +260,7 @@ class Record(NamedTuple):
     stamps: Numbers
     path: Vector
     reasons: Numbers
+    kinds: Numbers
 
 
 def make_record(count: int) -> Record:
@@ -267,6 +271,7 @@ def make_record(count: int) -> Record:
         np.zeros((count, 3), np.int64),
         np.empty((count + 1, 6)),
         np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
     )
 
 
@@ -275,15 +280,20 @@ def _draw_times(
     rng: np.random.Generator,
     kind: int,
     now_ns: int,
-    limits: NDArray[Any],
+    lim: MotionLimits,
     stamps: Numbers,
 ) -> None:
     """Write the stamps of a cycle that follows one at `now_ns`."""
     gap_ns, command_age_ns, arm_age_ns = _PERIOD_NS, 0, 0
     if kind == _STAMPS:
-        gap_ns = _draw_gap(rng)
-        command_age_ns = _draw_age(rng, limits[0]["command_age_ns"])
-        arm_age_ns = _draw_age(rng, limits[0]["arm_age_ns"])
+        # One of them, or all: two that are refused hide a third that should be.
+        which = rng.integers(0, 4)
+        if which in (0, 3):
+            gap_ns = _draw_gap(rng)
+        if which in (1, 3):
+            command_age_ns = _draw_age(rng, int(lim.command_age_ns))
+        if which in (2, 3):
+            arm_age_ns = _draw_age(rng, int(lim.arm_age_ns))
     stamps[2] = max(now_ns + gap_ns, 1)
     stamps[0] = stamps[2] - command_age_ns
     stamps[1] = stamps[2] - arm_age_ns
@@ -299,7 +309,6 @@ def attack(
     lim: MotionLimits,
     bodies: Bodies,
     record: Record,
-    kinds: Numbers,
 ) -> None:
     """Drive the guard's kernel from rest with as many requests as there is room for.
 
@@ -311,12 +320,11 @@ def attack(
         lim: the same limits in plain form.
         bodies: the same surroundings in plain form.
         record: filled.
-        kinds: raised by one for each request of a kind, shape (len(KINDS),).
     """
     before, after = rest, rest.copy()
     record.path[0] = before[0]["q"]
     direction, request, pressed = np.zeros(6), np.empty(6), np.zeros(6)
-    strength, now_ns = 1.0, _START_NS
+    strength, reach, now_ns = 1.0, 1.0, _START_NS
     run_kind, run_left, since_gradient = _PUSH, 0, 0
     for k in range(record.requests.shape[0]):
         q, qd = before[0]["q"], before[0]["qd"]
@@ -324,6 +332,7 @@ def attack(
             run_left = int(rng.integers(1, _RUN_CYCLES))
             run_kind = (_PUSH, _PUSH, _GRADIENT, _GRADIENT, _EDGE)[rng.integers(0, 5)]
             strength = (0.9999, 0.99, 0.6, 0.3, 1.0, 1.0001)[rng.integers(0, 6)]
+            reach = (1.0, 1.0, 1.001, 1.2)[rng.integers(0, 4)]
             since_gradient = _GRADIENT_CYCLES
             _draw_direction(rng, q, direction)
             _draw_wrench(rng, lim, pressed)
@@ -336,17 +345,17 @@ def attack(
         if kind == _EDGE:
             _write_edge(rng, q, qd, lim, request)
         else:
-            _write_push(q, qd, direction, strength, lim, request)
+            _write_push(q, qd, direction, strength, reach, lim, request)
         if rng.random() < _SPOILED:
             kind = int(rng.integers(_NUMBER, _FORCE + 1))
             _spoil(rng, kind, q, lim, request)
         wrench = record.wrenches[k]
         _write_wrench(rng, kind, pressed, wrench)
         stamps = record.stamps[k]
-        _draw_times(rng, kind, now_ns, limits, stamps)
+        _draw_times(rng, kind, now_ns, lim, stamps)
         now_ns = stamps[2]
         record.requests[k] = request
-        kinds[kind] += 1
+        record.kinds[k] = kind
         ask(before, request, wrench, stamps, limits, around, after)
         record.path[k + 1] = after[0]["q"]
         record.reasons[k] = after[0]["reason"]

@@ -20,9 +20,14 @@ _WRENCH: Final = struct.Struct(">6d")
 
 
 class ForceTap:
-    """Sits on the wire to the robot, above the tap that a stand has there already."""
+    """Sits on the wire to the robot, above the tap that a stand has there already.
+
+    Attributes:
+        carried_ns: when packages went by that carried the newest force.
+    """
 
     def __init__(self) -> None:
+        self.carried_ns: list[int] = []
         self._spans: dict[int, slice] = {}
         self._wrench = b""
         self._until_ns = 0
@@ -36,6 +41,7 @@ class ForceTap:
 
     def push(self, force_n: tuple[float, float, float], duration_s: float) -> int:
         """Report a force from now on for a while; returns when that began."""
+        self.carried_ns = []
         now_ns = time.monotonic_ns()
         self._wrench = _WRENCH.pack(*force_n, 0.0, 0.0, 0.0)
         self._until_ns = now_ns + int(duration_s * 1e9)
@@ -53,10 +59,12 @@ class ForceTap:
         """Put the force into a package while it lasts."""
         span = self._spans.get(link)
         is_data = len(package) > 2 and package[2] == PackageType.DATA
-        if span is None or not is_data or time.monotonic_ns() >= self._until_ns:
+        now_ns = time.monotonic_ns()
+        if span is None or not is_data or now_ns >= self._until_ns:
             return Passage(package)
         content = bytearray(package)
         content[span] = self._wrench
+        self.carried_ns.append(now_ns)
         return Passage(bytes(content))
 
     def _follow(self, stand: Stand, flow: Flow) -> Change:

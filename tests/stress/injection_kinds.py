@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -42,6 +43,7 @@ from tests.stress.servo_trace import (
     find_setpoint_rest_ns,
     find_stop_ns,
     find_vouched_ns,
+    is_driven,
 )
 
 HOLD_MS, REST_MS, STOP_MS, SLOW_MS, LOST_MS = 100.0, 200.0, 300.0, 200.0, 200.0
@@ -56,6 +58,11 @@ _KILL_WATCH_S: Final = 0.6
 _LOSS_WATCH_S: Final = 0.6
 _QUIET_WATCH_S: Final = 0.4
 _FORCE_WATCH_S: Final = 0.7
+_FELT: Final = 4
+"""Readings of a push after which the guard has to hold: at 400 N its smoothed load is
+above 150 N with the third, and one may be under way."""
+_ARRIVAL_NS: Final = 10_000_000
+"""From the wire to the guard."""
 _LATCHED: Final = ("ABORTED", "ABORTING", "HELD", "HOLDING", "STOPPED")
 
 
@@ -78,11 +85,19 @@ class Injection:
     changes: tuple[str, ...] = ()
 
 
-Inject = Callable[[Stand, random.Random], Injection | None]
-"""Returns None where the arm happened to stand after all; it is then tried again."""
+class Void(StrEnum):
+    """Why an injection says nothing, so that another one takes its place."""
+
+    STOOD = "the arm stood"
+    SLOW = "the line was slow already"
+    UNFELT = "too little of the push came to the guard"
+    HELD = "the arm came to rest meanwhile, or was held for something else"
 
 
-def pause_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
+Inject = Callable[[Stand, random.Random], Injection | Void]
+
+
+def pause_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
     """Stop the supervisor for a moment, unseen by its host.
 
     To a signal the host would answer with an end and a new start; what the servo
@@ -98,7 +113,7 @@ def pause_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
     return _judge_silence("paused", trace, onset_ns, ended_ns)
 
 
-def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
+def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
     """End the supervisor; its successor must let nothing move until it is told to."""
     number = rng.choice([signal.SIGKILL, signal.SIGSTOP])
     wait_for_moment(stand, rng)
@@ -119,13 +134,13 @@ def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
     wrong = _find_own_motion(trace, watched_ns, ended_ns, state)
     started_s = time.monotonic()
     resume(stand)
-    if found is None:
-        return None
+    if isinstance(found, Void):
+        return found
     notes = found.notes | {"resume_s": time.monotonic() - started_s}
     return Injection(found.way, found.times_ms, notes, wrong, found.changes)
 
 
-def lose_line(stand: Stand, rng: random.Random) -> Injection | None:
+def lose_line(stand: Stand, rng: random.Random) -> Injection | Void:
     """Lose the line PLC: cable, program or heartbeat, by turns of chance."""
     way = rng.choice(sorted(_LOSSES))
     begin, end = _LOSSES[way]
@@ -146,8 +161,8 @@ def lose_line(stand: Stand, rng: random.Random) -> Injection | None:
     wrong = _find_own_motion(trace, mended_ns, ended_ns, state)
     started_s = time.monotonic()
     resume(stand)
-    if found is None:
-        return None
+    if isinstance(found, Void):
+        return found
     notes = found.notes | {"resume_s": time.monotonic() - started_s}
     return Injection(way, found.times_ms, notes, wrong, found.changes)
 
@@ -159,7 +174,7 @@ class Pushes:
         self._tap = ForceTap()
         self._stand: Stand | None = None
 
-    def __call__(self, stand: Stand, rng: random.Random) -> Injection | None:
+    def __call__(self, stand: Stand, rng: random.Random) -> Injection | Void:
         """Push once, with a random force, for a random time."""
         if self._stand is not stand:
             self._stand = stand
@@ -179,8 +194,9 @@ class Pushes:
             line = read_line(runtime)
         if was_slow:
             # Asked already, by something else: there is no begin to be timed.
-            return None
-        return _judge_push(trace, onset_ns, ended_ns, int(line["slow_since_ns"]))
+            return Void.SLOW
+        push = Push(onset_ns, ended_ns, tuple(self._tap.carried_ns))
+        return judge_push(trace, push, int(line["slow_since_ns"]))
 
 
 def _draw_direction(rng: random.Random) -> np.ndarray:
@@ -221,9 +237,9 @@ _LOSSES: Final = {
 
 def _judge_silence(
     way: str, trace: Trace, onset_ns: int, ended_ns: int
-) -> Injection | None:
+) -> Injection | Void:
     if not is_moving(trace.arm.targets, onset_ns):
-        return None
+        return Void.STOOD
     cycles = trace.servo.cycles
     # The newest stamp may have been written just before the signal took effect.
     vouched_ns = find_vouched_ns(trace.servo.orders, onset_ns + 1_000_000)
@@ -251,9 +267,9 @@ def _judge_silence(
 
 def _judge_loss(
     way: str, trace: Trace, onset_ns: int, mended_ns: int
-) -> Injection | None:
+) -> Injection | Void:
     if not is_moving(trace.arm.targets, onset_ns):
-        return None
+        return Void.STOOD
     declared_ns = find_rest_order_ns(trace.servo.orders, onset_ns)
     stop_ns = find_stop_ns(trace.servo.cycles, onset_ns, mended_ns)
     rest_ns = find_last_motion(
@@ -271,13 +287,30 @@ def _judge_loss(
     )
 
 
-def _judge_push(
-    trace: Trace, onset_ns: int, ended_ns: int, slow_since_ns: int
-) -> Injection | None:
+@dataclass(frozen=True)
+class Push:
+    """One push as it was given.
+
+    Attributes:
+        onset_ns: from when on a force was reported.
+        ended_ns: end of what was recorded.
+        carried_ns: when a package with the force in it went to the cell.
+    """
+
+    onset_ns: int
+    ended_ns: int
+    carried_ns: tuple[int, ...]
+
+
+def judge_push(trace: Trace, push: Push, slow_since_ns: int) -> Injection | Void:
+    """Judge a push; that it held the arm, and when the line was asked to be slow."""
+    onset_ns, ended_ns = push.onset_ns, push.ended_ns
     cycles = trace.servo.cycles
+    if not is_moving(trace.arm.targets, onset_ns):
+        return Void.STOOD
     hold_ns = find_hold_ns(cycles, onset_ns, _FORCE)
-    if hold_ns is None or not is_moving(trace.arm.targets, onset_ns):
-        return None
+    if hold_ns is None:
+        return _judge_unheld(trace, push)
     moves = sorted({o.command_id for o in trace.servo.orders if o.is_move})
     followed = [c for c in cycles if c.command_id in moves]
     back_ns = find_following_ns(followed, hold_ns)
@@ -286,7 +319,9 @@ def _judge_push(
     # The first of them is the same motion, given anew; the next would be another.
     same = [c for c in cycles if len(later) < 2 or c.command_id < later[1]]
     delay_ms = compute_delay_ms(same, hold_ns, ended_ns)
-    notes = {} if delay_ms is None else {"delay_with_ramps_ms": delay_ms}
+    notes = {"held_after_ms": _since_ms(hold_ns, onset_ns)}
+    if delay_ms is not None:
+        notes["delay_with_ramps_ms"] = delay_ms
     return Injection(
         "force",
         {
@@ -297,6 +332,29 @@ def _judge_push(
         },
         notes | _describe_turns(trace, onset_ns, ended_ns),
         changes=_describe(trace, onset_ns),
+    )
+
+
+def _judge_unheld(trace: Trace, push: Push) -> Injection | Void:
+    """Judge a push that nothing held.
+
+    That is the guard's fault, if the trace does not show that too little of the push
+    came to it, or that there was nothing to hold.
+    """
+    if len(push.carried_ns) < _FELT:
+        return Void.UNFELT
+    first_ns, last_ns = push.carried_ns[0], push.carried_ns[-1] + _ARRIVAL_NS
+    pressed = [c for c in trace.servo.cycles if first_ns <= c.stamp_ns <= last_ns]
+    if len(pressed) < _FELT:
+        return Void.UNFELT
+    if not is_driven(pressed):
+        return Void.HELD
+    return Injection(
+        "force",
+        {"slow_ms": NEVER_MS, "lost_ms": NEVER_MS},
+        _describe_turns(trace, push.onset_ns, push.ended_ns),
+        ("the guard did not hold under a push",),
+        _describe(trace, push.onset_ns),
     )
 
 

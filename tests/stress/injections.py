@@ -6,7 +6,10 @@ wires. One command is one kind of injection:
 `python -m tests.stress.injections --kind stale --count 1000 --seed 0 --json out.json`
 
 `stale` pauses the supervisor, `supervisor` ends it for a share, `plc` takes the line
-away, `slow-down` brings the guard to intervene. Runs of other seeds add up.
+away, `slow-down` brings the guard to intervene. Runs of other seeds add up. Where the
+trace shows that the arm stood, or that the push never arrived, an injection is counted
+apart and tried again, though not without end; a push that arrived and was not held is a
+failure.
 """
 
 import argparse
@@ -38,6 +41,7 @@ from tests.stress.injection_kinds import (
     Inject,
     Injection,
     Pushes,
+    Void,
     kill_supervisor,
     lose_line,
     pause_supervisor,
@@ -63,6 +67,14 @@ _WIRES: Final = {
 _SAVE_EVERY: Final = 10
 _STANDS: Final = 4
 """A stand that breaks is put up again, and named in the end."""
+_MOST_VOIDS: Final = {
+    Void.STOOD: 1.0,
+    Void.SLOW: 1.0,
+    Void.UNFELT: 0.1,
+    Void.HELD: 0.25,
+}
+"""For each that counts."""
+_FIRST_VOIDS: Final = 10
 
 
 @dataclass
@@ -73,6 +85,7 @@ class Storm:
         kind: of the injections.
         seed: of moments and ways.
         records: one for each injection.
+        voids: how many came to nothing, and why.
         violations: what the world's own monitor counted, by kind.
         broken: what kept a stand from going on.
         seconds: of the run.
@@ -81,6 +94,7 @@ class Storm:
     kind: str
     seed: int
     records: list[Injection] = field(default_factory=list)
+    voids: Counter[Void] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -93,7 +107,7 @@ def draw_injection(kind: str, kill_share: float, pushes: Pushes) -> Inject:
     if kind == "slow-down":
         return pushes
 
-    def take_supervisor(stand: Stand, rng: random.Random) -> Injection | None:
+    def take_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
         is_kill = kind == "supervisor" and rng.random() < kill_share
         return (kill_supervisor if is_kill else pause_supervisor)(stand, rng)
 
@@ -106,7 +120,7 @@ def run_injections(
     """Inject until there are `count` records; what was counted is kept in any case.
 
     Raises:
-        StandError: the cell does not go on.
+        StandError: the cell does not go on, or too many injections come to nothing.
     """
     started_s = time.monotonic()
     seconds, before = storm.seconds, read_violations(stand)
@@ -115,11 +129,25 @@ def run_injections(
         while len(storm.records) < count:
             found = inject(stand, rng)
             storm.seconds = seconds + time.monotonic() - started_s
-            if found is not None:
+            if isinstance(found, Void):
+                count_void(storm, found)
+            else:
                 storm.records.append(found)
                 show(storm, count)
     finally:
         storm.violations += read_violations(stand) - before
+
+
+def count_void(storm: Storm, void: Void) -> None:
+    """Count an injection that came to nothing.
+
+    Raises:
+        StandError: there are more than chance explains.
+    """
+    storm.voids[void] += 1
+    most = _FIRST_VOIDS + _MOST_VOIDS[void] * len(storm.records)
+    if storm.voids[void] > most:
+        raise StandError(f"{storm.voids[void]} injections came to nothing: {void}")
 
 
 def read_violations(stand: Stand) -> Counter[str]:
@@ -178,6 +206,7 @@ def summarise(storm: Storm) -> dict[str, Any]:
         "unguarded_cycles": max(
             (int(r.notes.get("unguarded_cycles", 0)) for r in storm.records), default=0
         ),
+        "voids": {str(void): count for void, count in storm.voids.items()},
         "wrong": [text for record in storm.records for text in record.wrong],
         "broken": storm.broken,
         "seconds": round(storm.seconds, 1),
@@ -273,6 +302,8 @@ def _print_summary(storm: Storm) -> None:
         sys.stdout.write(f"{name:32} {said}{limit}\n")
     for name in ("count", "limit_violations", "unguarded_cycles", "seconds"):
         sys.stdout.write(f"{name} {tree[name]}\n")
+    for why, count in tree["voids"].items():
+        sys.stdout.write(f"came to nothing, {why}: {count}\n")
     for text in [*tree["wrong"], *tree["broken"]]:
         sys.stdout.write(f"wrong: {text}\n")
     for miss in tree["misses"]:

@@ -21,6 +21,8 @@ from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.servo_link import COMMAND, STATE
 
 _PERIOD_S: Final = 0.0005
+_RELIEF_RADPS: Final = 0.1
+"""Sum of all joint speeds that the guard allows under any load."""
 _RESTS: Final = frozenset({MotionMode.HOLD, MotionMode.STOP, MotionMode.BRAKE})
 
 
@@ -152,6 +154,15 @@ def find_following_ns(cycles: Sequence[CycleSample], from_ns: int) -> int | None
         if cycle.stamp_ns > from_ns and cycle.hold_reason in IDLE_HOLDS:
             return cycle.stamp_ns
     return None
+
+
+def is_driven(cycles: Sequence[CycleSample]) -> bool:
+    """Say whether an order was followed in every cycle, faster than to relieve."""
+    return all(cycle.hold_reason in IDLE_HOLDS for cycle in cycles) and all(
+        float(np.sum(np.abs(after.q_command - before.q_command))) * 1e9
+        > _RELIEF_RADPS * (after.stamp_ns - before.stamp_ns)
+        for before, after in itertools.pairwise(cycles)
+    )
 
 
 def find_setpoint_rest_ns(

@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 
 from cell.contracts.servo import HoldReason
+from safety.limits import make_limits
 from tests.fakes.motion_oracle import HOME_Q
-from tests.stress import adversary
-from tests.stress.adversary import Findings, check_slowly, check_swiftly, run
+from tests.stress import adversary, adversary_guard
+from tests.stress.adversary import (
+    STARTS,
+    Findings,
+    check_slowly,
+    check_swiftly,
+    draw_sample,
+    run,
+)
 from tests.stress.adversary_requests import KINDS
 
 pytestmark = pytest.mark.stress
@@ -47,6 +55,30 @@ def test_the_attack_asks_for_everything_and_meets_every_limit(
         HoldReason.TCP_FORCE,
     }
     assert {reason.name for reason in wanted} <= set(findings.reasons)
+
+
+def test_mujoco_judges_every_kind_of_start_and_of_request(findings: Findings) -> None:
+    assert set(findings.slow_starts) == set(findings.starts) == set(STARTS)
+    asked = dict(zip(KINDS, findings.slow_kinds, strict=True))
+    assert (findings.slow_kinds > 5).all(), asked
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sample_is_as_large_as_asked_and_knows_no_kinds(seed: Any) -> None:
+    sample = draw_sample(10_000_000, 100_000, seed)
+
+    assert len(sample) == 400
+    assert max(sample) < 40_000
+    # Kinds of starts repeat every ten episodes.
+    shares = np.bincount([number % 10 for number in sample], minlength=10) / 400
+    assert (np.abs(shares - 0.1) < 0.06).all()
+    assert draw_sample(10_000_000, 100_000, seed) == sample
+    assert draw_sample(10_000_000, 100_000, seed + 1) != sample
+
+
+def test_a_sample_larger_than_the_attack_is_all_of_it() -> None:
+    assert draw_sample(600, 10_000, 0) == {0, 1, 2}
+    assert draw_sample(600, 0, 0) == frozenset()
 
 
 def test_the_same_seed_gives_the_same_attack(findings: Findings) -> None:
@@ -96,3 +128,41 @@ def test_attacks_begin_near_where_the_arm_works() -> None:
     episode = next(adversary.run_episodes(1, 0, Findings()))
 
     assert np.abs(episode.record.path[0] - HOME_Q).max() < 0.2
+
+
+def widen(name: str, change: Any) -> Any:
+    """Return a packing of limits with a slip of the pen in it."""
+
+    def make(*facts: Any) -> Any:
+        limits = make_limits(*facts)
+        limits[name] = change(limits[name])
+        return limits
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("joint_max_rad", lambda was: was + 0.01),
+        ("joint_min_rad", lambda was: was - 0.01),
+        ("joint_speed_radps", lambda was: was * 1.01),
+        ("joint_acceleration_radps2", lambda was: was * 1.01),
+        ("joint_jerk_radps3", lambda was: was * 1.1),
+        ("tcp_speed_mps", lambda was: was * 1.1),
+        ("workspace_max_m", lambda was: was + 0.01),
+        ("workspace_min_m", lambda was: was - 0.01),
+        ("singular_value", lambda was: was - 0.01),
+        ("tcp_force_n", lambda was: was * 1.5),
+        ("tcp_torque_nm", lambda was: was * 1.5),
+        ("command_age_ns", lambda was: was + 1),
+        ("arm_age_ns", lambda was: was + 1),
+    ],
+)
+def test_a_slip_where_the_guard_packs_its_limits_is_noticed(
+    monkeypatch: Any, name: Any, change: Any
+) -> None:
+    monkeypatch.setattr(adversary_guard, "make_limits", widen(name, change))
+
+    # Ends with the first of ten attacks that notices.
+    assert any(run(15_000, seed, slowly=0).faults for seed in range(10))

@@ -7,26 +7,33 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from cell.contracts.servo import TIMING_HOLDS
 from ops.exit_codes import ExitCode
 from ops.last_status import FILE_NAME
+from sim2real.faults.door import end_task, read_tasks
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.frozen_thread import freeze_main_thread
 from sim2real.faults.scenario import (
     Act,
     CellScenario,
+    MissingAidError,
     arm_rests,
     do_nothing,
+    find_placed_part,
     find_stop,
+    goes_on,
+    make_event_sign,
     make_hold_sign,
+    make_time_look,
     stop_begins,
     supervisor_returns,
     wait_for_long_motion,
 )
-from sim2real.faults.stand import Stand, pause, start_cellward
+from sim2real.faults.stand import Stand, StandError, pause, start_cellward
 
 _BLOCKED_S: Final = 0.7
 _NO_TURN_S: Final = 0.06
@@ -38,6 +45,20 @@ _DEATHS: Final = 2
 _HOST_S: Final = 1.0
 _REFUSED_S: Final = 60.0
 _ENDED: Final = ("host", "process ended")
+_READY_MS: Final = 2000.0
+_WORK_TASK: Final = "work-produce"
+_FEWEST_TASKS: Final = 6
+"""Exchange with the line, gripper, proposals, Guardian, two clients at least."""
+_TASK_S: Final = 5.0
+_JUMP_S: Final = 5.0
+_HALF_HOUR_NS: Final = 1_800_000_000_000
+_LIBRARIES: Final = (
+    os.environ.get("CELLWARD_LIBFAKETIME", ""),
+    *(
+        f"/usr/lib/{folder}/faketime/libfaketimeMT.so.1"
+        for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu")
+    ),
+)
 
 
 def _send(name: str, number: signal.Signals) -> Act:
@@ -159,6 +180,119 @@ class _SecondController:
         return f"it did not say why it ended: {self._said[-200:]!r}"
 
 
+class _SilentEnds:
+    """Ends every task of the supervisor, one in each of its lives."""
+
+    def begin(self, stand: Stand) -> None:
+        """End the work that moves the arm."""
+        end_task(stand.pid_of("supervisor"), stand.door, _WORK_TASK)
+
+    def find_survivor(self, evidence: Evidence) -> str:
+        """Miss an end of the process for each of the other tasks."""
+        stand = evidence.stand
+        names = self._read_names(stand)
+        if len(names) < _FEWEST_TASKS:
+            return f"the tasks of the supervisor were not found ({names})"
+        lived = [name for name in names if not self._ends_with(stand, name)]
+        return f"the supervisor lives on without {', '.join(lived)}" if lived else ""
+
+    def _read_names(self, stand: Stand) -> tuple[str, ...]:
+        pid = self._wait_for_life(stand, 0)
+        end_task(pid, stand.door, "")
+        deadline_s = time.monotonic() + _TASK_S
+        while not (names := read_tasks(stand.door)):
+            if time.monotonic() > deadline_s:
+                return ()
+            pause(_LOOK_S)
+        return tuple(name for name in names if not name.startswith("work-"))
+
+    def _ends_with(self, stand: Stand, name: str) -> bool:
+        """Say whether the process ends soon after one of its tasks has."""
+        pid = self._wait_for_life(stand, 0)
+        end_task(pid, stand.door, name)
+        return self._wait_for_life(stand, pid) != pid
+
+    def _wait_for_life(self, stand: Stand, before: int) -> int:
+        """Return the process id of a supervisor that shows its state.
+
+        Raises:
+            StandError: none comes up.
+        """
+        since_ns = time.monotonic_ns()
+        deadline_s = time.monotonic() + (_TASK_S if before else _START_S)
+        while time.monotonic() < deadline_s:
+            pid = stand.pid_of("supervisor")
+            stamp_ns = int(stand.status().get("stamp_ns", 0))
+            if pid not in (0, before) and stamp_ns > since_ns:
+                return pid
+            pause(_LOOK_S)
+        if before:
+            return before
+        raise StandError("the supervisor did not come up again")
+
+
+class _WallClock:
+    """Sets the wall clock of the controller's processes, and of nothing else."""
+
+    def __init__(self) -> None:
+        self._offsets: Path | None = None
+
+    def make_environment(self, folder: Path) -> Mapping[str, str]:
+        """Return variables by which a library answers for the wall clock.
+
+        Raises:
+            MissingAidError: that library is not installed.
+        """
+        found = [path for path in _LIBRARIES if path and Path(path).exists()]
+        if not found:
+            raise MissingAidError(
+                "libfaketime is not installed (Debian: apt install libfaketime; "
+                "elsewhere name it in CELLWARD_LIBFAKETIME)"
+            )
+        self._offsets = folder / "wall-clock"
+        self._offsets.write_text("+0s\n", encoding="utf-8")
+        return {
+            "LD_PRELOAD": found[0],
+            "FAKETIME_TIMESTAMP_FILE": str(self._offsets),
+            "FAKETIME_CACHE_DURATION": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def jump(self, _stand: Stand) -> None:
+        """Go an hour ahead, then an hour back."""
+        for offset in ("+1h", "-1h"):
+            self._set(offset)
+            pause(_JUMP_S)
+
+    def mend(self, _stand: Stand) -> None:
+        """Tell the true time again."""
+        self._set("+0s")
+
+    def find_jump(self, evidence: Evidence) -> str:
+        """Miss records that were stamped an hour ahead, and an hour back."""
+        now_ns = time.monotonic_ns()
+        stamps_ns = [line.seen_ns for line in evidence.log.read()]
+        is_ahead = any(ns - now_ns > _HALF_HOUR_NS for ns in stamps_ns)
+        is_back = any(evidence.onset_ns - ns > _HALF_HOUR_NS for ns in stamps_ns)
+        if is_ahead and is_back:
+            return ""
+        return "no record was stamped by the clock that jumped"
+
+    def find_stop(self, evidence: Evidence) -> str:
+        """Miss an undisturbed production; stamps of records mean nothing here."""
+        for line in evidence.log.read():
+            to = line.fields.get("to")
+            if line.event == "state" and to in ("HOLDING", "ABORTING"):
+                return f"production was stopped: {line.fields.get('reason')}"
+        return ""
+
+    def _set(self, offset: str) -> None:
+        if self._offsets is not None:
+            self._offsets.write_text(f"{offset}\n", encoding="utf-8")
+
+
+_silent_ends, _wall_clock = _SilentEnds(), _WallClock()
 _starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
@@ -180,6 +314,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         inject=_send("supervisor", signal.SIGKILL),
         repair=do_nothing,
         sign=arm_rests,
+        looks=(make_time_look(supervisor_returns, _READY_MS, "ready again"),),
         event=_ENDED,
     ),
     "F62": CellScenario(
@@ -192,6 +327,14 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         inject=_block_loop,
         repair=do_nothing,
         sign=arm_rests,
+    ),
+    "F64": CellScenario(
+        inject=_silent_ends.begin,
+        repair=do_nothing,
+        sign=make_event_sign("supervisor", "task_ended", task=_WORK_TASK),
+        looks=(_silent_ends.find_survivor,),
+        event=("supervisor", "task_ended"),
+        lasts_s=0.6,
     ),
     "F66": CellScenario(
         inject=_starvation.begin,
@@ -208,9 +351,21 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         onset=_throttle.find_return,
         moment=wait_for_long_motion,
         looks=(find_stop,),
+        event=("servo", "held"),
         lasts_s=2.0,
         is_latched=False,
         stops_arm=False,
+    ),
+    "F68": CellScenario(
+        inject=_wall_clock.jump,
+        repair=_wall_clock.mend,
+        sign=goes_on,
+        patience_s=20.0,
+        looks=(_wall_clock.find_jump, _wall_clock.find_stop, find_placed_part),
+        is_latched=False,
+        stops_arm=False,
+        fresh=True,
+        environment=_wall_clock.make_environment,
     ),
     "F70": CellScenario(
         inject=cut_power,

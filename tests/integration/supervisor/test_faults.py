@@ -9,8 +9,8 @@ import pytest
 from cell.contracts.plc import PlcOutputs
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode
-from cell.supervisor.task_watch import TaskEndedError
 from cell.supervisor.states import Command, State
+from cell.supervisor.task_watch import TaskEndedError
 from tests.fakes.policy import fail_with
 from tests.fakes.supervised_cell import MemoryStatus, SupervisedCell
 
@@ -579,12 +579,7 @@ async def expect_end_without(name: str) -> None:
     cell = SupervisedCell()
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with cell.running():
-            await cell.start()
-            await until_moving(cell)
-            (task,) = [t for t in asyncio.all_tasks() if t.get_name() == name]
-            task.cancel()
-            await cell.pass_s(1.0)
+        await run_until_cancelled(cell, name)
 
     assert caught.group_contains(TaskEndedError)
     assert ("task_ended", {"task": name}) in cell.events
@@ -592,6 +587,15 @@ async def expect_end_without(name: str) -> None:
     assert last is not None
     assert last.mode is MotionMode.HOLD
     assert cell.tree()["state"] == "EXECUTE", "so that the next life starts aborted"
+
+
+async def run_until_cancelled(cell: SupervisedCell, name: str) -> None:
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        (task,) = [t for t in asyncio.all_tasks() if t.get_name() == name]
+        task.cancel()
+        await cell.pass_s(1.0)
 
 
 async def test_cancellation_leaves_the_arm_on_hold() -> None:

@@ -84,7 +84,7 @@ def _spoilt(number: int, name: str, reaction: str) -> FaultRow:
         id=f"F{number:02}",
         name=name,
         boundary=Boundary.POLICY,
-        rung=Rung.HOLD,
+        rung=Rung.DEGRADE,
         reaction=reaction,
         way=Way.CELL,
         states=("EXECUTE", "SUSPENDED"),

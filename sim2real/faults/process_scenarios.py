@@ -197,8 +197,7 @@ class _SilentEnds:
         return f"the supervisor lives on without {', '.join(lived)}" if lived else ""
 
     def _read_names(self, stand: Stand) -> tuple[str, ...]:
-        pid = self._wait_for_life(stand, 0)
-        end_task(pid, stand.door, "")
+        end_task(_wait_for_life(stand), stand.door, "")
         deadline_s = time.monotonic() + _TASK_S
         while not (names := read_tasks(stand.door)):
             if time.monotonic() > deadline_s:
@@ -208,27 +207,30 @@ class _SilentEnds:
 
     def _ends_with(self, stand: Stand, name: str) -> bool:
         """Say whether the process ends soon after one of its tasks has."""
-        pid = self._wait_for_life(stand, 0)
+        pid = _wait_for_life(stand)
         end_task(pid, stand.door, name)
-        return self._wait_for_life(stand, pid) != pid
-
-    def _wait_for_life(self, stand: Stand, before: int) -> int:
-        """Return the process id of a supervisor that shows its state.
-
-        Raises:
-            StandError: none comes up.
-        """
-        since_ns = time.monotonic_ns()
-        deadline_s = time.monotonic() + (_TASK_S if before else _START_S)
-        while time.monotonic() < deadline_s:
-            pid = stand.pid_of("supervisor")
-            stamp_ns = int(stand.status().get("stamp_ns", 0))
-            if pid not in (0, before) and stamp_ns > since_ns:
-                return pid
+        deadline_s = time.monotonic() + _TASK_S
+        while Path(f"/proc/{pid}/cmdline").exists():
+            if time.monotonic() > deadline_s:
+                return False
             pause(_LOOK_S)
-        if before:
-            return before
-        raise StandError("the supervisor did not come up again")
+        return True
+
+
+def _wait_for_life(stand: Stand) -> int:
+    """Return the process id of a supervisor that shows its state from now on.
+
+    Raises:
+        StandError: none comes up.
+    """
+    since_ns = time.monotonic_ns()
+    deadline_s = time.monotonic() + _START_S
+    while time.monotonic() < deadline_s:
+        pid = stand.pid_of("supervisor")
+        if pid and int(stand.status().get("stamp_ns", 0)) > since_ns:
+            return pid
+        pause(_LOOK_S)
+    raise StandError("the supervisor did not come up again")
 
 
 class _WallClock:

@@ -167,14 +167,15 @@ def _press_in_vain(evidence: Evidence) -> str:
     stand = evidence.stand
     if evidence.stand.status().get("state") not in _AT_REST:
         return "the cell was not at rest"
+    since_ns = time.monotonic_ns()
     for name in _LEADING_ON:
         stand.press(name)
         pause(_PRESS_S)
         state = stand.status().get("state")
         if state not in _AT_REST:
             return f"the arm was released: '{name}' led to {state}"
-    moved_ns = evidence.find_motion_ns(evidence.onset_ns, time.monotonic_ns())
-    return "" if moved_ns is None else "the arm moved"
+    moved_ns = evidence.find_motion_ns(since_ns, time.monotonic_ns())
+    return "" if moved_ns is None else "the arm moved when it was pressed"
 
 
 def _find_order_named(evidence: Evidence) -> str:

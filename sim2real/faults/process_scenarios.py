@@ -227,7 +227,9 @@ def _wait_for_life(stand: Stand) -> int:
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         pid = stand.pid_of("supervisor")
-        if pid and int(stand.status().get("stamp_ns", 0)) > since_ns:
+        # A new one may show its state before its first life sign tells its number.
+        is_there = pid > 0 and Path(f"/proc/{pid}/cmdline").exists()
+        if is_there and int(stand.status().get("stamp_ns", 0)) > since_ns:
             return pid
         pause(_LOOK_S)
     raise StandError("the supervisor did not come up again")

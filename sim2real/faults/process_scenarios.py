@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,6 @@ from sim2real.faults.frozen_thread import freeze_main_thread
 from sim2real.faults.scenario import (
     Act,
     CellScenario,
-    MissingAidError,
     arm_rests,
     do_nothing,
     find_placed_part,
@@ -34,6 +32,7 @@ from sim2real.faults.scenario import (
     wait_for_long_motion,
 )
 from sim2real.faults.stand import Stand, StandError, pause, start_cellward
+from sim2real.faults.wall_clock import WallClock
 
 _BLOCKED_S: Final = 0.7
 _NO_TURN_S: Final = 0.06
@@ -50,15 +49,6 @@ _WORK_TASK: Final = "work-produce"
 _FEWEST_TASKS: Final = 6
 """Exchange with the line, gripper, proposals, Guardian, two clients at least."""
 _TASK_S: Final = 5.0
-_JUMP_S: Final = 5.0
-_HALF_HOUR_NS: Final = 1_800_000_000_000
-_LIBRARIES: Final = (
-    os.environ.get("CELLWARD_LIBFAKETIME", ""),
-    *(
-        f"/usr/lib/{folder}/faketime/libfaketimeMT.so.1"
-        for folder in ("x86_64-linux-gnu", "aarch64-linux-gnu")
-    ),
-)
 
 
 def _send(name: str, number: signal.Signals) -> Act:
@@ -235,68 +225,7 @@ def _wait_for_life(stand: Stand) -> int:
     raise StandError("the supervisor did not come up again")
 
 
-class _WallClock:
-    """Sets the wall clock of the controller's processes, and of nothing else."""
-
-    def __init__(self) -> None:
-        self._offsets: Path | None = None
-
-    def make_environment(self, folder: Path) -> Mapping[str, str]:
-        """Return variables by which a library answers for the wall clock.
-
-        Raises:
-            MissingAidError: that library is not installed.
-        """
-        found = [path for path in _LIBRARIES if path and Path(path).exists()]
-        if not found:
-            raise MissingAidError(
-                "libfaketime is not installed (Debian: apt install libfaketime; "
-                "elsewhere name it in CELLWARD_LIBFAKETIME)"
-            )
-        self._offsets = folder / "wall-clock"
-        self._offsets.write_text("+0s\n", encoding="utf-8")
-        return {
-            "LD_PRELOAD": found[0],
-            "FAKETIME_TIMESTAMP_FILE": str(self._offsets),
-            "FAKETIME_CACHE_DURATION": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def jump(self, _stand: Stand) -> None:
-        """Go an hour ahead, then an hour back."""
-        for offset in ("+1h", "-1h"):
-            self._set(offset)
-            pause(_JUMP_S)
-
-    def mend(self, _stand: Stand) -> None:
-        """Tell the true time again."""
-        self._set("+0s")
-
-    def find_jump(self, evidence: Evidence) -> str:
-        """Miss records that were stamped an hour ahead, and an hour back."""
-        now_ns = time.monotonic_ns()
-        stamps_ns = [line.seen_ns for line in evidence.log.read()]
-        is_ahead = any(ns - now_ns > _HALF_HOUR_NS for ns in stamps_ns)
-        is_back = any(evidence.onset_ns - ns > _HALF_HOUR_NS for ns in stamps_ns)
-        if is_ahead and is_back:
-            return ""
-        return "no record was stamped by the clock that jumped"
-
-    def find_stop(self, evidence: Evidence) -> str:
-        """Miss an undisturbed production; stamps of records mean nothing here."""
-        for line in evidence.log.read():
-            to = line.fields.get("to")
-            if line.event == "state" and to in ("HOLDING", "ABORTING"):
-                return f"production was stopped: {line.fields.get('reason')}"
-        return ""
-
-    def _set(self, offset: str) -> None:
-        if self._offsets is not None:
-            self._offsets.write_text(f"{offset}\n", encoding="utf-8")
-
-
-_silent_ends, _wall_clock = _SilentEnds(), _WallClock()
+_silent_ends, _wall_clock = _SilentEnds(), WallClock()
 _starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {

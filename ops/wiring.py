@@ -6,7 +6,7 @@ The other processes put theirs together in `ops.processes`.
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from cell.mailbox.text import TextMailbox
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
+from cell.supervisor.task_watch import check_tasks
 from ops.chunk_check import make_chunk_check
 from ops.guardian_watch import make_guardian
 from ops.process_end import is_ending
@@ -47,6 +48,7 @@ _WATCHED = ("camera", "policy")
 _WATCHED_BY_STATE = ("servo",)
 _STAYS_DOWN = " died too often and stays down until Cellward is started again"
 _STOP_LOOK_NS = 200_000_000
+_STOP_TASK = "stop"
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,14 +171,39 @@ async def run_supervisor(context: ProcessContext) -> None:
         beside = [
             tasks.create_task(policy.run(), name="policy-client"),
             tasks.create_task(
-                _watch_stop(context.stop, supervisor, clock), name="stop"
+                _watch_stop(context.stop, supervisor, clock), name=_STOP_TASK
             ),
         ]
         if judge is not None:
             beside.append(tasks.create_task(judge.run(), name="guardian-client"))
-        await supervisor.run()
+        run = tasks.create_task(supervisor.run(), name="supervisor")
+        await wait_for_end(run, beside, lambda: context.stop.is_set, record)
         for task in beside:
             task.cancel()
+
+
+async def wait_for_end(
+    run: asyncio.Task[None],
+    beside: Sequence[asyncio.Task[None]],
+    is_stopped: Callable[[], bool],
+    record: Callable[[str, dict[str, object]], None],
+) -> None:
+    """Wait for the end of the supervisor; what runs beside it may not end before.
+
+    Raises:
+        TaskEndedError: one of them has ended without having failed.
+    """
+    living = set(beside)
+    while not run.done():
+        ended, _ = await asyncio.wait(
+            {run, *living}, return_when=asyncio.FIRST_COMPLETED
+        )
+        # Whoever waits for the order to stop has nothing left to do after it.
+        excused = {t for t in ended if t.get_name() == _STOP_TASK and is_stopped()}
+        check_tasks(sorted(ended - {run} - excused, key=str), record)
+        living -= ended
+    if run.cancelled():
+        check_tasks([run], record)
 
 
 def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[], str]:

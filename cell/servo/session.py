@@ -32,6 +32,13 @@ Record = Callable[[str, dict[str, object]], None]
 Complain = Callable[[Complaint | None], None]
 
 _HEAVIEST_KG = 5.0
+_SLIDER_STEP = 0.02
+_DEFECTS = {
+    HoldReason.TRACKING_ERROR: "the joints do not follow",
+    # Whoever failed once over a request is not asked about the next one.
+    HoldReason.GUARD_EXCEPTION: "the guard itself failed",
+}
+"""Holds that no order leads on from: at rest the robot's program is ended."""
 # A wait for the robot that somebody who looks on should know of.
 _STALE_NS = ns_from_s(0.05)
 
@@ -96,6 +103,7 @@ class ArmSession:
         self._is_stopped = False
         self._sample: ArmState | None = None
         self._robot_clock = RobotClock()
+        self._slider = 1.0
 
     def cycle(self, now_ns: int) -> bool:
         """Run one cycle.
@@ -110,6 +118,7 @@ class ArmSession:
         desk.tally.cycle += 1
         sample = self._sample = self._arm.read_state()
         command = desk.port.read_command()
+        self._note_slider(sample.speed_fraction)
         trouble = find_trouble(sample, now_ns, needs_program=desk.latch.is_armed)
         if trouble is not HoldReason.NONE:
             self._fault(trouble, "")
@@ -166,7 +175,7 @@ class ArmSession:
             return True
         if self._robot_clock.stands(sample, now_ns, may_wait=not self._rests_armed()):
             if now_ns - sample.stamp_ns > _STALE_NS:
-                desk.tally.note_hold(HoldReason.ARM_STATE_STALE)
+                self._note_timing(HoldReason.ARM_STATE_STALE)
             return False
         verdict = desk.follower.follow(
             self._robot_clock.shift_command(command),
@@ -181,21 +190,38 @@ class ArmSession:
         self._send(verdict)
         if verdict.reason in INTERVENTIONS and desk.tally.hold_reason != verdict.reason:
             desk.record("refused", {"detail": desk.tally.guard.describe(verdict)})
-        if verdict.reason in TIMING_HOLDS and not is_busy:
-            # An arm with nothing to do was not held by that.
-            desk.tally.show_hold(verdict.reason)
-        else:
-            desk.tally.note_hold(verdict.reason)
+        self._note_hold(verdict.reason, is_busy=is_busy)
         if not self._rests_armed():
             return False
-        if verdict.reason is HoldReason.TRACKING_ERROR:
-            self._end_at_fault(verdict.reason, "the joints do not follow", now_ns)
+        if verdict.reason in _DEFECTS:
+            self._end_at_fault(verdict.reason, _DEFECTS[verdict.reason], now_ns)
             return True
         is_stop = command is not None and command.mode is MotionMode.STOP
         if is_stop and desk.follower.reached_id == desk.follower.command_id:
             self.end(now_ns)
             return True
         return False
+
+    def _note_hold(self, reason: HoldReason, *, is_busy: bool) -> None:
+        """Count a hold; an arm with nothing to do is not held for want of time."""
+        if reason not in TIMING_HOLDS:
+            self._desk.tally.note_hold(reason)
+        elif is_busy:
+            self._note_timing(reason)
+        else:
+            self._desk.tally.show_hold(reason)
+
+    def _note_timing(self, reason: HoldReason) -> None:
+        """Count a hold for want of time, and have it recorded once."""
+        if self._desk.tally.hold_reason is not reason:
+            self._desk.record("held", {"reason": reason.name})
+        self._desk.tally.note_hold(reason)
+
+    def _note_slider(self, fraction: float) -> None:
+        """Have it recorded when somebody moved the robot's speed slider."""
+        if abs(fraction - self._slider) > _SLIDER_STEP:
+            self._slider = fraction
+            self._desk.record("speed slider", {"fraction": round(fraction, 3)})
 
     def _abandon(self, reason: HoldReason, refusal: PlanRefusal, now_ns: int) -> None:
         """End the program: there is no approved way to rest from where the arm is."""

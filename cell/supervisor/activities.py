@@ -87,6 +87,13 @@ class ActivityRunner:
         self._find_unmet = find_unmet
         self._task: asyncio.Task[None] | None = None
 
+    def find_vanished(self) -> str:
+        """Return the name of a task that ended in the middle of its work."""
+        task = self._task
+        if task is None or not task.cancelled() or self.current.has_ended:
+            return ""
+        return task.get_name()
+
     def enter(self, state: State) -> None:
         """Do the work of `state` from now on."""
         work = WORK_OF_STATE[state]

@@ -7,6 +7,7 @@ servo command, moves the heartbeat that the line sees, and beats for the process
 import asyncio
 import random
 from collections import deque
+from collections.abc import Sequence
 
 from cell.contracts.errors import StopCategory
 from cell.contracts.plc import PlcOutputs
@@ -34,6 +35,7 @@ from cell.supervisor.states import WAIT_STATES, Command, Mode, State
 from cell.supervisor.station import make_station
 from cell.supervisor.statistics import Statistics
 from cell.supervisor.status import make_first_machine, parse_previous
+from cell.supervisor.task_watch import check_tasks, raise_ended
 from cell.supervisor.watch import Watch
 
 _END_PATIENCE_S = 3.0
@@ -170,7 +172,7 @@ class Supervisor:
                     tasks.create_task(station.guardian.run(), name="guardian"),
                 ]
                 self._runner = ActivityRunner(tasks, station, self._find_unmet)
-                await self._decide_until_end()
+                await self._decide_until_end(links)
                 self._runner.cancel()
                 for link in links:
                     link.cancel()
@@ -178,9 +180,13 @@ class Supervisor:
             station.motion.hold()
             self._publisher.publish(self.cycle_phase, self._find_unmet())
 
-    async def _decide_until_end(self) -> None:
+    async def _decide_until_end(self, links: Sequence[asyncio.Task[None]]) -> None:
         due_ns = self._turned_ns = self._clock.now_ns()
         while not self._may_end():
+            check_tasks(links, self._peers.record)
+            vanished = self._runner.find_vanished() if self._runner else ""
+            if vanished:
+                raise_ended(vanished, self._peers.record)
             self._turn()
             self._period_s = self._compute_period_s()
             # A turn that came late is not made up for: stamps count, not turns.

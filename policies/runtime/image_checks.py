@@ -98,6 +98,31 @@ def find_depth_flaw(depth_m: NDArray[Any], camera_height_m: float) -> str:
     return ""
 
 
+def find_shared_flaw(rgb: NDArray[Any], flaw: str) -> str:
+    """Return what the depth beside a colour image suffers from as well.
+
+    Depth comes from pictures taken in the same light, through the same window, by eyes
+    side by side: what blinds or blurs one of them does so to all, and what the matcher
+    makes of it looks like depth. Darkness alone is none of that: a depth camera brings
+    its own light, and where it does not, its depth image says so.
+
+    Args:
+        rgb: the colour image.
+        flaw: what `find_color_flaw` says of it.
+    """
+    if not flaw or is_dark(rgb):
+        return ""
+    return f"the colour image beside it cannot be used: {flaw}"
+
+
+def is_dark(rgb: NDArray[Any]) -> bool:
+    """Say whether a colour image shows darkness and nothing else."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        return False
+    brightest = np.percentile(compute_gray(rgb)[::_STRIDE, ::_STRIDE], 99)
+    return bool(brightest < DARK_LEVEL)
+
+
 def compute_gray(rgb: NDArray[np.uint8]) -> NDArray[np.int16]:
     """Return the brightness, 0..255, with green counted twice."""
     wide = rgb.astype(np.int16)

@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from cell.contracts.observation import Modality, RgbdFrame
 from cell.contracts.units import s_from_ns
-from policies.runtime.image_checks import find_color_flaw, find_depth_flaw
+from policies.runtime.image_checks import (
+    find_color_flaw,
+    find_depth_flaw,
+    find_shared_flaw,
+)
 
 FROZEN_AFTER: Final = 3
 """Equal pictures in a row, of different moments: sensor noise makes two impossible."""
@@ -28,11 +32,12 @@ class ValidityWatch:
 
     def find_flaws(self, frame: RgbdFrame) -> dict[Modality, str]:
         """Return what of a frame may not be used, and why."""
+        height_m = float(frame.base_from_camera.position_m[2])
+        color_flaw = find_color_flaw(frame.rgb)
         flaws = {
-            Modality.RGB: find_color_flaw(frame.rgb),
-            Modality.DEPTH: find_depth_flaw(
-                frame.depth_m, float(frame.base_from_camera.position_m[2])
-            ),
+            Modality.RGB: color_flaw,
+            Modality.DEPTH: find_depth_flaw(frame.depth_m, height_m)
+            or find_shared_flaw(frame.rgb, color_flaw),
         }
         if self._is_frozen(frame):
             flaws = dict.fromkeys(flaws, "it does not change any more")

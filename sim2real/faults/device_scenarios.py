@@ -1,27 +1,32 @@
 """How F28 to F36 are tried: what gripper and camera say."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from cell.contracts.observation import Modality
 from cell.contracts.servo import HoldReason
-from policies.runtime.image_checks import find_color_flaw, find_depth_flaw
+from policies.runtime.validity import ValidityWatch
 from sim2real.faults.chaos_rule import PLAIN, Change, Flow, Rule
 from sim2real.faults.device_wire import (
     RepeatedPicture,
+    SpoiltPictures,
     StandingClock,
     StuckVariables,
-    halve_pictures,
+    blur,
+    overexpose,
 )
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.scenario import (
     Act,
     CellScenario,
     last_picture,
+    make_event_look,
     make_event_sign,
     stop_begins,
 )
-from sim2real.faults.stand import Stand
+from sim2real.faults.stand import Stand, StandError
 from sim2real.faults.stand_config import Wire
 
 _GRIPPER: Final = frozenset({Wire.GRIPPER})
@@ -83,33 +88,38 @@ def _find_lost_attempt(evidence: Evidence) -> str:
     return "" if is_held else "the arm was not brought to rest where it was"
 
 
+def _spoil_pictures(stand: Stand) -> None:
+    frame = stand.read_picture()
+    if frame is None:
+        raise StandError("there is no picture of the bin")
+    rule = Rule(change=SpoiltPictures(frame.rgb.shape))
+    stand.wires[Wire.CAMERA].set_rule(Flow.TO_CLIENT, rule)
+
+
 def _find_unseen_flaw(evidence: Evidence) -> str:
-    """Miss a flaw of a picture that nobody finds, or one where none is."""
+    """Miss a spoilt picture that depth is taken from, or a healthy one that none is."""
     frame = evidence.stand.read_picture()
     if frame is None:
         return "the camera did not come back"
-    height_m = float(frame.base_from_camera.position_m[2])
-    found = find_color_flaw(frame.rgb) or find_depth_flaw(frame.depth_m, height_m)
+    found = ValidityWatch().find_flaws(frame)
     if found:
         return f"a healthy picture is refused: {found}"
-    # A box of 15 pixels, by running sums along both sides.
-    soft = frame.rgb.astype(np.float64)
-    for axis in (0, 1):
-        sums = np.cumsum(soft, axis=axis)
-        soft = (np.roll(sums, -8, axis) - np.roll(sums, 7, axis)) / 15.0
-    colours = {
-        "black": frame.rgb // 32,
-        "overexposed": np.full_like(frame.rgb, 255),
-        "blurred": soft[16:-16, 16:-16].clip(0.0, 255.0).astype(np.uint8),
+    pictures = {
+        "overexposed": replace(frame, rgb=overexpose(frame.rgb)),
+        "blurred": replace(frame, rgb=blur(frame.rgb)),
+        "without depth": replace(frame, depth_m=np.zeros_like(frame.depth_m)),
+        "no numbers": replace(frame, depth_m=np.full_like(frame.depth_m, np.nan)),
+        "covered": replace(frame, depth_m=frame.depth_m * np.float32(0.3)),
     }
-    depths = {
-        "empty": np.zeros_like(frame.depth_m),
-        "no numbers": np.full_like(frame.depth_m, np.nan),
-        "covered": frame.depth_m * 0.3,
-    }
-    unseen = [name for name, rgb in colours.items() if not find_color_flaw(rgb)]
-    unseen += [n for n, depth in depths.items() if not find_depth_flaw(depth, height_m)]
-    return f"nobody finds a picture that is {' or '.join(unseen)}" if unseen else ""
+    unseen = [
+        name
+        for name, picture in pictures.items()
+        if Modality.DEPTH not in ValidityWatch().find_flaws(picture)
+    ]
+    dark = ValidityWatch().find_flaws(replace(frame, rgb=frame.rgb // 32))
+    if dark.keys() != {Modality.RGB}:
+        return f"of a black picture with depth {dark} is refused, not its colour"
+    return f"depth is taken from pictures: {', '.join(unseen)}" if unseen else ""
 
 
 LOST: Final = StuckVariables({"OBJ": "3", "POS": "255"})
@@ -184,10 +194,10 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
         stops_arm=False,
     ),
     "F36": CellScenario(
-        inject=_change(Wire.CAMERA, halve_pictures),
+        inject=_spoil_pictures,
         repair=_mend(Wire.CAMERA),
         sign=stop_begins,
-        looks=(_find_unseen_flaw,),
+        looks=(_find_unseen_flaw, make_event_look("policy", "modalities")),
         patience_s=20.0,
         wires=_CAMERA,
         is_latched=False,

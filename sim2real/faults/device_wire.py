@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim2real.faults.chaos_rule import Passage
 from sim2real.faults.framing import PAIR
 
 _PAIR_MAGIC: Final = 0x52494150
+Image = NDArray[np.uint8]
 
 
 @dataclass
@@ -82,6 +86,55 @@ def halve_pictures(message: bytes, _link: int) -> Passage:
         content[start + size // 2 : start + size] = bytes(size - size // 2)
         start += size
     return Passage(bytes(content))
+
+
+@dataclass
+class SpoiltPictures:
+    """Spoils each pair in another way: half of it, too much light, out of focus.
+
+    Attributes:
+        shape: of a colour image: height, width, channels.
+    """
+
+    shape: tuple[int, ...]
+    _count: int = 0
+
+    def __call__(self, message: bytes, link: int) -> Passage:
+        """Change a pair; a greeting passes."""
+        if not is_pair(message):
+            return Passage(message)
+        self._count += 1
+        if self._count % len(SPOILS) == 0:
+            return halve_pictures(message, link)
+        *_, rgb_bytes, _depth_bytes = PAIR.unpack_from(message)
+        start = PAIR.size
+        rgb = np.frombuffer(message, np.uint8, rgb_bytes, start).reshape(self.shape)
+        spoil = overexpose if self._count % len(SPOILS) == 1 else blur
+        content = bytearray(message)
+        content[start : start + rgb_bytes] = spoil(rgb).tobytes()
+        return Passage(bytes(content))
+
+
+SPOILS: Final = ("half missing", "overexposed", "blurred")
+"""What `SpoiltPictures` does, by turns."""
+
+
+def overexpose(rgb: Image) -> Image:
+    """Return an image in which every pixel has had too much light."""
+    return np.full_like(rgb, 255)
+
+
+def blur(rgb: Image) -> Image:
+    """Return an image out of focus: a box of 15 pixels, by sums along both sides."""
+    soft = rgb.astype(np.float32)
+    for axis in (0, 1):
+        sums = np.cumsum(soft, axis=axis, dtype=np.float64)
+        soft = ((np.roll(sums, -8, axis) - np.roll(sums, 7, axis)) / 15.0).astype(
+            np.float32
+        )
+    # What came round from the other side is no part of it.
+    inner = soft[8:-8, 8:-8].clip(0.0, 255.0).astype(np.uint8)
+    return np.pad(inner, ((8, 8), (8, 8), (0, 0)), mode="edge")
 
 
 def is_pair(message: bytes) -> bool:

@@ -15,14 +15,18 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from cell.contracts.ladder import Rung as LadderRung
 from cell.contracts.servo import HoldReason, ServoPhase
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.servo_link import STATE
 from sim2real.faults.arm_trace import ArmRecorder, find_first_motion, find_last_motion
+from sim2real.faults.rows import Rung
 from sim2real.faults.stand import Stand
 
 _PERIOD_S: Final = 0.002
 _NS: Final = 1_000_000_000
+LADDER_RUNGS: Final = dict(LadderRung.__members__)
+"""By the name in the record."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class ServoSample:
     """One look at the servo process.
 
     Attributes:
-        seen_ns: monotonic clock of the look.
+        seen_ns: the servo process's own stamp of that state, monotonic clock.
         phase: see `ServoPhase`.
         hold_reason: see `HoldReason`.
         arm_age_s: age of the robot's newest sample [s].
@@ -93,7 +97,7 @@ class ServoRecorder:
             version = newest
             self.samples.append(
                 ServoSample(
-                    time.monotonic_ns(),
+                    int(record["stamp_ns"]),
                     ServoPhase(int(record["phase"])),
                     HoldReason(int(record["hold_reason"])),
                     float(record["arm_age_s"]),
@@ -165,6 +169,20 @@ class Evidence:
     def samples(self) -> list[ServoSample]:
         """Return the looks at the servo process since the onset."""
         return [s for s in list(self.servo.samples) if s.seen_ns >= self.onset_ns]
+
+    def find_rung(self) -> Rung | None:
+        """Return the highest rung of the reaction ladder since the onset.
+
+        The supervisor records each change about what keeps the cell at rest, and shows
+        the present one in its status.
+        """
+        names = {
+            str(line.fields.get("to")) for line in self.events() if line.event == "rung"
+        }
+        seen = [int(LADDER_RUNGS[name]) for name in names if name in LADDER_RUNGS]
+        ladder = self.stand.status().get("ladder") or {}
+        seen.append(int(ladder.get("rung", 0)))
+        return Rung(f"R{max(seen)}")
 
     def find_last_motion_ns(self, until_ns: int) -> int | None:
         """Return when the arm was last ordered to move since the onset."""

@@ -1,9 +1,10 @@
 """Rows that are facts about the guard, tried on the real one, cycle by cycle.
 
-The time of a reaction is that of the loop: one period for a verdict in the same cycle.
+The time of a reaction runs on the loop's clock, from the end of the last cycle in which
+nothing was wrong to the setpoint with which the arm rests or is slower than before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +19,11 @@ from ops.settings import Settings
 from safety.chunk_check import EnvelopeChunkCheck
 from safety.guard import EnvelopeGuard
 from safety.limits import MINIMUM_SINGULAR_VALUE
-from sim2real.faults.trial import Judgement
+from sim2real.faults.judgement import Judgement
+from sim2real.faults.rows import Rung
+from sim2real.faults.servo_rig import break_guard, order_target
 
 PERIOD_S: Final = 0.002
-_PERIOD_MS: Final = 1e3 * PERIOD_S
 _START_S: Final = 1000.0
 _GENTLE: Final = 0.6
 """Share of the limits that ordinary requests use."""
@@ -32,7 +34,14 @@ Check = Callable[[Settings, bool], Judgement]
 
 
 class GuardRig:
-    """A guard, its clock, and the motion that it granted."""
+    """A guard, its clock, and the motion that it granted.
+
+    Attributes:
+        q: setpoint that was granted last, shape (6,) [rad].
+        qd: speed with which it was reached [rad/s].
+        now_s: time of the last cycle [s].
+        reaction_ms: from the last strike to the hold [ms]; None before it.
+    """
 
     def __init__(self, settings: Settings, q: Vector | None = None) -> None:
         self.home = np.array(settings.arm.home_q_rad)
@@ -46,17 +55,44 @@ class GuardRig:
         self.q = self.home.copy() if q is None else q.copy()
         self.qd = np.zeros(6)
         self.now_s = _START_S
+        self.reaction_ms: float | None = None
+        self._struck_s = self.now_s
         self.guard.reset(self.q)
 
+    def strike(self) -> None:
+        """Let the fault begin now: up to here all was as it should be."""
+        self._struck_s, self.reaction_ms = self.now_s, None
+
     def ask(
-        self, request: Any, *, gap_s: float = PERIOD_S, command_age_s: float = 0.0
+        self,
+        request: Any,
+        *,
+        gap_s: float = PERIOD_S,
+        command_age_s: float = 0.0,
+        stamp_ns: int | None = None,
     ) -> Verdict:
-        """Ask for a setpoint after some time [s], with a stamp of some age [s]."""
+        """Ask for a setpoint.
+
+        Args:
+            request: joint positions.
+            gap_s: since the last one [s].
+            command_age_s: age of the command's stamp [s].
+            stamp_ns: of command and sample, in place of true ones.
+        """
         self.now_s += gap_s
         now_ns = ns_from_s(self.now_s)
-        stamp_ns = ns_from_s(self.now_s - command_age_s)
-        verdict = self.guard.vet(request, stamp_ns, now_ns, now_ns, NO_FORCE)
+        command_ns = ns_from_s(self.now_s - command_age_s)
+        if stamp_ns is not None:
+            command_ns = stamp_ns
+        arm_ns = now_ns if stamp_ns is None else stamp_ns
+        verdict = self.guard.vet(request, command_ns, arm_ns, now_ns, NO_FORCE)
+        before_radps = float(np.max(np.abs(self.qd)))
         self._follow(verdict)
+        speed_radps = float(np.max(np.abs(self.qd)))
+        has_held = speed_radps == 0.0 or speed_radps < before_radps
+        is_refused = verdict.reason is not HoldReason.NONE
+        if is_refused and has_held and self.reaction_ms is None:
+            self.reaction_ms = 1e3 * (self.now_s - self._struck_s)
         return verdict
 
     def accelerate(self, joint: int, sign: float, cycles: int) -> Verdict:
@@ -64,6 +100,7 @@ class GuardRig:
         for _ in range(cycles):
             qd = self.qd.copy()
             qd[joint] += sign * self.acceleration * PERIOD_S
+            self.strike()
             verdict = self.ask(self.q + qd * PERIOD_S)
             if verdict.reason is not HoldReason.NONE:
                 break
@@ -90,15 +127,35 @@ class GuardRig:
 
 
 def judge(
-    reaction: str, *missed: str, reaction_ms: float | None = _PERIOD_MS
+    reaction: str,
+    *missed: str,
+    reaction_ms: float | None = None,
+    rung: Rung | None = None,
 ) -> Judgement:
     """Put a judgement together; empty sentences miss nothing."""
-    return Judgement(reaction, reaction_ms, None, tuple(m for m in missed if m))
+    return Judgement(
+        reaction, reaction_ms, None, tuple(m for m in missed if m), rung=rung
+    )
+
+
+def judge_rigs(reaction: str, rigs: Sequence[GuardRig], *missed: str) -> Judgement:
+    """Put a judgement together from guards that should have held; the slowest."""
+    times_ms = [rig.reaction_ms for rig in rigs]
+    known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
+    has_held = len(known_ms) == len(times_ms)
+    return judge(
+        reaction,
+        *missed,
+        "" if has_held else "the arm was not brought to rest",
+        reaction_ms=max(known_ms) if has_held and known_ms else None,
+        rung=Rung.HOLD if has_held else None,
+    )
 
 
 def refuses(rig: GuardRig, request: Any, *reasons: HoldReason) -> str:
     """Miss a refusal at rest for one of these reasons, with the arm where it was."""
     before = rig.q.copy()
+    rig.strike()
     verdict = rig.ask(request)
     if verdict.reason not in reasons:
         return f"verdict {verdict.reason.name} for {np.array2string(np.array(request))}"
@@ -108,16 +165,27 @@ def refuses(rig: GuardRig, request: Any, *reasons: HoldReason) -> str:
 
 
 def wrong_units(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F27: a target that wraps by a turn, and one in degrees."""
+    """F27: a target that wraps by a turn, and one in degrees; alone, and ordered."""
     home = np.array(settings.arm.home_q_rad)
     wrapped = home.copy()
     wrapped[0] += 2.0 * np.pi
+    targets = (wrapped, np.degrees(home)) if with_fault else (home, home)
+    rigs = [GuardRig(settings) for _ in targets]
     missed = [
-        refuses(GuardRig(settings), request, HoldReason.JOINT_SPEED,
+        refuses(rig, target, HoldReason.JOINT_SPEED,
                 HoldReason.JOINT_POSITION, HoldReason.JOINT_ACCELERATION)
-        for request in ((wrapped, np.degrees(home)) if with_fault else (home, home))
+        for rig, target in zip(rigs, targets, strict=True)
     ]  # fmt: skip
-    return judge("refused against the present position", *missed)
+    found = judge_rigs("refused against the present position", rigs, *missed)
+    orders = [order_target(settings, target) for target in targets]
+    missed = [*found.missed, *(order.missed for order in orders)]
+    rung = min((order.rung for order in orders if order.rung), default=None)
+    return judge(
+        f"{found.reaction}; ordered as a motion: {orders[0].seen}",
+        *missed,
+        reaction_ms=found.reaction_ms,
+        rung=rung,
+    )
 
 
 def not_finite(settings: Settings, with_fault: bool) -> str:  # noqa: FBT001
@@ -150,7 +218,7 @@ def huge_step(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT00
     step = ActionStep(Pose(pose.position_m + away_m, pose.quat_wxyz), 0.04)
     refusal = check.check(ActionChunk(1, (step,), 0.9, "test"), rig.home)
     missed.append("" if refusal else "the chunk was granted")
-    return judge(f"refused; chunk: {refusal}", *missed)
+    return judge_rigs(f"refused; chunk: {refusal}", [rig], *missed)
 
 
 def near_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -164,8 +232,9 @@ def near_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa
         return judge("", f"verdict {verdict.reason.name}, not SINGULAR")
     rested = rig.come_to_rest()
     sigma = compute_smallest_singular_value(rig.q, rig.tool)
-    return judge(
+    return judge_rigs(
         f"rests at a smallest singular value of {sigma:.3f}",
+        [rig],
         "" if rested else "the ramp did not end",
         "" if sigma >= MINIMUM_SINGULAR_VALUE else f"it rests at {sigma:.4f}",
     )
@@ -186,7 +255,7 @@ def in_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa: 
         missed.append("it was released without a position")
     if not bool(np.isfinite(rig.q).all()):
         missed.append("the setpoint is no number")
-    return judge("refused, every setpoint a number", *missed)
+    return judge_rigs("refused, every setpoint a number", [rig], *missed)
 
 
 def infeasible(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -197,12 +266,13 @@ def infeasible(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
     for _ in range(500):
         request = low + rng.uniform(0.0, 5.0, 6) if with_fault else rig.q
         before = rig.q.copy()
+        rig.strike()
         verdict = rig.ask(request)
         if verdict.reason is HoldReason.NONE or bool((verdict.q == request).any()):
             return judge("", "a request was passed on")
         if not bool((verdict.q == before).all()):
             return judge("", "the arm was moved")
-    return judge("500 requests refused, the arm stayed")
+    return judge_rigs("500 requests refused, the arm stayed", [rig])
 
 
 def outside_workspace(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -218,7 +288,7 @@ def outside_workspace(settings: Settings, with_fault: bool) -> Judgement:  # noq
     verdict = back.ask(back.step(0, signs[1]))
     if verdict.reason is not HoldReason.NONE:
         missed.append(f"the way back: {verdict.reason.name}")
-    return judge("outward refused, inward granted", *missed)
+    return judge_rigs("outward refused, inward granted", [out], *missed)
 
 
 def _overshoot_m(settings: Settings, rig: GuardRig, q: Vector) -> float:
@@ -251,17 +321,23 @@ def raising(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F58: an exception inside the guard, from a stamp that no machine can hold."""
     rig = GuardRig(settings)
     rig.ask(rig.home)
-    stamp_ns = 2**70 if with_fault else ns_from_s(rig.now_s)
     before = rig.q.copy()
-    verdict = rig.guard.vet(
-        rig.step(0, 1.0), stamp_ns, stamp_ns, ns_from_s(rig.now_s), NO_FORCE
-    )
+    rig.strike()
+    verdict = rig.ask(rig.step(0, 1.0), stamp_ns=2**70 if with_fault else None)
     missed = []
     if verdict.reason is not HoldReason.GUARD_EXCEPTION:
         missed.append(f"verdict {verdict.reason.name}, not GUARD_EXCEPTION")
     if not bool((verdict.q == before).all()):
         missed.append("the setpoint moved")
-    return judge("the shell held", *missed)
+    found = judge_rigs("the shell held", [rig], *missed)
+    order = break_guard(settings) if with_fault else order_target(settings, rig.home)
+    return judge(
+        f"{found.reaction}; in motion: {order.seen}",
+        *found.missed,
+        order.missed,
+        reaction_ms=found.reaction_ms,
+        rung=order.rung,
+    )
 
 
 def overrun(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -269,26 +345,29 @@ def overrun(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     rig = GuardRig(settings)
     rig.accelerate(0, 1.0, 30)
     gap_s = 5 * PERIOD_S if with_fault else PERIOD_S
+    rig.strike()
     verdict = rig.ask(rig.q + rig.qd * PERIOD_S, gap_s=gap_s)
     missed = []
     if verdict.reason is not HoldReason.CYCLE_OVERRUN:
         missed.append(f"verdict {verdict.reason.name}, not CYCLE_OVERRUN")
     elif not rig.come_to_rest():
         missed.append("the ramp did not end")
-    return judge("ramped to rest", *missed)
+    return judge_rigs("ramped to rest", [rig], *missed)
 
 
 def foreign_clock(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F69: stamps of the far past and of the future."""
     missed = []
+    rigs = []
     for age_s in (10.0, -10.0, 1e6, -1e6) if with_fault else (0.0,):
         rig = GuardRig(settings)
+        rigs.append(rig)
         before = rig.q.copy()
         verdict = rig.ask(rig.step(0, 1.0), command_age_s=age_s)
         is_refused = verdict.reason is HoldReason.COMMAND_STALE
         if not is_refused or not bool((verdict.q == before).all()):
             missed.append(f"{age_s:g} s old: {verdict.reason.name}")
-    return judge("refused as stale", *missed)
+    return judge_rigs("refused as stale", rigs, *missed)
 
 
 GUARD_CHECKS: Final[dict[str, Check]] = {

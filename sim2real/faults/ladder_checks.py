@@ -15,8 +15,9 @@ from cell.supervisor.causes import Cause
 from cell.supervisor.rungs import FLAPPING, compute_rung, make_rule, make_rules
 from ops.settings import Settings
 from safety.ladder import Ladder
+from sim2real.faults import rows
 from sim2real.faults.guard_checks import Check, judge
-from sim2real.faults.trial import Judgement
+from sim2real.faults.judgement import Judgement
 
 _BY: Final = "somebody"
 _LOOK_S: Final = 0.05
@@ -153,7 +154,7 @@ def flapping(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT00
         for sentence in _try_flapping(cause, rate_hz)
     ]
     reaction = f"{len(causes)} causes at 1 to 20 Hz: a person after {FLAPPING.count}"
-    return _sum_up(reaction, missed)
+    return _sum_up(reaction, missed, rows.Rung.STOP)
 
 
 def _try_flapping(cause: Cause, rate_hz: float) -> Iterator[str]:
@@ -179,11 +180,14 @@ def _rung(cause: Cause, *, is_moving: bool) -> Rung:
     return compute_rung(cause, facts.moving if is_moving else facts.still)
 
 
-def _sum_up(reaction: str, missed: Sequence[str]) -> Judgement:
+def _sum_up(
+    reaction: str, missed: Sequence[str], rung: rows.Rung = rows.Rung.LATCH
+) -> Judgement:
+    """Put a judgement together; `rung` is what every one of the tries has reached."""
     shown = list(missed[:_SHOWN])
     if len(missed) > _SHOWN:
         shown.append(f"and {len(missed) - _SHOWN} more")
-    return judge(reaction, *shown, reaction_ms=None)
+    return judge(reaction, *shown, rung=None if missed else rung)
 
 
 LADDER_CHECKS: Final[dict[str, Check]] = {

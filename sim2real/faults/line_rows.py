@@ -18,6 +18,7 @@ def _row(
     *,
     rung: Rung = Rung.STOP,
     causes: tuple[str, ...] = _LOST,
+    states: tuple[str, ...] = _STOPPED,
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -26,7 +27,7 @@ def _row(
         rung=rung,
         reaction=reaction,
         way=Way.CELL,
-        states=_STOPPED,
+        states=states,
         causes=causes,
         bound_ms=bound[0],
         bound=bound[1],
@@ -75,7 +76,7 @@ LINE_ROWS: Final = (
     _row(
         7,
         "32-bit values arrive in the other word order before the arm is released",
-        "the arm is not released; the word order is named",
+        "whatever a person presses, the arm is not released; the word order is named",
         (None, "before the arm is released"),
         causes=("plc_map_mismatch",),
     ),
@@ -120,10 +121,12 @@ LINE_ROWS: Final = (
     ),
     _row(
         14,
-        "our own heartbeat no longer reaches the PLC",
-        "we stop on the missing echo, the line stops on its own watch",
-        (300.0, _HB3),
+        "our task that writes to the line ends while everything else lives",
+        "the process ends; the line stops on its own watch of our heartbeat",
+        (300.0, "the line counts the cell as lost: 300 ms, three heartbeats"),
         rung=Rung.EXIT,
+        states=("ABORTED",),
+        causes=("supervisor_restarted",),
     ),
     _row(
         15,

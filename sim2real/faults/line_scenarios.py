@@ -14,10 +14,10 @@ from cell.contracts.servo import HoldReason
 from cell.drivers.plc.registers import BLOCK_START, Block
 from cell.mailbox.seqlock import Mailbox
 from sim2real.faults.chaos_rule import PLAIN, Accepts, Change, Flow, Rule
+from sim2real.faults.door import end_task
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.line_wire import (
     BackwardHeartbeat,
-    FrozenOwnHeartbeat,
     SecondMaster,
     spoil_transaction,
     swallow_writes,
@@ -26,6 +26,8 @@ from sim2real.faults.scenario import (
     Act,
     CellScenario,
     Sign,
+    do_nothing,
+    make_event_look,
     make_event_sign,
     make_hold_sign,
     stop_begins,
@@ -42,6 +44,12 @@ _STORM_S: Final = 3.0
 _LEAK_LIMIT: Final = 4
 _REBOOT_S: Final = 30.0
 _KNOCK_S: Final = 2.5
+_AT_REST: Final = ("HELD", "ABORTED")
+_LEADING_ON: Final = ("ack", "unhold", "ack", "clear", "reset", "start", "unhold")
+"""Everything that could lead a cell on from Held or Aborted."""
+_PRESS_S: Final = 0.5
+WRITER_TASK: Final = "plc-exchange"
+"""What writes our block, the heartbeat with it."""
 _WITHHELD: Final = make_hold_sign(HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED)
 
 
@@ -154,6 +162,22 @@ def _lead_to_held(stand: Stand) -> None:
     stand.wait_for(lambda s: s.get("state") == "HELD", 20.0, "Hold")
 
 
+def _press_in_vain(evidence: Evidence) -> str:
+    """Miss a cell that stays where it is while a person does all that leads on."""
+    stand = evidence.stand
+    if evidence.stand.status().get("state") not in _AT_REST:
+        return "the cell was not at rest"
+    since_ns = time.monotonic_ns()
+    for name in _LEADING_ON:
+        stand.press(name)
+        pause(_PRESS_S)
+        state = stand.status().get("state")
+        if state not in _AT_REST:
+            return f"the arm was released: '{name}' led to {state}"
+    moved_ns = evidence.find_motion_ns(since_ns, time.monotonic_ns())
+    return "" if moved_ns is None else "the arm moved when it was pressed"
+
+
 def _find_order_named(evidence: Evidence) -> str:
     """Miss the word order in what was recorded."""
     texts = [str(line.fields.get("detail", "")) for line in evidence.events()]
@@ -161,18 +185,16 @@ def _find_order_named(evidence: Evidence) -> str:
     return "" if is_named else "the word order was not named"
 
 
-def _freeze_own_heartbeat(stand: Stand) -> None:
-    frozen = FrozenOwnHeartbeat()
-    proxy = stand.wires[Wire.LINE]
-    # In this order: nothing is put back before it was written.
-    proxy.set_rule(Flow.TO_SERVER, Rule(change=frozen.to_line))
-    proxy.set_rule(Flow.TO_CLIENT, Rule(change=frozen.to_cell))
+def _end_writer(stand: Stand) -> None:
+    end_task(stand.pid_of("supervisor"), stand.door, WRITER_TASK)
 
 
-def _find_line_watch(evidence: Evidence) -> str:
-    """Miss that the line itself counts the cell as lost."""
-    is_fresh = bool(read_line(evidence.stand)["cell_is_fresh"])
-    return "the line still counts the cell as alive" if is_fresh else ""
+def _line_notices(evidence: Evidence, _now_ns: int) -> int | None:
+    """Return when the line itself first counted the cell as lost."""
+    record = read_line(evidence.stand)
+    if bool(record["cell_is_fresh"]):
+        return None
+    return int(record["stamp_ns"])
 
 
 class _Storm:
@@ -288,6 +310,7 @@ LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
         sign=make_event_sign("supervisor", "also", cause="plc_map_mismatch"),
         moment=_lead_to_held,
         event=("supervisor", "also"),
+        effect=_press_in_vain,
         looks=(_find_order_named,),
     ),
     "F08": _switched(shift_map=1),
@@ -303,12 +326,12 @@ LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
     ),
     "F13": _on_wire(Flow.TO_SERVER, swallow_writes, _WITHHELD),
     "F14": CellScenario(
-        inject=_freeze_own_heartbeat,
-        repair=_mend_wire,
-        sign=stop_begins,
-        effect=_find_line_watch,
-        lasts_s=1.5,
-        wires=_LINE,
+        inject=_end_writer,
+        repair=do_nothing,
+        sign=_line_notices,
+        lasts_s=0.6,
+        looks=(make_event_look("supervisor", "task_ended", task=WRITER_TASK),),
+        event=("host", "process ended"),
     ),
     "F15": CellScenario(inject=_rival.begin, repair=_rival.end, sign=_WITHHELD),
     "F16": CellScenario(

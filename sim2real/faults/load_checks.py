@@ -1,6 +1,7 @@
 """Rows about what is loaded or configured, tried on the real loaders."""
 
 import gc
+import itertools
 import json
 import tempfile
 import time
@@ -23,17 +24,23 @@ from policies.config import PolicyConfig
 from policies.manifest import MANIFEST_NAME
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
-from policies.runtime.loading import load_policies, make_block_frame, make_fallback
+from policies.runtime.loading import (
+    load_heightmap_policy,
+    load_policies,
+    make_block_frame,
+    make_fallback,
+)
 from policies.runtime.onnx_session import OnnxSession
-from policies.runtime.worker import make_observation
+from policies.runtime.worker import ExcludingPolicy, make_observation
 from sim2real.faults.guard_checks import Check, judge, not_finite
-from sim2real.faults.trial import Judgement
+from sim2real.faults.judgement import Judgement
+from sim2real.faults.rows import Rung
 
 _MODEL: Final = "heightmap"
 _HOLE_M: Final = 0.06
 _HEAP: Final = 2_000_000
-_PAUSE_MS: Final = 5.0
 _RESTARTS: Final = 5
+"""Of the fault list, within ten minutes."""
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -71,7 +78,7 @@ def nan_answer(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
     fallback = make_fallback(workspace).propose(observation)
     if not isinstance(fallback, ActionChunk):
         missed.append("the fallback policy has no answer either")
-    return judge(f"refused ({said}); the fallback answers", *missed, reaction_ms=None)
+    return judge(f"refused ({said}); the fallback answers", *missed)
 
 
 @contextmanager
@@ -124,7 +131,7 @@ def wrong_model(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
                 change(manifest)
             path.write_text(json.dumps(manifest), "utf-8")
             missed.append(load_spoilt(settings, directory))
-    return judge("all refused, the fallback picks", *missed, reaction_ms=None)
+    return judge("all refused, the fallback picks", *missed)
 
 
 def flipped_bit(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -137,26 +144,34 @@ def flipped_bit(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
             content[int(share * len(content))] ^= 1 if with_fault else 0
             path.write_bytes(content)
             missed.append(load_spoilt(settings, directory))
-    return judge("refused by digest, the fallback picks", *missed, reaction_ms=None)
+    return judge("refused by digest, the fallback picks", *missed)
 
 
 def depth_hole(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F39: no depth where the only part lies."""
+    """F39: no depth where the only part lies, asked of both policies."""
     workspace = make_workspace(settings)
-    policy = make_fallback(workspace)
+    learned = load_heightmap_policy(
+        compute_model_root(settings) / _MODEL, workspace, settings.policy.minimum_score
+    )
     centre_m = workspace.base_from_bin.position_m
     missed = []
-    for nothing in (0.0, np.nan, np.inf) if with_fault else (0.0,):
+    nothings = (0.0, np.nan, np.inf) if with_fault else (0.0,)
+    both: tuple[ExcludingPolicy, ...] = (learned, make_fallback(workspace))
+    for policy, nothing in itertools.product(both, nothings):
         frame = make_block_frame(workspace)
         if with_fault:
             frame.depth_m[frame.depth_m < np.max(frame.depth_m)] = nothing
-        answer = policy.propose(make_observation(frame))
+        answer = policy.propose_except(make_observation(frame), ())
         if not isinstance(answer, ActionChunk):
             continue
         place_m = answer.steps[-1].base_from_tcp.position_m
         if not float(np.linalg.norm((place_m - centre_m)[:2])) > _HOLE_M:
-            missed.append(f"with {nothing} for depth a grasp was proposed in the hole")
-    return judge("no grasp in the hole", *missed, reaction_ms=None)
+            missed.append(
+                f"with {nothing} for depth {policy.name} proposes a grasp in the hole"
+            )
+    # An answer of a policy is no motion yet: nothing is proposed, so nothing is done.
+    rung = None if missed else Rung.HOLD
+    return judge("neither policy proposes a grasp in the hole", *missed, rung=rung)
 
 
 def _set(section: str, key: str, value: Any) -> Change:
@@ -192,7 +207,7 @@ def wide_limits(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
                 missed.append(f"{key} was not named: {error}")
         else:
             missed.append(f"{key} was taken")
-    return judge("refused, the key named", *missed, reaction_ms=None)
+    return judge("refused, the key named", *missed)
 
 
 def large_heap(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -207,22 +222,29 @@ def large_heap(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
         gc.unfreeze()
         gc.enable()
     missed = [] if len(heap) == _HEAP else ["there is no such heap"]
-    if not pause_ms < _PAUSE_MS:
-        missed.append(f"late: {pause_ms:.1f} ms, bound {_PAUSE_MS:.0f} ms")
     return judge("frozen before the loop", *missed, reaction_ms=pause_ms)
 
 
-def restart_loop(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F71: deaths one second apart, or minutes apart."""
-    policy = RestartPolicy(limit=_RESTARTS)
+def restart_loop(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
+    """F71: deaths one second apart, or minutes apart, with the limit configured."""
+    limit = settings.runtime.restart_limit
+    policy = RestartPolicy(limit=limit)
     apart_s = 1.0 if with_fault else 200.0
     delays = [policy.note_death(number * apart_s) for number in range(_RESTARTS + 1)]
     missed = []
-    if any(delay is None for delay in delays[:-1]):
+    if not limit <= _RESTARTS:
+        missed.append(f"runtime.restart_limit permits {limit} restarts")
+    if any(delay is None for delay in delays[: min(limit, _RESTARTS)]):
         missed.append("it was given up too early")
     if delays[-1] is not None:
         missed.append("it is started again after five restarts in ten minutes")
-    return judge("stays down after five restarts", *missed, reaction_ms=None)
+    # What stays down holds the cell, and only another start of Cellward leads out.
+    has_given_up = delays[-1] is None
+    return judge(
+        f"stays down after {limit} restarts",
+        *missed,
+        rung=Rung.LATCH if has_given_up else None,
+    )
 
 
 LOAD_CHECKS: Final[dict[str, Check]] = {

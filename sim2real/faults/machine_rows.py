@@ -2,12 +2,20 @@
 
 from typing import Final
 
+from sim2real.faults.parts import (
+    AUDIT_LOG,
+    FLIGHT_RECORDER,
+    HMI,
+    NOT_BUILT,
+    OUTBOX,
+    SNAPSHOTS,
+)
 from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
 
-_AUDIT: Final = "part not built yet: audit log"
-_SNAPSHOTS: Final = "part not built yet: signed snapshots and hot swap"
-_MQTT: Final = "part not built yet: MQTT client and its outbox"
-_HMI: Final = "part not built yet: HMI"
+_AUDIT: Final = f"{NOT_BUILT}{AUDIT_LOG}"
+_SNAPSHOTS: Final = f"{NOT_BUILT}{SNAPSHOTS}"
+_MQTT: Final = f"{NOT_BUILT}{OUTBOX}"
+_HMI: Final = f"{NOT_BUILT}{HMI}"
 _AT: Final = Boundary.PROCESS
 
 
@@ -85,7 +93,7 @@ _PROCESS_ROWS: Final = (
         Rung.EXIT,
         "the order lapses, the arm rests; the next supervisor comes up latched",
         _RESTARTED,
-        (200.0, "arm commanded to rest: 200 ms"),
+        (200.0, "arm commanded to rest: 200 ms; ready again, latched: 2 s"),
     ),
     _cell(
         62,
@@ -103,13 +111,13 @@ _PROCESS_ROWS: Final = (
         (("ABORTED", "HELD"), ("supervisor_stalled", "plc_lost", "gripper_lost")),
         (200.0, "arm commanded to rest: 200 ms"),
     ),
-    _listed(
+    _cell(
         64,
-        "a background task of the supervisor ends silently",
-        _AT,
+        "a task of the supervisor ends silently: the one at work, then each other",
         Rung.EXIT,
-        "one task group owns all tasks: the process ends",
-        "no door into a running process; the supervisor's unit tests end each task",
+        "the process ends, the arm rests; the next supervisor comes up latched",
+        _RESTARTED,
+        (100.0, "the end is noticed: 100 ms"),
     ),
     _code(
         65,
@@ -137,14 +145,14 @@ _PROCESS_ROWS: Final = (
         (("EXECUTE", "SUSPENDED"), ()),
         (16.0, "two guard periods after its return: 16 ms"),
     ),
-    _listed(
+    _cell(
         68,
-        "the wall clock jumps by an hour",
-        _AT,
+        "the wall clock jumps an hour ahead, then an hour back",
         Rung.RECORD,
-        "no effect on control; records carry both clocks",
-        "control never reads the wall clock, so there is nowhere to inject it; the "
-        "record with both clocks is the audit log, not built yet",
+        "no effect on control; records carry its stamps (the record that is ordered "
+        "by number and has both clocks is the audit log, not built yet)",
+        (("EXECUTE", "SUSPENDED"), ()),
+        (None, "no effect at all"),
     ),
     _code(
         69,
@@ -259,7 +267,7 @@ _STORAGE_ROWS: Final = (
         _STORAGE,
         Rung.RECORD,
         "all but its last second can be read",
-        "part not built yet: flight recorder",
+        f"{NOT_BUILT}{FLIGHT_RECORDER}",
     ),
 )
 

@@ -2,9 +2,15 @@
 
 from typing import Final
 
+from sim2real.faults.parts import (
+    GOLDEN_ANSWERS,
+    HOT_SWAP,
+    NOT_BUILT,
+    PICTURE_NOVELTY,
+)
 from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
 
-_GUARDIAN: Final = "part not built yet: Guardian and its sequential test"
+_FIFTY: Final = (None, "within 50 attempts")
 _ONE_CYCLE: Final = "one guard period: 8 ms"
 
 
@@ -57,12 +63,28 @@ def _worker(number: int, name: str, rung: Rung, bound: tuple[float, str]) -> Fau
     )
 
 
+def _distrusted(
+    number: int, name: str, reaction: str, bound: tuple[float | None, str]
+) -> FaultRow:
+    return FaultRow(
+        id=f"F{number:02}",
+        name=name,
+        boundary=Boundary.POLICY,
+        rung=Rung.DEGRADE,
+        reaction=reaction,
+        way=Way.CELL,
+        states=("EXECUTE", "SUSPENDED"),
+        bound_ms=bound[0],
+        bound=bound[1],
+    )
+
+
 def _spoilt(number: int, name: str, reaction: str) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
         name=name,
         boundary=Boundary.POLICY,
-        rung=Rung.HOLD,
+        rung=Rung.DEGRADE,
         reaction=reaction,
         way=Way.CELL,
         states=("EXECUTE", "SUSPENDED"),
@@ -97,31 +119,31 @@ POLICY_ROWS: Final = (
         _POLICY,
         Rung.RECORD,
         "its golden answers differ: it is not taken",
-        "part not built yet: golden answers and shadow run of snapshots",
+        f"{NOT_BUILT}{GOLDEN_ANSWERS}",
     ),
-    _listed(
+    _distrusted(
         44,
-        "the outputs of a model drift",
-        _POLICY,
-        Rung.DEGRADE,
-        "fallback within 50 grasps",
-        _GUARDIAN,
+        "the learned policy aims higher above the part with each answer",
+        "the Guardian withdraws it, the fallback policy picks on; an alarm says so",
+        _FIFTY,
     ),
-    _listed(
+    _distrusted(
         45,
-        "success falls slowly",
-        _POLICY,
-        Rung.DEGRADE,
-        "fallback at the stated error rates",
-        _GUARDIAN,
+        "the learned policy misses more and more often, by lot",
+        "the sequential test falls, at its error rates; the fallback policy picks on",
+        _FIFTY,
     ),
-    _listed(
+    _distrusted(
         46,
-        "the Guardian itself is dead, constant or no number",
-        _POLICY,
-        Rung.DEGRADE,
-        "counts as distrust: fallback within one cycle",
-        _GUARDIAN,
+        "the Guardian's process is killed, or stopped; its answers are no number, or "
+        "always the same",
+        "counts as distrust: the fallback policy picks on; a process that came back "
+        "gives nothing back",
+        (
+            15_000.0,
+            "one cycle: 15 s. Answers are tried on its rules alone: one that is "
+            "no number, 20 that are the same",
+        ),
     ),
     _worker(
         47,
@@ -132,7 +154,7 @@ POLICY_ROWS: Final = (
     _worker(
         48,
         "the policy worker dies of a segmentation fault",
-        Rung.STOP,
+        Rung.HOLD,
         (100.0, "100 ms"),
     ),
     _listed(
@@ -141,7 +163,7 @@ POLICY_ROWS: Final = (
         _POLICY,
         Rung.RECORD,
         "a ceiling of memory; the worker is renewed between cycles",
-        "part not built yet: hot swap of models",
+        f"{NOT_BUILT}{HOT_SWAP}",
     ),
     _code(
         50,
@@ -157,7 +179,8 @@ POLICY_ROWS: Final = (
         _POLICY,
         Rung.DEGRADE,
         "fallback in the same policy period",
-        "part not built yet: out-of-distribution score",
+        f"{NOT_BUILT}{PICTURE_NOVELTY} (the Guardian judges how attempts go, not "
+        "what the camera shows before them)",
     ),
     _code(
         52,
@@ -203,17 +226,22 @@ POLICY_ROWS: Final = (
         57,
         "the approved way to rest is stale or belongs to another pose",
         _GUARD,
-        Rung.STOP,
+        Rung.LATCH,
         "checked again before use; refused for good, the robot's program is ended",
-        (200.0, "two policy periods: 200 ms"),
+        (200.0, "greatest age at which it is handed out: 200 ms, two policy periods"),
     ),
     _code(
         58,
         "the guard itself raises",
         _GUARD,
-        Rung.EXIT,
-        "the outer shell answers with a hold",
-        (8.0, _ONE_CYCLE),
+        Rung.LATCH,
+        "the outer shell answers with a hold; at rest the robot's program is ended, "
+        "and nothing but a release begins anew",
+        (
+            8.0,
+            f"{_ONE_CYCLE}. The fault list asks for the end of the process (R5): "
+            "the robot's program ends in its place, the process tells why",
+        ),
     ),
     _code(
         59,

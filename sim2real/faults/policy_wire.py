@@ -7,6 +7,7 @@ the supervisor holds on to the connection it has.
 import contextlib
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -25,6 +26,9 @@ _START_S: Final = 60.0
 _CONNECT_S: Final = 2.0
 _LOOK_S: Final = 0.001
 _CHUNK: Final = 65536
+_DRIFT_M: Final = 0.004
+_MISS_M: Final = 0.06
+_MORE_MISSES: Final = 0.1
 _LENGTH: Final = struct.Struct(">I")
 
 Spoil = Callable[[dict[str, Any]], None]
@@ -41,6 +45,42 @@ def spoil_with_distance(chunk: dict[str, Any]) -> None:
     for one in (chunk, *chunk["alternatives"]):
         for step in one["steps"]:
             step["position_m"][0] += 5.0
+
+
+class RisingError:
+    """Aims a little higher above the part with each answer, until nothing is gripped.
+
+    Upwards, for that way no grasp leads into anything.
+    """
+
+    def __init__(self) -> None:
+        self.answers = 0
+
+    def __call__(self, chunk: dict[str, Any]) -> None:
+        """Raise all ways of one answer."""
+        self.answers += 1
+        raise_steps(chunk, _DRIFT_M * self.answers)
+
+
+class FallingSuccess:
+    """Misses more and more often, by lot: one in ten at first, all in the end."""
+
+    def __init__(self, seed: int = 45) -> None:
+        self.answers = 0
+        self._random = random.Random(seed)  # noqa: S311
+
+    def __call__(self, chunk: dict[str, Any]) -> None:
+        """Raise one answer by so much that it misses, or leave it."""
+        self.answers += 1
+        if self._random.random() < self.answers * _MORE_MISSES:
+            raise_steps(chunk, _MISS_M)
+
+
+def raise_steps(chunk: dict[str, Any], rise_m: float) -> None:
+    """Raise every step of a chunk and of its alternatives."""
+    for one in (chunk, *chunk["alternatives"]):
+        for step in one["steps"]:
+            step["position_m"][2] += rise_m
 
 
 class HostileWorker:

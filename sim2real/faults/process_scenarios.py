@@ -13,6 +13,7 @@ from typing import Final
 from cell.contracts.servo import TIMING_HOLDS
 from ops.exit_codes import ExitCode
 from ops.last_status import FILE_NAME
+from sim2real.faults.door import end_task, read_tasks
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.frozen_thread import freeze_main_thread
 from sim2real.faults.scenario import (
@@ -20,13 +21,18 @@ from sim2real.faults.scenario import (
     CellScenario,
     arm_rests,
     do_nothing,
+    find_placed_part,
     find_stop,
+    goes_on,
+    make_event_sign,
     make_hold_sign,
+    make_time_look,
     stop_begins,
     supervisor_returns,
     wait_for_long_motion,
 )
-from sim2real.faults.stand import Stand, pause, start_cellward
+from sim2real.faults.stand import Stand, StandError, pause, start_cellward
+from sim2real.faults.wall_clock import WallClock
 
 _BLOCKED_S: Final = 0.7
 _NO_TURN_S: Final = 0.06
@@ -38,6 +44,11 @@ _DEATHS: Final = 2
 _HOST_S: Final = 1.0
 _REFUSED_S: Final = 60.0
 _ENDED: Final = ("host", "process ended")
+_READY_MS: Final = 2000.0
+_WORK_TASK: Final = "work-produce"
+_FEWEST_TASKS: Final = 6
+"""Exchange with the line, gripper, proposals, Guardian, two clients at least."""
+_TASK_S: Final = 5.0
 
 
 def _send(name: str, number: signal.Signals) -> Act:
@@ -159,6 +170,62 @@ class _SecondController:
         return f"it did not say why it ended: {self._said[-200:]!r}"
 
 
+class _SilentEnds:
+    """Ends every task of the supervisor, one in each of its lives."""
+
+    def begin(self, stand: Stand) -> None:
+        """End the work that moves the arm."""
+        end_task(stand.pid_of("supervisor"), stand.door, _WORK_TASK)
+
+    def find_survivor(self, evidence: Evidence) -> str:
+        """Miss an end of the process for each of the other tasks."""
+        stand = evidence.stand
+        names = self._read_names(stand)
+        if len(names) < _FEWEST_TASKS:
+            return f"the tasks of the supervisor were not found ({names})"
+        lived = [name for name in names if not self._ends_with(stand, name)]
+        return f"the supervisor lives on without {', '.join(lived)}" if lived else ""
+
+    def _read_names(self, stand: Stand) -> tuple[str, ...]:
+        end_task(_wait_for_life(stand), stand.door, "")
+        deadline_s = time.monotonic() + _TASK_S
+        while not (names := read_tasks(stand.door)):
+            if time.monotonic() > deadline_s:
+                return ()
+            pause(_LOOK_S)
+        return tuple(name for name in names if not name.startswith("work-"))
+
+    def _ends_with(self, stand: Stand, name: str) -> bool:
+        """Say whether the process ends soon after one of its tasks has."""
+        pid = _wait_for_life(stand)
+        end_task(pid, stand.door, name)
+        deadline_s = time.monotonic() + _TASK_S
+        while Path(f"/proc/{pid}/cmdline").exists():
+            if time.monotonic() > deadline_s:
+                return False
+            pause(_LOOK_S)
+        return True
+
+
+def _wait_for_life(stand: Stand) -> int:
+    """Return the process id of a supervisor that shows its state from now on.
+
+    Raises:
+        StandError: none comes up.
+    """
+    since_ns = time.monotonic_ns()
+    deadline_s = time.monotonic() + _START_S
+    while time.monotonic() < deadline_s:
+        pid = stand.pid_of("supervisor")
+        # A new one may show its state before its first life sign tells its number.
+        is_there = pid > 0 and Path(f"/proc/{pid}/cmdline").exists()
+        if is_there and int(stand.status().get("stamp_ns", 0)) > since_ns:
+            return pid
+        pause(_LOOK_S)
+    raise StandError("the supervisor did not come up again")
+
+
+_silent_ends, _wall_clock = _SilentEnds(), WallClock()
 _starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
@@ -180,6 +247,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         inject=_send("supervisor", signal.SIGKILL),
         repair=do_nothing,
         sign=arm_rests,
+        looks=(make_time_look(supervisor_returns, _READY_MS, "ready again"),),
         event=_ENDED,
     ),
     "F62": CellScenario(
@@ -192,6 +260,14 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         inject=_block_loop,
         repair=do_nothing,
         sign=arm_rests,
+    ),
+    "F64": CellScenario(
+        inject=_silent_ends.begin,
+        repair=do_nothing,
+        sign=make_event_sign("supervisor", "task_ended", task=_WORK_TASK),
+        looks=(_silent_ends.find_survivor,),
+        event=("supervisor", "task_ended"),
+        lasts_s=0.6,
     ),
     "F66": CellScenario(
         inject=_starvation.begin,
@@ -208,9 +284,21 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         onset=_throttle.find_return,
         moment=wait_for_long_motion,
         looks=(find_stop,),
+        event=("servo", "held"),
         lasts_s=2.0,
         is_latched=False,
         stops_arm=False,
+    ),
+    "F68": CellScenario(
+        inject=_wall_clock.jump,
+        repair=_wall_clock.mend,
+        sign=goes_on,
+        patience_s=20.0,
+        looks=(_wall_clock.find_jump, _wall_clock.find_stop, find_placed_part),
+        is_latched=False,
+        stops_arm=False,
+        fresh=True,
+        environment=_wall_clock.make_environment,
     ),
     "F70": CellScenario(
         inject=cut_power,

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from sim2real.faults.judgement import LATE, Judgement
 from sim2real.faults.rows import FaultRow
-from sim2real.faults.trial import Judgement
 
 FORMAT_VERSION: Final = 1
 _STYLES: Final = {"passed": "green", "failed": "bold red", "not built": "dim"}
@@ -22,6 +22,9 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     NOT_BUILT = "not built"
+
+
+_BADNESS: Final = {Outcome.PASSED: 0, Outcome.NOT_BUILT: 1, Outcome.FAILED: 2}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,44 @@ def judge_row(row: FaultRow, judgement: Judgement) -> RowResult:
     """Turn what was seen into a result."""
     outcome = Outcome.FAILED if judgement.missed else Outcome.PASSED
     return RowResult(row, outcome, judgement)
+
+
+def name_variant(result: RowResult, name: str) -> RowResult:
+    """Return a result whose sentences say which variant of the fault they are about."""
+    judgement = result.judgement
+    if not name:
+        return result
+    if judgement is not None:
+        # A late reaction stays one, whatever it is a reaction to.
+        missed = tuple(_prefix(name, text) for text in judgement.missed)
+        judgement = replace(judgement, missed=missed)
+    reason = f"{name}: {result.reason}" if result.reason else ""
+    return replace(result, judgement=judgement, reason=reason)
+
+
+def _prefix(name: str, text: str) -> str:
+    late = text.removeprefix(LATE)
+    return f"{name}: {text}" if late == text else f"{LATE}{name}: {late}"
+
+
+def join_results(results: Sequence[RowResult]) -> RowResult:
+    """Return one result for all variants of a row: the worst, with all that is missed.
+
+    Args:
+        results: of one row, the plain fault first.
+    """
+    worst = max(results, key=lambda result: _BADNESS[result.outcome])
+    judged = [r.judgement for r in results if r.judgement is not None]
+    reason = "; ".join(result.reason for result in results if result.reason)
+    if not judged:
+        return replace(worst, reason=reason)
+    times_ms = [j.reaction_ms for j in judged if j.reaction_ms is not None]
+    judgement = replace(
+        judged[0],
+        reaction_ms=max(times_ms, default=None),
+        missed=tuple(text for j in judged for text in j.missed),
+    )
+    return RowResult(results[0].row, worst.outcome, judgement, reason)
 
 
 def describe_result(result: RowResult) -> str:
@@ -146,6 +187,7 @@ def _make_row(result: RowResult) -> dict[str, Any]:
         "reaction": judgement.reaction if judgement else None,
         "reaction_ms": _round(judgement.reaction_ms) if judgement else None,
         "rest_ms": _round(judgement.rest_ms) if judgement else None,
+        "rung_seen": judgement.rung if judgement else None,
         "missed": list(judgement.missed) if judgement else [],
         "late_only": result.is_late_only,
     }

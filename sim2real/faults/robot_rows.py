@@ -2,6 +2,13 @@
 
 from typing import Final
 
+from sim2real.faults.parts import (
+    FEED_IDENTITY,
+    FIDUCIALS,
+    NOT_BUILT,
+    PART_BANDS,
+    ROBOT_IDENTITY,
+)
 from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
 
 _STOPPED = ("ABORTED", "HELD")
@@ -48,6 +55,12 @@ def _row(
 _ARM = Boundary.ROBOT
 _LINK = (_STOPPED, ("robot_link_lost", "robot_not_running", "servo_fault"))
 
+_PACKAGE: Final = (
+    "from the package on the wire to the servo process's own stamp: 10 ms, for one "
+    "package (2 ms), the cycle that reads it, and the proxy between; the cell's stop: "
+    "100 ms from the order at the robot"
+)
+
 ROBOT_ROWS: Final = (
     _row(
         17,
@@ -72,9 +85,13 @@ ROBOT_ROWS: Final = (
         "RTDE stalls for 80 ms, then all packages come at once",
         _ARM,
         Rung.HOLD,
-        "the arm waits, no motion is made up for, production goes on",
+        "the arm waits; old samples are passed over; no motion is made up for",
         (_GOING_ON, ()),
-        (60.0, "60 ms: the arm's sample counts as stale after 50 ms"),
+        (
+            8.0,
+            "from the burst to a sample that is new: 8 ms, one guard period; the "
+            "hold before it: 60 ms",
+        ),
     ),
     _row(
         20,
@@ -92,7 +109,7 @@ ROBOT_ROWS: Final = (
         Rung.LATCH,
         "latch; never unlocked by us, and nothing moves when a person unlocks it",
         (("ABORTED",), ("protective_stop",)),
-        (100.0, "one package, one decision: 100 ms"),
+        (10.0, _PACKAGE),
     ),
     _row(
         22,
@@ -101,7 +118,7 @@ ROBOT_ROWS: Final = (
         Rung.LATCH,
         "latch; orders are forgotten, nothing moves on release and power-up",
         (("ABORTED",), ("emergency_stop", "robot_not_running")),
-        (100.0, "one package, one decision: 100 ms"),
+        (10.0, _PACKAGE),
     ),
     _row(
         23,
@@ -135,17 +152,19 @@ ROBOT_ROWS: Final = (
         "another robot stands at the configured address",
         _ARM,
         "its serial number differs: the arm is not released",
-        "part not built yet: robot identity in the configuration",
+        f"{NOT_BUILT}{ROBOT_IDENTITY}",
     ),
     FaultRow(
         id="F27",
         name="a joint target wraps by a turn, or comes in degrees",
         boundary=_ARM,
-        rung=Rung.LATCH,
-        reaction="refused against the present position",
+        rung=Rung.STOP,
+        reaction="as a setpoint refused against the present position; as an order "
+        "ended at the first limit, and refused until a person releases it",
         way=Way.CODE,
         bound_ms=8.0,
-        bound="one guard period: 8 ms",
+        bound="one guard period: 8 ms, for the setpoint. The fault list asks for a "
+        "latch (R4); a refused order stops (R3): it left the arm within its limits",
     ),
     _row(
         28,
@@ -163,7 +182,7 @@ ROBOT_ROWS: Final = (
         Rung.STOP,
         "the release is not confirmed: the cell holds",
         (("HELD",), ("place_not_confirmed",)),
-        (30_000.0, "one cycle"),
+        (12_000.0, "one cycle: 12 s with the rest of the one under way"),
     ),
     _row(
         30,
@@ -186,13 +205,13 @@ ROBOT_ROWS: Final = (
         "two parts, or a wrong part, in the fingers",
         Boundary.GRIPPER,
         "weight or width out of its band: back to the bin",
-        "part not built yet: bands of part weight and width",
+        f"{NOT_BUILT}{PART_BANDS}",
     ),
     _row(
         33,
         "the camera repeats one picture with new stamps",
         Boundary.CAMERA,
-        Rung.STOP,
+        Rung.HOLD,
         "its pictures count as none; the cell holds before the next grasp",
         (("HELD",), ("camera_stale",)),
         (200.0, "noticed: three frames at 15 Hz, 200 ms"),
@@ -201,7 +220,7 @@ ROBOT_ROWS: Final = (
         34,
         "the camera's own clock stands, its pictures live",
         Boundary.CAMERA,
-        Rung.STOP,
+        Rung.HOLD,
         "its pictures count as none; the cell holds before the next grasp",
         (("HELD",), ("camera_stale",)),
         (134.0, "last picture taken: two frames at 15 Hz, 134 ms"),
@@ -210,41 +229,51 @@ ROBOT_ROWS: Final = (
         35,
         "pictures stop coming",
         Boundary.CAMERA,
-        Rung.STOP,
+        Rung.HOLD,
         "no grasp is begun on an old picture; the cell holds until new ones come",
         (("HELD",), ("camera_stale", "camera_unreachable")),
-        (15_000.0, "before the next grasp: one cycle and 2 s of patience"),
+        (
+            15_000.0,
+            "one cycle and 2 s of patience. The fault list wants the age used "
+            "up after two policy periods; a picture is asked for once a cycle, "
+            "and none older than the question is taken",
+        ),
     ),
     _row(
         36,
-        "half of each picture is missing; others are black, overexposed, blurred",
+        "pictures are overexposed, blurred, or half of each is missing, by turns",
         Boundary.CAMERA,
-        Rung.STOP,
-        "no policy proposes a grasp on it; the cell holds, and asks for no refill",
+        Rung.HOLD,
+        "no policy, the fallback included, takes depth from any of them; the cell "
+        "holds and asks for no refill. Of a black picture the colour alone is refused: "
+        "where the depth camera brings its own light, depth is judged by itself",
         (("HELD",), ("camera_blind",)),
-        (15_000.0, "before the next grasp: one cycle"),
+        (
+            15_000.0,
+            "one cycle. The fault list wants one frame: the very frame is "
+            "refused that a policy is asked about; the hold comes with it",
+        ),
     ),
     _listed(
         37,
         "the camera was moved",
         Boundary.CAMERA,
         "the fiducial is not where it was: latch",
-        "part not built yet: fiducial drift check",
+        f"{NOT_BUILT}{FIDUCIALS}",
     ),
     _listed(
         38,
         "two cameras are swapped",
         Boundary.CAMERA,
         "the serial number differs: the cell does not start",
-        "part not built yet: identity of software feeds (hardware cameras are opened "
-        "by serial number)",
+        f"{NOT_BUILT}{FEED_IDENTITY} (hardware cameras are opened by serial number)",
     ),
     FaultRow(
         id="F39",
         name="the depth image has a hole where the part lies",
         boundary=Boundary.CAMERA,
         rung=Rung.HOLD,
-        reaction="no grasp is proposed there",
+        reaction="neither policy proposes a grasp there",
         way=Way.CODE,
         bound_ms=None,
         bound="in the same frame",

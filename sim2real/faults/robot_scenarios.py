@@ -18,6 +18,7 @@ from sim2real.faults.scenario import (
     goes_on,
     last_setpoint,
     make_hold_sign,
+    make_time_look,
     stop_begins,
     wait_for_long_motion,
 )
@@ -30,6 +31,12 @@ _ROBOT: Final = frozenset({Wire.ROBOT})
 _DASHBOARD_PORT: Final = 29999
 _GAP_RAD: Final = 0.4
 _STALL_S: Final = 0.08
+_NEWEST_S: Final = 0.008
+_STALE_MS: Final = 60.0
+"""The arm's sample counts as stale after 50 ms."""
+_WATCH_S: Final = 0.02
+_DECIDED_MS: Final = 100.0
+"""From the order at the robot to the supervisor's own stop, in the watch included."""
 
 
 def say_to_dashboard(stand: Stand, *commands: str) -> None:
@@ -70,10 +77,45 @@ def _set(rule: Rule) -> Act:
 _MEND: Final = _set(Rule())
 
 
-def _stall(stand: Stand) -> None:
-    _set(Rule(is_held=True))(stand)
-    pause(_STALL_S)
-    _MEND(stand)
+class _Stall:
+    """Holds packages back, and knows when it let all of them go."""
+
+    def __init__(self) -> None:
+        self._flushed_ns = 0
+
+    def begin(self, stand: Stand) -> None:
+        """Hold them back for a while."""
+        _set(Rule(is_held=True))(stand)
+        pause(_STALL_S)
+        self._flushed_ns = time.monotonic_ns()
+        _MEND(stand)
+
+    def find_flush(self, _evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when they were let go."""
+        return self._flushed_ns or None
+
+    def find_newest(self, evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when the servo process had got through to the newest of them."""
+        for sample in evidence.samples():
+            is_after = sample.seen_ns >= self._flushed_ns > 0
+            if is_after and sample.arm_age_s < _NEWEST_S:
+                return sample.seen_ns
+        return None
+
+
+def _strike(fault: UrFault) -> Act:
+    """Return an act that stops the robot, with an eye on the package that says so."""
+
+    def act(stand: Stand) -> None:
+        _tap(stand).watch("safety_status_bits")
+        pause(_WATCH_S)
+        _ask(fault)(stand)
+
+    return act
+
+
+def _package_says(evidence: Evidence, _now_ns: int) -> int | None:
+    return _tap(evidence.stand).changed_ns or None
 
 
 def _freeze(*names: str) -> Act:
@@ -138,7 +180,7 @@ def _unlock(stand: Stand) -> None:
     say_to_dashboard(stand, "unlock protective stop")
 
 
-_loss = _Loss()
+_loss, _stall = _Loss(), _Stall()
 
 ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F17": CellScenario(
@@ -159,10 +201,17 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         wires=_ROBOT,
     ),
     "F19": CellScenario(
-        inject=_stall,
+        inject=_stall.begin,
         repair=do_nothing,
-        sign=make_hold_sign(HoldReason.ARM_STATE_STALE),
-        looks=(find_stop,),
+        sign=_stall.find_newest,
+        onset=_stall.find_flush,
+        looks=(
+            find_stop,
+            make_time_look(
+                make_hold_sign(HoldReason.ARM_STATE_STALE), _STALE_MS, "the hold"
+            ),
+        ),
+        event=("servo", "held"),
         wires=_ROBOT,
         lasts_s=2.0,
         is_latched=False,
@@ -175,14 +224,20 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         wires=_ROBOT,
     ),
     "F21": CellScenario(
-        inject=_ask(UrFault.PROTECTIVE_STOP),
+        inject=_strike(UrFault.PROTECTIVE_STOP),
         repair=_wait_then(UNLOCK_WAIT_S + 0.3, _unlock),
-        sign=stop_begins,
+        sign=make_hold_sign(HoldReason.PROTECTIVE_STOP),
+        onset=_package_says,
+        looks=(make_time_look(stop_begins, _DECIDED_MS, "the cell's stop"),),
+        wires=_ROBOT,
     ),
     "F22": CellScenario(
-        inject=_ask(UrFault.EMERGENCY_STOP),
+        inject=_strike(UrFault.EMERGENCY_STOP),
         repair=_release_emergency_stop,
-        sign=stop_begins,
+        sign=make_hold_sign(HoldReason.EMERGENCY_STOP),
+        onset=_package_says,
+        looks=(make_time_look(stop_begins, _DECIDED_MS, "the cell's stop"),),
+        wires=_ROBOT,
     ),
     "F23": CellScenario(
         inject=_ask(UrFault.SPEED_SLIDER, 0.5),
@@ -191,6 +246,7 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         patience_s=12.0,
         effect=_find_slow_slider,
         looks=(find_stop,),
+        event=("servo", "speed slider"),
         is_latched=False,
         stops_arm=False,
     ),

@@ -25,10 +25,14 @@ class RtdeTap:
 
     Attributes:
         setpoint_ns: when the client last sent a data package, monotonic clock.
+        changed_ns: when the first package passed in which the watched value was another
+            one, 0 before.
     """
 
     def __init__(self) -> None:
-        self.setpoint_ns = 0
+        self.setpoint_ns = self.changed_ns = 0
+        self._watched = ""
+        self._seen: bytes | None = None
         self._spans: dict[int, _Spans] = {}
         self._frozen: frozenset[str] = frozenset()
         self._kept: dict[tuple[int, str], bytes] = {}
@@ -51,6 +55,20 @@ class RtdeTap:
         self._kept = {}
         self._frozen = frozenset(names)
 
+    def watch(self, name: str) -> None:
+        """Note when a value of the robot becomes another one than it is now."""
+        self.changed_ns, self._seen = 0, None
+        self._watched = name
+
+    def _look(self, package: bytes, link: int) -> None:
+        span = self._spans.get(link, {}).get(self._watched)
+        if span is None or self.changed_ns:
+            return
+        if self._seen is None:
+            self._seen = package[span]
+        elif package[span] != self._seen:
+            self.changed_ns = time.monotonic_ns()
+
     def _to_robot(self, package: bytes, link: int) -> Passage:
         kind = package[2] if len(package) > 2 else 0
         if kind == PackageType.SETUP_OUTPUTS:
@@ -61,7 +79,10 @@ class RtdeTap:
 
     def _to_client(self, package: bytes, link: int) -> Passage:
         frozen = self._frozen
-        if not frozen or len(package) < _VALUES or package[2] != PackageType.DATA:
+        if len(package) < _VALUES or package[2] != PackageType.DATA:
+            return Passage(package)
+        self._look(package, link)
+        if not frozen:
             return Passage(package)
         content = bytearray(package)
         for name in frozen & self._spans.get(link, {}).keys():

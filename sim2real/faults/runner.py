@@ -14,15 +14,22 @@ from cell.contracts.errors import CellError
 from ops.settings import Settings, load_settings
 from sim2real.faults.device_scenarios import DEVICE_SCENARIOS
 from sim2real.faults.guard_checks import GUARD_CHECKS, Check
+from sim2real.faults.judgement import check_code
 from sim2real.faults.ladder_checks import LADDER_CHECKS
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
 from sim2real.faults.load_checks import LOAD_CHECKS
 from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
 from sim2real.faults.process_scenarios import PROCESS_SCENARIOS
-from sim2real.faults.results import Outcome, RowResult, judge_row
+from sim2real.faults.results import (
+    Outcome,
+    RowResult,
+    join_results,
+    judge_row,
+    name_variant,
+)
 from sim2real.faults.robot_scenarios import ROBOT_SCENARIOS
 from sim2real.faults.rows import FaultRow, Way
-from sim2real.faults.scenario import CellScenario
+from sim2real.faults.scenario import CellScenario, MissingAidError
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
 from sim2real.faults.trial import try_on_cell
@@ -94,6 +101,9 @@ class FaultRun:
         with _no_collector():
             for wires, group in group_by_wires(rows):
                 self._run_group(wires, group, with_fault=with_fault)
+            for row in rows:
+                if row.way is Way.CELL and SCENARIOS[row.id].fresh:
+                    self._run_fresh(row, with_fault=with_fault)
 
     def _run_group(
         self, wires: frozenset[Wire], rows: Sequence[FaultRow], *, with_fault: bool
@@ -108,10 +118,30 @@ class FaultRun:
                     row = left.pop(0)
                     gc.collect()
                     self._say(f"{row.id} {row.name} ...")
-                    result = _try_cell(row, stand, with_fault=with_fault)
+                    result = _try_cell(
+                        row, SCENARIOS[row.id], stand, with_fault=with_fault
+                    )
                     self._keep(result)
                     if result.reason:
                         break
+
+    def _run_fresh(self, row: FaultRow, *, with_fault: bool) -> None:
+        """Try a row on a cell of its own, and each of its variants on another."""
+        first = SCENARIOS[row.id]
+        results = []
+        for name, scenario in (("", first), *first.variants):
+            self._say(f"{row.id} {name or row.name}: starting a cell of its own ...")
+            try:
+                with open_stand(
+                    self._config, scenario.wires, scenario.environment
+                ) as stand:
+                    result = _try_cell(row, scenario, stand, with_fault=with_fault)
+            except MissingAidError as error:
+                result = RowResult(row, Outcome.NOT_BUILT, reason=str(error))
+            except (CellError, OSError) as error:
+                result = RowResult(row, Outcome.FAILED, reason=str(error))
+            results.append(name_variant(result, name))
+        self._keep(join_results(results))
 
     def _keep(self, result: RowResult) -> None:
         self.results[result.row.id] = result
@@ -137,11 +167,13 @@ def _no_collector() -> Iterator[None]:
 def group_by_wires(
     rows: Sequence[FaultRow],
 ) -> list[tuple[frozenset[Wire], list[FaultRow]]]:
-    """Return the rows that need a cell, by the wires that their cell must have.
+    """Return the rows that share cells, by the wires that their cell must have.
 
     Rows that need none, or only quiet ones, share one cell.
     """
-    cell_rows = [row for row in rows if row.way is Way.CELL]
+    cell_rows = [
+        row for row in rows if row.way is Way.CELL and not SCENARIOS[row.id].fresh
+    ]
     shared: list[FaultRow] = []
     shared_wires: frozenset[Wire] = frozenset()
     groups: dict[frozenset[Wire], list[FaultRow]] = {}
@@ -158,14 +190,17 @@ def group_by_wires(
 
 def _try_code(row: FaultRow, settings: Settings, *, with_fault: bool) -> RowResult:
     try:
-        return judge_row(row, CHECKS[row.id](settings, with_fault))
+        judgement = CHECKS[row.id](settings, with_fault)
+        return judge_row(row, check_code(row, judgement))
     except CellError as error:
         return RowResult(row, Outcome.FAILED, reason=str(error))
 
 
-def _try_cell(row: FaultRow, stand: Stand, *, with_fault: bool) -> RowResult:
+def _try_cell(
+    row: FaultRow, scenario: CellScenario, stand: Stand, *, with_fault: bool
+) -> RowResult:
     try:
-        judgement = try_on_cell(stand, row, SCENARIOS[row.id], with_fault=with_fault)
+        judgement = try_on_cell(stand, row, scenario, with_fault=with_fault)
     except (CellError, OSError) as error:
         return RowResult(
             row, Outcome.FAILED, reason=f"could not be tried to its end: {error}"

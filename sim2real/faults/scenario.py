@@ -1,8 +1,9 @@
 """How a row is tried on a whole cell: what to do, and by which sign to judge it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
+from sim2real.faults.judgement import find_late
 from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
 
@@ -28,6 +30,10 @@ Sign = Callable[[Evidence, int], int | None]
 """Takes what was seen and the present time; returns when the reaction came, or None."""
 Look = Callable[[Evidence], str]
 """Returns what is missing in the evidence, empty when nothing is."""
+
+
+class MissingAidError(StandError):
+    """Something of this machine is needed for a trial and is not installed."""
 
 
 def do_nothing(_stand: Stand) -> None:
@@ -65,6 +71,11 @@ def wait_for_long_motion(stand: Stand) -> None:
     raise StandError("the arm makes no long motion")
 
 
+def no_environment(_folder: Path) -> Mapping[str, str]:
+    """Change nothing."""
+    return {}
+
+
 def find_nothing(_evidence: Evidence) -> str:
     """Miss nothing."""
     return ""
@@ -90,6 +101,10 @@ class CellScenario:
         is_latched: nothing may move by itself once the fault is gone.
         stops_arm: the arm has to be ordered to rest soon after the bound.
         fresh: it needs a cell of its own, and leaves none behind.
+        environment: variables that the controller is started with; raises StandError
+            where what they name is not there.
+        variants: further ways in which the fault comes, by name; each gets a cell of
+            its own.
     """
 
     inject: Act
@@ -105,6 +120,9 @@ class CellScenario:
     event: tuple[str, str] = ("supervisor", "state")
     is_latched: bool = True
     stops_arm: bool = True
+    fresh: bool = False
+    environment: Callable[[Path], Mapping[str, str]] = no_environment
+    variants: tuple[tuple[str, "CellScenario"], ...] = ()
 
 
 # --- signs ---
@@ -191,6 +209,29 @@ def find_stop(evidence: Evidence) -> str:
         if is_stop and line.seen_ns < evidence.repair_ns:
             return f"production was stopped: {reason}"
     return ""
+
+
+def make_event_look(source: str, event: str, **fields: object) -> Look:
+    """Return a look: an event with these fields was recorded."""
+    sign = make_event_sign(source, event, **fields)
+
+    def look(evidence: Evidence) -> str:
+        return "" if sign(evidence, 0) is not None else f"no event '{event}'"
+
+    return look
+
+
+def make_time_look(sign: Sign, bound_ms: float, what: str) -> Look:
+    """Return a look: a second reaction came within its own bound after the onset."""
+
+    def look(evidence: Evidence) -> str:
+        seen_ns = sign(evidence, time.monotonic_ns())
+        if seen_ns is None:
+            return f"{what} was not seen"
+        time_ms = (seen_ns - evidence.onset_ns) / 1e6
+        return find_late(time_ms, bound_ms, f"{what}: ")
+
+    return look
 
 
 def find_placed_part(evidence: Evidence) -> str:

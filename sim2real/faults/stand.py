@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from ops.processes.bond import HANG_S
 from ops.telemetry import STATUS_CAPACITY
 from sim2real.faults.chaos_proxy import ChaosProxy
 from sim2real.faults.chaos_rule import Flow
+from sim2real.faults.door import DOOR, open_door
 from sim2real.faults.framing import (
     FeedFramer,
     Framer,
@@ -80,11 +81,13 @@ class Stand:
         files: addresses, folders and settings.
         wires: proxies by wire.
         tap: on the wire to the robot, None without one.
+        environment: variables that the controller is started with.
     """
 
     files: StandFiles
     wires: dict[Wire, ChaosProxy]
     tap: RtdeTap | None
+    environment: Mapping[str, str] = field(default_factory=dict)
     _hosts: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,13 +101,14 @@ class Stand:
         self._hosts[role] = start_cellward(
             [role, "--config", str(config), *(["--no-tty"] if role == "run" else [])],
             self.files.controller.parent / f"{role}.out",
+            self.environment if role == "run" else {},
         )
 
     def kill_host(self, role: str) -> None:
         """Kill a host and wait until the kernel has ended its children."""
         host = self._hosts[role]
         runtime = self.files.runtime if role == "run" else self.files.cell_runtime
-        names = ("supervisor", "servo", "policy", "camera")
+        names = ("supervisor", "servo", "policy", "guardian", "camera")
         pids = [self.pid_of(n) for n in (names if role == "run" else _CELL_PROCESSES)]
         host.kill()
         host.wait()
@@ -126,6 +130,11 @@ class Stand:
             except subprocess.TimeoutExpired:
                 host.kill()
                 host.wait()
+
+    @property
+    def door(self) -> Path:
+        """Folder of the door into the supervisor."""
+        return Path(self.environment[DOOR])
 
     def pid_of(self, name: str) -> int:
         """Return the process id of one of the cell's processes, 0 when unknown."""
@@ -264,8 +273,18 @@ class Stand:
 
 
 @contextmanager
-def open_stand(base: Path, wires: frozenset[Wire]) -> Iterator[Stand]:
+def open_stand(
+    base: Path,
+    wires: frozenset[Wire],
+    make_environment: Callable[[Path], Mapping[str, str]] = lambda _folder: {},
+) -> Iterator[Stand]:
     """Start a cell whose `wires` can be disturbed; whatever happens, end all of it.
+
+    Args:
+        base: configuration to take everything else from.
+        wires: connections that go through a proxy.
+        make_environment: returns further variables for the controller, from a folder
+            for its files.
 
     Raises:
         CellError: it does not come up.
@@ -281,7 +300,8 @@ def open_stand(base: Path, wires: frozenset[Wire]) -> Iterator[Stand]:
             for wire in wires
             for proxy in _open_proxies(stack, wire, files, tap)
         }
-        stand = Stand(files, proxies, tap)
+        environment = {**open_door(folder), **make_environment(folder)}
+        stand = Stand(files, proxies, tap, environment)
         stack.callback(stand.forget_status)
         stack.callback(stand.end_hosts)
         stand.start_host("sim")
@@ -290,8 +310,14 @@ def open_stand(base: Path, wires: frozenset[Wire]) -> Iterator[Stand]:
         yield stand
 
 
-def start_cellward(arguments: Sequence[str], output: Path) -> "subprocess.Popen[bytes]":
+def start_cellward(
+    arguments: Sequence[str],
+    output: Path,
+    environment: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[bytes]":
     """Start a command of Cellward that ends in order when this process ends."""
+    more = dict(environment or {})
+    path = os.pathsep.join(p for p in (str(_ROOT), more.pop("PYTHONPATH", "")) if p)
     with output.open("ab") as file:
         return subprocess.Popen(
             [
@@ -303,7 +329,7 @@ def start_cellward(arguments: Sequence[str], output: Path) -> "subprocess.Popen[
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=_ROOT,
-            env=dict(os.environ, PYTHONPATH=str(_ROOT)),
+            env={**os.environ, **more, "PYTHONPATH": path},
             # Ctrl-C reaches us alone; we end it in our own order.
             process_group=0,
         )

@@ -3,14 +3,15 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
 from sim2real.faults.arm_trace import ArmRecorder
 from sim2real.faults.evidence import Evidence, LogReader, ServoRecorder
-from sim2real.faults.rows import FaultRow
+from sim2real.faults.judgement import Judgement, find_late, find_low
+from sim2real.faults.rows import FaultRow, Rung
 from sim2real.faults.scenario import CellScenario
 from sim2real.faults.stand import Stand, pause
 
@@ -22,29 +23,7 @@ _REST_MS: Final = 300.0
 machine that does other things as well."""
 _SETTLE_S: Final = 30.0
 _NS: Final = 1e9
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What became of one row.
-
-    Attributes:
-        reaction: what the cell did, for a person.
-        reaction_ms: from onset to reaction [ms]; None when none was seen or meant.
-        rest_ms: from onset to the last order to move [ms]; None when it was not looked
-            at.
-        missed: what is not as the row says; empty when all is.
-    """
-
-    reaction: str
-    reaction_ms: float | None = None
-    rest_ms: float | None = None
-    missed: tuple[str, ...] = ()
-
-    @property
-    def is_late_only(self) -> bool:
-        """Whether everything happened, only not in time."""
-        return bool(self.missed) and all(m.startswith("late: ") for m in self.missed)
+_ENDED: Final = ("host", "process ended")
 
 
 def try_on_cell(
@@ -63,6 +42,7 @@ def try_on_cell(
     """
     stand.bring_back()
     scenario.moment(stand)
+    rung: Rung | None = None
     with watch(stand) as evidence:
         evidence.onset_ns = time.monotonic_ns()
         if with_fault:
@@ -71,7 +51,9 @@ def try_on_cell(
             reacted_ns = _await_sign(evidence, scenario)
             _wait_until(evidence.onset_ns + int(scenario.lasts_s * _NS))
             status = _await_settled(stand, row)
+            rung = evidence.find_rung()
             missed = _judge_meanwhile(evidence, row, scenario, status)
+            missed += _judge_rung(evidence, row, rung)
         finally:
             evidence.repair_ns = repair_ns = time.monotonic_ns()
             if with_fault:
@@ -88,7 +70,7 @@ def try_on_cell(
         if scenario.stops_arm:
             rest_ms = _compute_rest_ms(evidence, start_ns, repair_ns)
         missed += _judge_times(row, reaction_ms, rest_ms)
-    return Judgement(_describe(status), reaction_ms, rest_ms, tuple(missed))
+    return Judgement(_describe(status), reaction_ms, rest_ms, tuple(missed), rung)
 
 
 @contextmanager
@@ -151,6 +133,17 @@ def _judge_meanwhile(
     return missed + ([effect] if effect else [])
 
 
+def _judge_rung(evidence: Evidence, row: FaultRow, seen: Rung | None) -> list[str]:
+    """Compare with the rung of the ladder; a process that ended is its own evidence."""
+    if row.rung is not Rung.EXIT:
+        # A ramp of the guard that ends by itself is none of the ladder's.
+        return find_low(row, seen) if row.causes else []
+    missed = find_low(replace(row, rung=Rung.LATCH), seen)
+    if any((line.source, line.event) == _ENDED for line in evidence.events()):
+        return missed
+    return [*missed, "no process was recorded as ended"]
+
+
 def _judge_cause(
     evidence: Evidence, row: FaultRow, scenario: CellScenario
 ) -> list[str]:
@@ -211,9 +204,8 @@ def _judge_times(
         return ["no reaction was seen"]
     if row.bound_ms is None:
         return []
-    missed = []
-    if not reaction_ms <= row.bound_ms:
-        missed.append(f"late: {reaction_ms:.0f} ms, bound {row.bound_ms:.0f} ms")
+    late = find_late(reaction_ms, row.bound_ms)
+    missed = [late] if late else []
     limit_ms = row.bound_ms + _REST_MS
     if rest_ms is not None and not rest_ms <= limit_ms:
         missed.append(f"late: the arm moved on for {rest_ms:.0f} ms")

@@ -10,11 +10,18 @@ from cell.contracts.servo import HoldReason
 from cell.contracts.units import ns_from_s
 from cell.kinematics import compute_base_from_tcp
 from ops.settings import Settings
-from safety.action_cache import PLAN_LIFE_S, SafeActionCache
+from safety.action_cache import SafeActionCache
 from safety.limits import make_limits
 from safety.zones import BoxZone, ToolCapsule
-from sim2real.faults.guard_checks import PERIOD_S, Check, GuardRig, judge
-from sim2real.faults.trial import Judgement
+from sim2real.faults.guard_checks import (
+    PERIOD_S,
+    Check,
+    GuardRig,
+    judge,
+    judge_rigs,
+)
+from sim2real.faults.judgement import Judgement
+from sim2real.faults.servo_rig import stand_still
 
 _PLATE_M: Final = 0.001
 """Thickness of the plate; the tool passes 5 mm in a cycle."""
@@ -22,6 +29,9 @@ _AHEAD_M: Final = 0.2
 _TIP_M: Final = 0.005
 _FAST_RADPS: Final = 2.8
 _CYCLES: Final = 1500
+_LATE_S: Final = 0.25
+"""Beyond any age at which the row still permits the way to rest."""
+_LOOKED_AT_S: Final = 1.0
 
 
 def thin_plate(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -36,13 +46,15 @@ def thin_plate(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
     for _ in range(_CYCLES):
         qd = rig.qd.copy()
         qd[0] = min(qd[0] + rig.acceleration * PERIOD_S, _FAST_RADPS)
+        if HoldReason.KEEP_OUT_ZONE not in reasons:
+            rig.strike()
         reasons.add(rig.ask(rig.q + qd * PERIOD_S).reason)
         place_m = compute_base_from_tcp(rig.q, tool).position_m
         if float((place_m - plate_m) @ side) > -_TIP_M:
             return judge("", "the tool went into the plate")
     if HoldReason.KEEP_OUT_ZONE not in reasons:
         return judge("", "nothing was refused for the plate")
-    return judge("the tool came to rest before the plate")
+    return judge_rigs("the tool came to rest before the plate", [rig])
 
 
 def _put_plate(settings: Settings, centre_m: Vector, normal: Vector) -> Settings:
@@ -64,12 +76,14 @@ def _put_plate(settings: Settings, centre_m: Vector, normal: Vector) -> Settings
 
 
 def stale_plan(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F57: the way to rest is asked for too late, from elsewhere, and from nowhere."""
+    """F57: the way to rest is asked for too late, from elsewhere, and from nowhere.
+
+    How long it is handed out is found out here, and compared with the row's own bound.
+    """
     home = np.array(settings.arm.home_q_rad)
-    late_s = PLAN_LIFE_S + PERIOD_S
     cases = (
-        (late_s, 0.0, PlanRefusal.EXPIRED),
-        (-late_s, 0.0, PlanRefusal.EXPIRED),
+        (_LATE_S, 0.0, PlanRefusal.EXPIRED),
+        (-_LATE_S, 0.0, PlanRefusal.EXPIRED),
         (PERIOD_S, 0.5, PlanRefusal.OTHER_POSE),
         (PERIOD_S, np.nan, PlanRefusal.NOT_MEASURED),
     )
@@ -84,7 +98,25 @@ def stale_plan(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
         again = cache.take(home, ns_from_s(10.0 + PERIOD_S))
         if isinstance(again, FallbackPlan):
             missed.append(f"after '{refusal.value}' the plan was handed out again")
-    return judge("refused for good: the robot's program is ended", *missed)
+    life_s = _find_life_s(settings, home)
+    stood = stand_still(settings, _LATE_S if with_fault else PERIOD_S)
+    return judge(
+        f"refused for good after {1e3 * life_s:.0f} ms; in motion: {stood.seen}",
+        *missed,
+        stood.missed,
+        reaction_ms=1e3 * life_s,
+        rung=stood.rung,
+    )
+
+
+def _find_life_s(settings: Settings, home: Vector) -> float:
+    """Return the greatest age at which the way to rest is still handed out [s]."""
+    for cycles in range(1, round(_LOOKED_AT_S / PERIOD_S)):
+        age_s = cycles * PERIOD_S
+        answer = _approve(settings, home).take(home, ns_from_s(10.0 + age_s))
+        if isinstance(answer, PlanRefusal):
+            return age_s - PERIOD_S
+    return _LOOKED_AT_S
 
 
 def _approve(settings: Settings, home: Vector) -> SafeActionCache:

@@ -113,6 +113,19 @@ async def test_a_dark_colour_image_is_no_obstacle_to_policies_that_need_none(
     assert isinstance(answer, ActionChunk)
 
 
+@pytest.mark.parametrize("fallback", [False, True])
+async def test_a_blinded_colour_image_takes_depth_from_every_policy(
+    tmp_path: Path, fallback: bool
+) -> None:
+    blinded = dataclasses.replace(GOOD, rgb=np.full_like(GOOD.rgb, 255))
+
+    (answer,) = await ask(tmp_path, [blinded], [fallback])
+
+    assert isinstance(answer, Abstain)
+    assert answer.is_blind
+    assert "overexposed" in answer.reason
+
+
 async def test_a_picture_that_stands_still_is_used_no_more(tmp_path: Path) -> None:
     answers = await ask(tmp_path, [GOOD], [False, True, False, True])
 

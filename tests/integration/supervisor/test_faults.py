@@ -10,6 +10,7 @@ from cell.contracts.plc import PlcOutputs
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.supervisor.states import Command, State
+from cell.supervisor.task_watch import TaskEndedError
 from tests.fakes.policy import fail_with
 from tests.fakes.supervised_cell import MemoryStatus, SupervisedCell
 
@@ -562,6 +563,39 @@ async def test_any_dying_task_ends_the_run_with_the_arm_on_hold() -> None:
     assert last is not None
     assert last.mode is MotionMode.HOLD
     assert cell.tree()["state"] == "EXECUTE", "so that the next life starts aborted"
+
+
+@pytest.mark.parametrize("name", ["plc-exchange", "gripper", "proposals", "guardian"])
+async def test_a_task_that_ends_in_silence_ends_the_run(name: str) -> None:
+    await expect_end_without(name)
+
+
+async def test_work_that_is_cut_off_in_silence_ends_the_run() -> None:
+    await expect_end_without("work-produce")
+
+
+async def expect_end_without(name: str) -> None:
+    """Cancel a task behind the supervisor's back, and expect the end of the run."""
+    cell = SupervisedCell()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run_until_cancelled(cell, name)
+
+    assert caught.group_contains(TaskEndedError)
+    assert ("task_ended", {"task": name}) in cell.events
+    last = cell.servo.read_command()
+    assert last is not None
+    assert last.mode is MotionMode.HOLD
+    assert cell.tree()["state"] == "EXECUTE", "so that the next life starts aborted"
+
+
+async def run_until_cancelled(cell: SupervisedCell, name: str) -> None:
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        (task,) = [t for t in asyncio.all_tasks() if t.get_name() == name]
+        task.cancel()
+        await cell.pass_s(1.0)
 
 
 async def test_cancellation_leaves_the_arm_on_hold() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,18 +13,23 @@ from cell.supervisor.states import State
 from ops.exit_codes import ExitCode
 from sim2real.faults.__main__ import compute_code, main
 from sim2real.faults.catalogue import ROWS, find_rows
+from sim2real.faults.judgement import Judgement, check_code, find_low
+from sim2real.faults.parts import AUDIT_LOG, MARKS, NOT_BUILT, find_marks
 from sim2real.faults.results import (
     Outcome,
     RowResult,
     describe_result,
+    join_results,
     judge_row,
     make_tree,
+    name_variant,
     print_results,
 )
-from sim2real.faults.rows import FaultRow, Way
+from sim2real.faults.rows import FaultRow, Rung, Way
 from sim2real.faults.runner import CHECKS, SCENARIOS, group_by_wires
 from sim2real.faults.stand_config import Wire
-from sim2real.faults.trial import Judgement
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def row(name: str) -> FaultRow:
@@ -72,12 +78,12 @@ def test_an_unknown_id_is_named() -> None:
 
 
 def test_rows_that_need_no_wire_or_a_quiet_one_share_a_cell() -> None:
-    rows = find_rows(["F01", "F02", "F18", "F21", "F29", "F33", "F50"])
+    rows = find_rows(["F01", "F02", "F18", "F25", "F29", "F33", "F50"])
 
     groups = {wires: [r.id for r in group] for wires, group in group_by_wires(rows)}
 
     assert groups == {
-        frozenset({Wire.LINE, Wire.GRIPPER}): ["F01", "F02", "F21", "F29"],
+        frozenset({Wire.LINE, Wire.GRIPPER}): ["F01", "F02", "F25", "F29"],
         frozenset({Wire.ROBOT}): ["F18"],
         frozenset({Wire.CAMERA}): ["F33"],
     }
@@ -136,3 +142,94 @@ def test_people_read_what_was_missed() -> None:
     assert "no reaction" in text.getvalue()
     assert "1 failed" in text.getvalue()
     assert "no reaction" in describe_result(failed)
+
+
+@pytest.fixture(scope="module")
+def product_names() -> frozenset[str]:
+    """Return the modules of the product and of the simulation, and all keys."""
+    modules = {
+        str(path.relative_to(ROOT))
+        for folder in ("calibration", "cell", "ops", "policies", "safety", "sim2real")
+        for path in (ROOT / folder).rglob("*.py")
+        if "faults" not in path.parts
+    }
+    schema = json.loads((ROOT / "config.schema.json").read_text(encoding="utf-8"))
+    keys = {
+        f"{name}.{key}"
+        for name, section in (*schema["$defs"].items(), ("", schema))
+        for key in section.get("properties", {})
+    }
+    return frozenset(modules | keys)
+
+
+@pytest.mark.parametrize(
+    "fault", [r for r in ROWS if NOT_BUILT in r.reason], ids=lambda fault: fault.id
+)
+def test_no_row_waits_for_a_part_that_is_there(
+    fault: FaultRow, product_names: frozenset[str]
+) -> None:
+    named = [part for part in MARKS if f"{NOT_BUILT}{part}" in fault.reason]
+
+    assert named
+    assert [find_marks(product_names, part) for part in named] == [()] * len(named)
+
+
+def test_a_row_that_is_not_tried_waits_for_a_part_or_has_no_object() -> None:
+    others = [r.id for r in ROWS if r.reason and NOT_BUILT not in r.reason]
+
+    assert others == ["F31"]
+
+
+def test_a_part_is_noticed_by_a_module_or_by_a_key() -> None:
+    assert find_marks(frozenset({"ops/audit/chain.py"}), AUDIT_LOG)
+    assert find_marks(frozenset({"Settings.audit"}), AUDIT_LOG)
+    assert not find_marks(frozenset({"safety/guardian.py"}), AUDIT_LOG)
+
+
+@pytest.mark.parametrize("fault", ROWS, ids=lambda fault: fault.id)
+def test_a_row_with_a_bound_fails_on_its_own_bound(fault: FaultRow) -> None:
+    if fault.way is not Way.CODE or fault.bound_ms is None:
+        return
+    seen = Rung.EXIT
+    in_time = check_code(fault, Judgement("held", fault.bound_ms, rung=seen))
+    late = check_code(fault, Judgement("held", fault.bound_ms + 1.0, rung=seen))
+    unseen = check_code(fault, Judgement("held", None, rung=seen))
+
+    assert not in_time.missed
+    assert late.is_late_only
+    assert unseen.missed
+    assert not unseen.is_late_only
+
+
+def test_a_reaction_below_the_rung_of_its_row_is_missed() -> None:
+    latch = row("F06")
+
+    assert find_low(latch, Rung.LATCH) == find_low(latch, Rung.EXIT) == []
+    assert find_low(latch, Rung.HOLD) == ["rung R2 only, R4 is due"]
+    assert find_low(latch, None) == ["no rung was seen, R4 is due"]
+    assert find_low(row("F17"), None) == []
+
+
+def test_variants_of_a_row_make_one_result_that_names_them() -> None:
+    good = judge_row(row("F46"), Judgement("EXECUTE", 100.0))
+    late = judge_row(row("F46"), Judgement("EXECUTE", 900.0, None, ("late: 900 ms",)))
+
+    joined = join_results([good, name_variant(late, "stopped")])
+
+    assert joined.outcome is Outcome.FAILED
+    assert joined.is_late_only
+    assert joined.sentences == ("late: stopped: 900 ms",)
+    assert joined.judgement is not None
+    assert joined.judgement.reaction_ms == 900.0
+    assert join_results([good, good]).outcome is Outcome.PASSED
+
+
+def test_a_variant_that_could_not_be_tried_spoils_a_row() -> None:
+    good = judge_row(row("F46"), Judgement("EXECUTE", 100.0))
+    untried = RowResult(row("F46"), Outcome.NOT_BUILT, reason="no library")
+
+    joined = join_results([good, name_variant(untried, "stopped")])
+
+    assert joined.outcome is Outcome.NOT_BUILT
+    assert joined.reason == "stopped: no library"
+    assert join_results([untried]).judgement is None

@@ -22,7 +22,9 @@ from policies.runtime.wire import (
     request_message,
 )
 from sim2real.faults.policy_wire import (
+    FallingSuccess,
     HostileWorker,
+    RisingError,
     spoil_with_distance,
     spoil_with_nan,
 )
@@ -123,3 +125,27 @@ def test_messages_are_framed_as_the_supervisor_reads_them(wire: Wire) -> None:
     (message,) = MessageDecoder().feed(wire.supervisor.recv(4096))
 
     assert message == {"id": 1, "error": "nothing"}
+
+
+def heights_of(spoil: Any, answers: int) -> list[float]:
+    found = []
+    for number in range(answers):
+        message = answer_message(number, CHUNK, 1.0)
+        spoil(message["chunk"])
+        found.append(message["chunk"]["steps"][-1]["position_m"][2])
+    return found
+
+
+def test_a_drifting_policy_aims_higher_with_each_answer() -> None:
+    heights_m = heights_of(RisingError(), 20)
+
+    assert np.allclose(np.diff(heights_m), 0.004)
+    assert heights_m[0] > 0.1
+
+
+def test_a_failing_policy_misses_more_and_more_often_and_always_in_the_end() -> None:
+    heights_m = heights_of(FallingSuccess(), 40)
+
+    misses = [height_m > 0.15 for height_m in heights_m]
+    assert 0 < sum(misses[:6]) < 6
+    assert all(misses[10:])

@@ -2,12 +2,16 @@
 
 import struct
 
+import numpy as np
+
 from cell.contracts.plc import PlcInputs, PlcOutputs
 from cell.drivers.plc.codec import decode_inputs, encode_inputs, encode_outputs
 from cell.drivers.plc.registers import BLOCK_START, BLOCK_WORDS, Block
 from sim2real.faults.chaos_rule import Flow, Passage
 from sim2real.faults.device_wire import (
+    SPOILS,
     RepeatedPicture,
+    SpoiltPictures,
     StandingClock,
     StuckVariables,
     halve_pictures,
@@ -205,3 +209,53 @@ def test_a_greeting_is_no_pair() -> None:
     assert not is_pair(greeting)
     for change in (RepeatedPicture(), StandingClock(), halve_pictures):
         assert change(greeting, 0).forward == greeting
+
+
+def test_pictures_are_spoilt_in_another_way_each() -> None:
+    rng = np.random.default_rng(0)
+    shape = (48, 64, 3)
+    rgb = rng.integers(0, 255, shape, np.uint8)
+    depth = rng.integers(1, 999, (48, 64), np.uint16)
+    header = PAIR.pack(0x52494150, 1, 2, rgb.nbytes, depth.nbytes)
+    message = header + rgb.tobytes() + depth.tobytes()
+    spoil = SpoiltPictures(shape)
+
+    images = []
+    for _ in SPOILS:
+        passage = spoil(message, 0)
+        assert len(passage.forward) == len(message)
+        colour = passage.forward[PAIR.size : PAIR.size + rgb.nbytes]
+        images.append(np.frombuffer(colour, np.uint8).reshape(shape))
+
+    light, soft, half = images
+    assert light.min() == 255
+    assert np.abs(np.diff(soft.astype(int), axis=1)).max() < 60
+    assert soft.std() < 0.3 * rgb.std()
+    assert not half[24:].any()
+    assert (half[:24] == rgb[:24]).all()
+    assert spoil(b"greeting", 0).forward == b"greeting"
+
+
+def test_a_tap_notes_when_a_watched_value_changes() -> None:
+    tap = RtdeTap()
+    names = ["timestamp", "safety_status_bits"]
+    request = struct.pack(">d", 500.0) + ",".join(names).encode()
+    rule = tap.rule(Flow.TO_SERVER).change
+    assert rule is not None
+    rule(make_package(PackageType.SETUP_OUTPUTS, request), 0)
+    look = tap.rule(Flow.TO_CLIENT).change
+    assert look is not None
+
+    def pass_package(bits: int) -> None:
+        body = bytes([1]) + struct.pack(">dI", 1.0, bits)
+        look(make_package(PackageType.DATA, body), 0)
+
+    tap.watch("safety_status_bits")
+    pass_package(1)
+    pass_package(1)
+    assert tap.changed_ns == 0
+    pass_package(4)
+    first_ns = tap.changed_ns
+    assert first_ns > 0
+    pass_package(1)
+    assert tap.changed_ns == first_ns

@@ -13,6 +13,8 @@ from policies.runtime.image_checks import (
     SEEN_RATIO,
     find_color_flaw,
     find_depth_flaw,
+    find_shared_flaw,
+    is_dark,
 )
 
 HEIGHT, WIDTH = 240, 320
@@ -172,3 +174,34 @@ def test_scattered_holes_are_forgiven_up_to_a_share(
 
 def add_jitter(distance_m: float, rows: int) -> NDArray[np.float64]:
     return distance_m + np.random.default_rng(3).normal(0.0, 0.001, (rows, WIDTH))
+
+
+@pytest.mark.parametrize(
+    ("image", "is_shared"),
+    [
+        (make_color(), False),
+        (np.zeros((HEIGHT, WIDTH, 3), np.uint8), False),
+        (add_noise(np.full((HEIGHT, WIDTH, 3), 8), 1.5), False),
+        (np.full((HEIGHT, WIDTH, 3), 255, np.uint8), True),
+        (blur(make_color(), 25), True),
+        (add_noise(np.full((HEIGHT, WIDTH, 3), 120), 1.5), True),
+        (with_part(make_color(), slice(120, None), 0), True),
+        (np.zeros((0, 0, 3), np.uint8), True),
+    ],
+)
+def test_depth_suffers_from_all_that_spoils_its_picture_but_darkness(
+    image: NDArray[Any], is_shared: bool
+) -> None:
+    flaw = find_color_flaw(image)
+
+    shared = find_shared_flaw(image, flaw)
+
+    assert bool(shared) is is_shared
+    assert not is_shared or shared.endswith(flaw)
+
+
+def test_what_is_no_colour_image_is_not_dark() -> None:
+    assert not is_dark(np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert not is_dark(np.zeros((HEIGHT, WIDTH, 3), np.float32))
+    assert not is_dark(np.zeros((0, 0, 3), np.uint8))
+    assert is_dark(np.zeros((HEIGHT, WIDTH, 3), np.uint8))

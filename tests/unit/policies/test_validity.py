@@ -46,6 +46,17 @@ def test_colour_and_depth_are_judged_apart() -> None:
     assert watch.find_flaws(covered).keys() == {Modality.DEPTH}
 
 
+def test_what_blinds_the_colour_image_spoils_depth_as_well() -> None:
+    blinded = dataclasses.replace(
+        make_picture(1), rgb=np.full((240, 320, 3), 255, np.uint8)
+    )
+
+    flaws = ValidityWatch().find_flaws(blinded)
+
+    assert flaws.keys() == {Modality.RGB, Modality.DEPTH}
+    assert "overexposed" in flaws[Modality.DEPTH]
+
+
 def test_equal_pictures_of_different_moments_are_those_of_a_frozen_camera() -> None:
     watch = ValidityWatch()
 

@@ -17,6 +17,10 @@ FALSE_REFUSAL: Final = 0.05
 OUTCOME_FALL: Final = 0.80
 """Success probability that the chart of outcomes alone looks for."""
 
+GOOD_RATIOS: Final = (0.88, 0.99)
+"""Success probabilities of a good policy that the chart can tell from that fall. Nearer
+to it no threshold keeps the rate; nearer to 1 two failures would decide."""
+
 GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
 """False fallbacks of that chart are no more frequent than this."""
 
@@ -64,10 +68,13 @@ def make_outcome_test(good_ratio: float) -> FallTest:
         good_ratio: success probability of a policy that is as it should be.
 
     Raises:
-        ModelError: it is not above the fall that is looked for, or so near to it or to
-            1 that no test tells both apart at the stated rate.
+        ModelError: it is so near to the fall that is looked for, or to 1, that no test
+            tells both apart at the stated rate.
     """
-    with _naming(f"calibration.good_ratio {good_ratio} against {OUTCOME_FALL}"):
+    low, high = GOOD_RATIOS
+    with _naming("calibration.good_ratio"):
+        if not low <= good_ratio <= high:
+            raise ValueError(f"{good_ratio} does not lie within {low}..{high}")
         table = EvidenceTable.of_outcomes(good_ratio, OUTCOME_FALL)
         threshold_nat = compute_threshold(
             (table.placed_nat[0], table.failed_nat[0]),

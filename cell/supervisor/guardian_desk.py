@@ -367,9 +367,8 @@ class GuardianDesk:
         if peers.guardian is None:
             return {**entries, "trust": "fallback", "why": "its model cannot be used"}
         view: GuardianView = peers.guardian.view()
-        why = view.doubt
-        if is_fallback and not why and not self._policy.has_learned():
-            why = "no learned model is loaded"
+        is_absent = is_fallback and not self._policy.has_learned()
+        why = "no learned model is loaded" if is_absent else view.doubt
         return {
             **entries,
             "trust": view.trust,

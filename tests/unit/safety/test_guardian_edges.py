@@ -29,7 +29,6 @@ from tests.unit.safety.test_guardian import (
     make_fallen,
 )
 
-
 # One chart looks at the second trouble, and never fires here.
 LISTENING = replace(
     RULES,

@@ -1,4 +1,4 @@
-"""A policy that earns its return on what another one does well does not flap for ever."""
+"""A policy that returns on what another one does well does not flap for ever."""
 
 from dataclasses import replace
 

@@ -1,5 +1,7 @@
 """Builds the Guardian's rules from what a verified network says of itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from cell.contracts.errors import ModelError
@@ -14,6 +16,10 @@ FALSE_RETURN: Final = 0.01
 FALSE_REFUSAL: Final = 0.05
 OUTCOME_FALL: Final = 0.80
 """Success probability that the chart of outcomes alone looks for."""
+
+GOOD_RATIOS: Final = (0.88, 0.99)
+"""Success probabilities of a good policy that the chart can tell from that fall. Nearer
+to it no threshold keeps the rate; nearer to 1 two failures would decide."""
 
 GOOD_ATTEMPTS_PER_ALARM: Final = 10_000.0
 """False fallbacks of that chart are no more frequent than this."""
@@ -31,28 +37,28 @@ def make_rules(calibration: Calibration, config: GuardianConfig) -> GuardianRule
         config: patience, whether features decide, and what a return takes.
 
     Raises:
-        ModelError: the calibration makes no sequential test.
+        ModelError: they make no sequential test; names the key.
     """
     # Refused even where only outcomes count: it is not the model that it claims to be.
     test = make_fall_test(calibration)
     if not config.uses_features:
         test = make_outcome_test(calibration.good_ratio)
-    return GuardianRules(
-        fall=test,
-        comeback=ReturnTest(
-            test.charts[0].table,
-            FALSE_RETURN,
-            FALSE_REFUSAL,
-            config.return_attempts_min,
-        ),
-        answer_patience_ns=ns_from_s(config.deadline_s),
-        evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
-        constant_window=_CONSTANT_WINDOW,
-        novelty_max=calibration.novelty_max,
-        trials_max=_TRIALS_MAX,
-        needs_release=config.needs_release,
-        agreement_min=config.return_agreement_min,
+    comeback = ReturnTest(
+        test.charts[0].table, FALSE_RETURN, FALSE_REFUSAL, config.return_attempts_min
     )
+    with _naming("calibration"):
+        return GuardianRules(
+            fall=test,
+            comeback=comeback,
+            answer_patience_ns=ns_from_s(config.deadline_s),
+            evidence_lasts_ns=ns_from_s(_EVIDENCE_LASTS_S),
+            constant_window=_CONSTANT_WINDOW,
+            novelty_max=calibration.novelty_max,
+            trials_max=_TRIALS_MAX,
+            falls_max=config.falls_max,
+            needs_release=config.needs_release,
+            agreement_min=config.return_agreement_min,
+        )
 
 
 def make_outcome_test(good_ratio: float) -> FallTest:
@@ -62,20 +68,20 @@ def make_outcome_test(good_ratio: float) -> FallTest:
         good_ratio: success probability of a policy that is as it should be.
 
     Raises:
-        ModelError: it is not above the fall that is looked for.
+        ModelError: it is so near to the fall that is looked for, or to 1, that no test
+            tells both apart at the stated rate.
     """
-    if not good_ratio > OUTCOME_FALL:
-        raise ModelError(
-            f"calibration.good_ratio: {good_ratio} is not above {OUTCOME_FALL}; train "
-            "and export the Guardian again"
+    low, high = GOOD_RATIOS
+    with _naming("calibration.good_ratio"):
+        if not low <= good_ratio <= high:
+            raise ValueError(f"{good_ratio} does not lie within {low}..{high}")
+        table = EvidenceTable.of_outcomes(good_ratio, OUTCOME_FALL)
+        threshold_nat = compute_threshold(
+            (table.placed_nat[0], table.failed_nat[0]),
+            (good_ratio, 1.0 - good_ratio),
+            GOOD_ATTEMPTS_PER_ALARM,
         )
-    table = EvidenceTable.of_outcomes(good_ratio, OUTCOME_FALL)
-    threshold_nat = compute_threshold(
-        (table.placed_nat[0], table.failed_nat[0]),
-        (good_ratio, 1.0 - good_ratio),
-        GOOD_ATTEMPTS_PER_ALARM,
-    )
-    return FallTest((Chart(table, threshold_nat),))
+        return FallTest((Chart(table, threshold_nat),))
 
 
 def make_fall_test(calibration: Calibration) -> FallTest:
@@ -84,14 +90,21 @@ def make_fall_test(calibration: Calibration) -> FallTest:
     Raises:
         ModelError: the calibration makes no sequential test.
     """
-    try:
+    with _naming("calibration.charts"):
         charts = tuple(_make_chart(spec) for spec in calibration.charts)
         if charts[0].channel != 0:
             raise ValueError("the first one has to look at the next attempt")
         return FallTest(charts)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Let numbers that make no test be an error of the model, with their key."""
+    try:
+        yield
     except ValueError as error:
         raise ModelError(
-            f"calibration.charts: {error}; train and export the Guardian again"
+            f"{key}: {error}; train and export the Guardian again"
         ) from error
 
 

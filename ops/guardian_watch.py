@@ -19,7 +19,7 @@ from ops.guardian_rules import make_rules
 from ops.settings import Settings, compute_model_root, is_watched
 from policies.guardian_client import GuardianWorkerClient
 from policies.guardian_manifest import GuardianManifest
-from policies.model_directory import read_guardian_directory, read_model_directory
+from policies.model_directory import read_guardian_directory
 from policies.runtime.guardian_tensors import check_fits
 from policies.runtime.guardian_wire import GUARDIAN_SOCKET
 from safety.attempt_guardian import AttemptGuardian
@@ -106,12 +106,11 @@ def make_guardian(
     """
     if not is_watched(settings):
         return None, None
-    subject = _read_subject(settings)
     try:
         manifest, rules = read_rules(settings)
     except CellError as error:
         structlog.get_logger().error("guardian_unusable", reason=str(error))
-        return GuardianPeers(None, NoNetwork(), subject), None
+        return GuardianPeers(None, NoNetwork()), None
     client = GuardianWorkerClient(
         runtime / GUARDIAN_SOCKET,
         manifest.model_sha256,
@@ -122,18 +121,8 @@ def make_guardian(
     peers = GuardianPeers(
         guardian=AttemptGuardian(rules),
         network=client,
-        subject=subject,
         network_id=manifest.model_sha256,
         trusts_new_model=settings.guardian.trusts_new_model,
         take_release=take_release,
     )
     return peers, client
-
-
-def _read_subject(settings: Settings) -> str:
-    directory = compute_model_root(settings) / settings.policy.live
-    try:
-        return read_model_directory(directory).manifest.model_sha256
-    except CellError:
-        # The policy worker says what is wrong with it; nothing learned picks.
-        return ""

@@ -7,6 +7,7 @@ hung or restarted worker costs a deadline, never a task.
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -67,6 +68,10 @@ class PolicyWorkerClient:
         """Say whether it is a learned policy that answers as live."""
         return self._readiness is not None and bool(self._readiness.sha256)
 
+    def model_sha256(self) -> str:
+        """Return the digest of the learned model that runs there, empty for none."""
+        return "" if self._readiness is None else self._readiness.sha256
+
     def readiness(self) -> Readiness | None:
         """Return the worker's greeting, None while not connected."""
         return self._readiness
@@ -98,8 +103,8 @@ class PolicyWorkerClient:
             PolicyError: the worker could not answer, or its answer may not be used.
             DriverUnreachableError: the worker is not there, or went away.
         """
-        writer = self._writer
-        if writer is None or self._readiness is None:
+        writer, greeting = self._writer, self._readiness
+        if writer is None or greeting is None:
             raise DriverUnreachableError(_DEVICE, f"nothing listens at {self._path}")
         self._last_id += 1
         request = ProposeRequest(
@@ -125,7 +130,8 @@ class PolicyWorkerClient:
             del self._pending[request.request_id]
         if timed.answer.observed_stamp_ns < min_frame_stamp_ns:
             raise PolicyError("the policy worker answered on an older frame than asked")
-        return timed
+        # A connection that broke meanwhile would have failed the question.
+        return replace(timed, model_sha256=greeting.sha256)
 
     async def _serve_connection(self) -> None:
         try:

@@ -45,13 +45,16 @@ class GuardianConfig(Section):
         return_attempts_min: attempts in shadow that a return takes at least.
         return_agreement_min: share of the looks in shadow in which the learned policy
             must have proposed what the fallback then did.
+        falls_max: withdrawals since a person last agreed after which only a person's
+            release leads on; fewer than the built-in three, if any.
         needs_release: whether a named person must agree to each return.
     """
 
     model: PolicyName = "guardian"
-    deadline_s: Annotated[float, Field(gt=0.0, le=5.0)] = 1.0
+    deadline_s: Annotated[float, Field(ge=0.001, le=5.0)] = 1.0
     uses_features: bool = False
     trusts_new_model: bool = True
     return_attempts_min: Annotated[int, Field(ge=20, le=10_000)] = 50
     return_agreement_min: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    falls_max: Annotated[int, Field(ge=1, le=3)] = 3
     needs_release: bool = False

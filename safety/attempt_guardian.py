@@ -30,6 +30,11 @@ class AttemptGuardian:
             self._earlier_doubt = memory.doubt
         self.state = guardian.begin(self._rules, self.state, memory)
 
+    def forget(self) -> None:
+        """Trust nothing until the next `begin`: another learned model runs now."""
+        self.state = GuardianState(last_attempt=self.state.last_attempt)
+        self.released_by = ""
+
     def permits_learned(self, now_ns: int) -> bool:
         """Say whether the learned policy may act; False means the scripted fallback."""
         self.state = guardian.look(self._rules, self.state, now_ns)
@@ -45,6 +50,8 @@ class AttemptGuardian:
             shadow_needed=self._rules.comeback.attempts_min,
             awaits_release=state.is_locked or state.trust is Trust.MAY_RETURN,
             released_by=self.released_by,
+            falls=state.falls,
+            falls_max=self._rules.falls_max,
         )
 
     def remember(self) -> GuardianMemory | None:
@@ -56,6 +63,7 @@ class AttemptGuardian:
             was_trusted=state.trust is Trust.TRUSTED,
             doubt=self._describe_doubt(),
             trials=state.trials,
+            falls=state.falls,
             is_locked=state.is_locked,
             sums_nat=state.fall.sums_nat,
         )

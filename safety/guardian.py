@@ -9,6 +9,7 @@ time is an argument, and every transition returns a new state. Not safety-rated.
 import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 
 from cell.contracts.attempt import AttemptJudgement, AttemptResult
@@ -17,6 +18,9 @@ from safety.sequential_test import FallState, FallTest, ReturnState, ReturnTest
 
 CONSTANT_SPREAD: Final = 1e-6
 """Answers that differ by less than this over a whole window do not look at anything."""
+
+FALLS_CEILING: Final = 3
+"""So many withdrawals call for a person; a configuration may only ask for fewer."""
 
 _WORST_RISK: Final = 1.0
 
@@ -58,6 +62,8 @@ class GuardianRules:
         constant_window: answers in a row that must not all be the same.
         novelty_max: an attempt further from the training than this counts as the worst.
         trials_max: refusals in shadow after which only a person opens another trial.
+        falls_max: withdrawals since a person last agreed after which that is so too;
+            1 up to a ceiling. Returns that do not last end with it.
         needs_release: whether a person must agree to each return.
         agreement_min: share of the looks in shadow that must have been attempts; what
             it proposes where nobody tries it stays unknown.
@@ -70,6 +76,7 @@ class GuardianRules:
     constant_window: int
     novelty_max: float
     trials_max: int
+    falls_max: int
     needs_release: bool
     agreement_min: float = 0.0
 
@@ -82,6 +89,8 @@ class GuardianRules:
         for name in ("answer_patience_ns", "evidence_lasts_ns", "trials_max"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be 1 at least")
+        if not 1 <= self.falls_max <= FALLS_CEILING:
+            raise ValueError(f"falls_max must lie within 1..{FALLS_CEILING}")
         if not self.constant_window >= 2:
             raise ValueError("constant_window must be 2 at least")
         if not 0.0 < self.novelty_max < math.inf:
@@ -107,11 +116,12 @@ class GuardianState:
         disagreements: looks in shadow in which it proposed something else, or nothing,
             since the evidence began.
         trials: refusals in shadow since the last return or release.
+        falls: withdrawals, for whatever reason, since a person last agreed.
         is_locked: only a person opens another trial.
         asked_ns: since when an answer is due, None when none is.
         evidence_ns: when the evidence for a return was complete.
         last_attempt: newest attempt taken into account.
-        answers: newest answers, for telling a stuck network.
+        answers: newest outputs of the network that decide, for telling a stuck one.
     """
 
     trust: Trust = Trust.FALLBACK
@@ -120,11 +130,12 @@ class GuardianState:
     comeback: ReturnState = field(default_factory=ReturnState)
     disagreements: int = 0
     trials: int = 0
+    falls: int = 0
     is_locked: bool = False
     asked_ns: int | None = None
     evidence_ns: int = 0
     last_attempt: int = -1
-    answers: tuple[float, ...] = ()
+    answers: tuple[tuple[float, ...], ...] = ()
 
 
 def begin(
@@ -132,18 +143,23 @@ def begin(
 ) -> GuardianState:
     """Start once, with what the life before left.
 
-    A restart is no way back: whatever was withdrawn stays withdrawn, refused trials
-    still count, and a chart that had risen goes on from there.
+    A restart is no way back: whatever was withdrawn stays withdrawn, refused trials and
+    withdrawals still count, and a chart that had risen goes on from there.
     """
     if state.doubt is not Doubt.NOT_STARTED:
         return state
+    trials, falls = max(0, memory.trials), max(0, memory.falls)
     fresh = replace(
         state,
         fall=rules.fall.resume(memory.sums_nat),
-        trials=max(0, memory.trials),
-        is_locked=memory.is_locked,
+        trials=trials,
+        falls=falls,
+        # The rules may have become stricter since.
+        is_locked=memory.is_locked
+        or trials >= rules.trials_max
+        or falls >= rules.falls_max,
     )
-    if memory.was_trusted and not memory.is_locked:
+    if memory.was_trusted and not fresh.is_locked:
         return replace(fresh, trust=Trust.TRUSTED, doubt=Doubt.NONE)
     return replace(fresh, doubt=Doubt.DISTRUSTED_BEFORE, fall=rules.fall.begin())
 
@@ -164,9 +180,16 @@ def expect(rules: GuardianRules, state: GuardianState, now_ns: int) -> GuardianS
 
 
 def withdraw(rules: GuardianRules, state: GuardianState, doubt: Doubt) -> GuardianState:
-    """Return the state without trust, and without any evidence for a return."""
+    """Return the state without trust, and without any evidence for a return.
+
+    A policy that was trusted until now has fallen once more; after a few of these only
+    a person opens a trial.
+    """
+    falls = state.falls + (state.trust is Trust.TRUSTED)
     return replace(
         state,
+        falls=falls,
+        is_locked=state.is_locked or falls >= rules.falls_max,
         trust=Trust.FALLBACK,
         doubt=Doubt.NOT_STARTED if state.doubt is Doubt.NOT_STARTED else doubt,
         fall=rules.fall.begin(),
@@ -199,9 +222,10 @@ def take(
         and _is_in_time(rules, judgement.stamp_ns, now_ns)
     ):
         return withdraw(rules, looked, Doubt.OUT_OF_ORDER)
-    answers = (*looked.answers, judgement.next_success)[-rules.constant_window :]
+    newest = _list_outputs(rules, judgement)
+    answers = (*looked.answers, newest)[-rules.constant_window :]
     heard = replace(looked, answers=answers, asked_ns=None, last_attempt=result.attempt)
-    if len(answers) == rules.constant_window and _is_constant(answers):
+    if len(answers) == rules.constant_window and _has_constant(answers):
         return withdraw(rules, heard, Doubt.CONSTANT_OUTPUT)
     risks = compute_risks(judgement, rules.novelty_max)
     return _weigh(rules, heard, risks, result, now_ns)
@@ -220,19 +244,20 @@ def release(
     """Return the state after a person agreed to a return, or to another trial.
 
     It gives back nothing without the evidence, and evidence does not keep for ever.
+    Withdrawals are counted anew from here.
     """
     looked = look(rules, state, now_ns)
     if not person.strip():
         return looked
     if looked.is_locked:
-        return replace(looked, is_locked=False, trials=0)
+        return replace(looked, is_locked=False, trials=0, falls=0)
     if looked.trust is not Trust.MAY_RETURN:
         return looked
     if not 0 <= now_ns - looked.evidence_ns <= rules.evidence_lasts_ns:
         return replace(
             looked, trust=Trust.SHADOW, comeback=ReturnState(), disagreements=0
         )
-    return _give_back(rules, looked)
+    return replace(_give_back(rules, looked), falls=0)
 
 
 def is_answer(judgement: AttemptJudgement) -> bool:
@@ -323,5 +348,16 @@ def _is_in_time(rules: GuardianRules, since_ns: int, now_ns: int) -> bool:
     return 0 <= now_ns - since_ns <= rules.answer_patience_ns
 
 
-def _is_constant(answers: tuple[float, ...]) -> bool:
-    return max(answers) - min(answers) <= CONSTANT_SPREAD
+def _list_outputs(
+    rules: GuardianRules, judgement: AttemptJudgement
+) -> tuple[float, ...]:
+    """Return the outputs that decide: novelty, next success, each charted trouble."""
+    channels = sorted({chart.channel for chart in rules.fall.charts} - {0})
+    troubles = (judgement.troubles[c - 1 : c] for c in channels)
+    return (judgement.next_success, judgement.novelty, *chain.from_iterable(troubles))
+
+
+def _has_constant(answers: tuple[tuple[float, ...], ...]) -> bool:
+    """Say whether one of the outputs is stuck; a missing one fires its chart anyway."""
+    columns = zip(*answers, strict=False)
+    return any(max(column) - min(column) <= CONSTANT_SPREAD for column in columns)

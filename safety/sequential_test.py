@@ -18,6 +18,9 @@ EVIDENCE_MAX_NAT: Final = 6.0
 THRESHOLD_MAX_NAT: Final = 50.0
 """A higher threshold is never crossed in the life of a cell."""
 
+FAILURES_MAX: Final = 30
+"""A chart that so many failures in a row do not fire is deaf."""
+
 
 @dataclass(frozen=True)
 class EvidenceTable:
@@ -104,16 +107,23 @@ class Chart:
     channel: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a threshold that is none.
+        """Refuse what would never fire, or at once.
 
         Raises:
-            ValueError: it is not within 0..50 nat, or the channel is none.
+            ValueError: the threshold is not within 0..50 nat, the channel is none, or
+                failures do not fire the chart, whatever the network sees in them.
         """
         if self.channel < 0:
             raise ValueError("channel must be 0 at least")
         if not 0.0 < self.threshold_nat <= THRESHOLD_MAX_NAT:
             raise ValueError(
                 f"threshold_nat must lie above 0 and up to {THRESHOLD_MAX_NAT}"
+            )
+        # Weights rise with the risk, so the first is the least a failure can weigh.
+        if not self.table.failed_nat[0] * FAILURES_MAX >= self.threshold_nat:
+            raise ValueError(
+                f"threshold_nat {self.threshold_nat} is not reached by {FAILURES_MAX} "
+                f"failures in a row of failed_nat {self.table.failed_nat[0]}"
             )
 
     def weigh(self, risks: Sequence[float], *, is_placed: bool) -> float:

@@ -11,6 +11,7 @@ class GuardianMemory:
         was_trusted: the learned policy was allowed to act.
         doubt: why it was withdrawn, in words; empty while it is trusted.
         trials: refusals in shadow since the last return or release.
+        falls: withdrawals since a person last agreed.
         is_locked: only a person opens another trial.
         sums_nat: where the charts of the test stood, one for each [nat].
     """
@@ -18,6 +19,7 @@ class GuardianMemory:
     was_trusted: bool
     doubt: str = ""
     trials: int = 0
+    falls: int = 0
     is_locked: bool = False
     sums_nat: tuple[float, ...] = ()
 
@@ -33,6 +35,8 @@ class GuardianView:
         shadow_needed: how many it takes at least.
         awaits_release: nothing but a named person's release leads on.
         released_by: who agreed last, empty when nobody ever did.
+        falls: withdrawals since a person last agreed.
+        falls_max: at so many of them only a person leads on.
     """
 
     trust: str
@@ -41,3 +45,5 @@ class GuardianView:
     shadow_needed: int
     awaits_release: bool
     released_by: str
+    falls: int
+    falls_max: int

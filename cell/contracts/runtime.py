@@ -34,10 +34,13 @@ class Proposal:
     Attributes:
         answer: a grasp, or the statement that nothing is worth trying.
         milliseconds: time of the policy alone [ms].
+        model_sha256: digest of the learned model in the worker that answered, by its
+            own word; empty where it has none.
     """
 
     answer: ActionChunk | Abstain
     milliseconds: float
+    model_sha256: str = ""
 
 
 class TensorSession(Protocol):
@@ -224,6 +227,10 @@ class Guardian(Protocol):
 
     def begin(self, memory: GuardianMemory) -> None:
         """Start once, with what the life before left; until then nothing is trusted."""
+        ...
+
+    def forget(self) -> None:
+        """Trust nothing until the next `begin`: another learned model runs now."""
         ...
 
     def permits_learned(self, now_ns: int) -> bool:

@@ -42,9 +42,9 @@ class GraspChooser:
     def is_usable(self, plan: PickPlan) -> bool:
         """Say whether a grasp was chosen from what the bin looks like now.
 
-        Nor may it come from a policy that has been withdrawn since.
+        Nor may it come from a policy that was withdrawn or replaced since.
         """
-        may_act = plan.is_fallback or self.station.guardian.permits_learned()
+        may_act = plan.is_fallback or self.station.guardian.permits_plan(plan)
         return may_act and plan.chunk.observed_stamp_ns >= self._oldest_usable_ns()
 
     def ask_shadow(self, plan: PickPlan) -> None:
@@ -98,7 +98,11 @@ class GraspChooser:
                     found = await self._find_plan(outcome.answer)
                     if isinstance(found, PickPlan):
                         self.station.statistics.fallback_proposals += fallback
-                        return replace(found, is_fallback=fallback)
+                        return replace(
+                            found,
+                            is_fallback=fallback,
+                            model_sha256=outcome.model_sha256,
+                        )
                     last = found
                 if last.cause is Cause.CAMERA_STALE:
                     raise CauseError(last.cause, last.detail)

@@ -93,8 +93,9 @@ class GraspCycle:
             return await self._go_on_without_part(chooser)
         chooser.look_from_now()
         is_held = await station.gripper.verify_part()
-        guardian.end_attempt(is_placed=is_held)
+        guardian.enter(None)
         if not is_held:
+            guardian.end_attempt(is_placed=False)
             return Outcome.LOST_IN_TRANSFER
         self.phase = "waiting for the outfeed"
         await station.gate.pass_to_place()
@@ -153,6 +154,8 @@ class GraspCycle:
         station = self.station
         await station.motion.move_linear(place.place)
         await self._release(grip_m)
+        # Not before: fingers that do not let go have placed nothing.
+        station.guardian.end_attempt(is_placed=True)
         now_ns = station.clock.now_ns()
         station.statistics.note_placed(s_from_ns(now_ns - self._since_ns))
         station.gate.handshake.offer(now_ns)

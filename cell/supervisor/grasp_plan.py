@@ -49,6 +49,7 @@ class PickPlan:
         grasp_height_m: TCP above the bin floor at the grasp [m].
         others: what the policy would have done in its place.
         is_fallback: the fallback policy proposed it.
+        model_sha256: of the learned model in the worker that answered.
     """
 
     chunk: ActionChunk
@@ -61,6 +62,7 @@ class PickPlan:
     grasp_height_m: float
     others: tuple[ActionChunk, ...] = ()
     is_fallback: bool = False
+    model_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from cell.contracts.attempt import AttemptFeatures, AttemptResult
 from cell.contracts.drivers import Clock
 from cell.contracts.errors import DriverError, PolicyError, PolicyTimeoutError
-from cell.contracts.guardian import GuardianView
+from cell.contracts.guardian import GuardianMemory, GuardianView
 from cell.contracts.observation import Abstain, ActionChunk
 from cell.contracts.runtime import Guardian, Proposal
 from cell.contracts.units import ns_from_s
@@ -23,6 +23,7 @@ from cell.supervisor.causes import Cause
 from cell.supervisor.grasp_plan import PickPlan, spot_of
 from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_record import GuardianRecord
+from cell.supervisor.intervention_rate import InterventionRate, is_own_doing
 from cell.supervisor.motion_client import MotionClient
 from cell.supervisor.ports import GuardianPeers, PolicyClient
 from cell.supervisor.proposals import NoProposal
@@ -45,6 +46,7 @@ class GuardianDesk:
         falls: how often the learned policy was withdrawn in this life.
         looks: proposals of the learned policy that were compared in shadow.
         agreements: those of them that proposed what the fallback did.
+        rate: how often grasps of the learned policy are held up.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class GuardianDesk:
             previous: the newest status of the life before, None when there was none.
         """
         self.falls = self.looks = self.agreements = 0
+        self.rate = InterventionRate(motion)
         self._peers = peers
         self._policy, self._motion, self._gripper = policy, motion, gripper
         self._clock, self._record_event = clock, record
@@ -81,33 +84,39 @@ class GuardianDesk:
         self._record: AttemptRecord | None = None
         self._phase: AttemptPhase | None = None
         self._begun_ns = 0
-        self._has_claim = False
-        self._questions: deque[tuple[AttemptFeatures, AttemptResult]] = deque()
+        self._has_claim = self._awaits_shadow = False
+        self._questions: deque[tuple[str, AttemptFeatures, AttemptResult]] = deque()
         self._is_asking = False
         self._asked = asyncio.Event()
-        subject, network = (
-            ("", "") if peers is None else (peers.subject, peers.network_id)
-        )
-        self._history = GuardianRecord(previous, subject, network)
-        self._memory = self._history.recall(
-            trusts_new_model=peers is None or peers.trusts_new_model
-        )
-        if peers is not None:
-            self._history.keep(self._memory)
+        # Whose trust this is: what the policy worker said last that it runs.
+        self._subject = ""
+        self._memory = GuardianMemory(was_trusted=False)
+        network = "" if peers is None else peers.network_id
+        self._history = GuardianRecord(previous, network)
 
     # --- who may propose --------------------------------------------------------------
 
     def permits_learned(self) -> bool:
-        """Say whether the learned policy may act; False means the fallback."""
+        """Say whether the learned policy may act; False means the fallback.
+
+        The one that the worker runs right now: an unknown one is not trusted.
+        """
         if self._peers is None:
             return True
         guardian = self._peers.guardian
         is_there = guardian is not None and self._peers.network.is_ready()
+        is_known = self._policy.model_sha256() == self._subject != ""
         return (
             is_there
+            and is_known
             and guardian is not None
             and guardian.permits_learned(self._clock.now_ns())
         )
+
+    def permits_plan(self, plan: PickPlan) -> bool:
+        """Say whether a grasp of the learned policy may be carried out."""
+        is_own = self._peers is None or plan.model_sha256 == self._subject
+        return is_own and self.permits_learned()
 
     def is_fallback(self) -> bool:
         """Say whether the fallback picks in place of a learned policy."""
@@ -131,7 +140,10 @@ class GuardianDesk:
         self._plan, self._begun_ns = plan, self._clock.now_ns()
         self._record = AttemptRecord(self._attempts, plan.chunk, plan.others)
         self._has_claim = not plan.is_fallback
-        return plan.is_fallback and not self.permits_learned()
+        if self._has_claim:
+            self.rate.begin()
+        self._awaits_shadow = plan.is_fallback and not self.permits_learned()
+        return self._awaits_shadow
 
     def enter(self, phase: AttemptPhase | None) -> None:
         """Say where in the attempt it is from now on; None between phases."""
@@ -140,23 +152,25 @@ class GuardianDesk:
     def note_shadow(self, outcome: Proposal | NoProposal | None) -> None:
         """Compare what the learned policy would have proposed with what is done.
 
+        Its first choice alone: that is what it would have had carried out.
+
         Args:
             outcome: of the question in shadow, None where it has not been answered.
         """
+        self._awaits_shadow = False
         plan, record = self._plan, self._record
         if plan is None or record is None or not self._is_comparable(outcome):
             return
         chunk = outcome.answer if isinstance(outcome, Proposal) else None
         self.looks += 1
-        ways = (chunk, *chunk.alternatives) if isinstance(chunk, ActionChunk) else ()
-        same = next((w for w in ways if spot_of(w).is_same(spot_of(plan.chunk))), None)
-        fields: dict[str, object] = {"agrees": same is not None}
-        if ways:
-            fields["score"] = ways[0].score
+        fields: dict[str, object] = {"agrees": False}
+        if isinstance(chunk, ActionChunk):
+            fields["score"] = chunk.score
+            fields["agrees"] = spot_of(chunk).is_same(spot_of(plan.chunk))
         self._record_event("shadow", fields)
-        if same is not None:
+        if isinstance(chunk, ActionChunk) and fields["agrees"]:
             self.agreements += 1
-            record.claim(same, [way for way in ways if way is not same])
+            record.claim(chunk, chunk.alternatives)
             self._has_claim = True
         elif self._peers is not None and self._peers.guardian is not None:
             self._peers.guardian.note_disagreement()
@@ -173,13 +187,31 @@ class GuardianDesk:
         features = record.finish(now_ns)
         result = AttemptResult(features.attempt, now_ns, is_placed)
         self._peers.guardian.expect_judgement(features.attempt, now_ns)
-        self._questions.append((features, result))
+        self._questions.append((self._subject, features, result))
         self._asked.set()
+
+    def note_stop(
+        self, cause: Cause, take_shadow: Callable[[], Proposal | NoProposal | None]
+    ) -> None:
+        """Judge the present attempt as failed where it brought a stop about itself.
+
+        Args:
+            cause: of the stop. One from outside says nothing of the grasp.
+            take_shadow: returns the answer to the question in shadow, if it is there.
+        """
+        if self._record is None or not is_own_doing(cause, self._motion):
+            return
+        if self._awaits_shadow:
+            self.note_shadow(take_shadow())
+        if cause is not Cause.PLACE_NOT_CONFIRMED:
+            self.rate.note_stop()
+        self.end_attempt(is_placed=False)
 
     def drop_attempt(self) -> None:
         """Forget the present attempt: it was cut short, and says nothing."""
+        self.rate.end()
         self._plan = self._record = self._phase = None
-        self._has_claim = False
+        self._has_claim = self._awaits_shadow = False
 
     # --- the turns of the decision loop -----------------------------------------------
 
@@ -189,10 +221,11 @@ class GuardianDesk:
         peers = self._peers
         if peers is None or peers.guardian is None:
             return
+        self._follow_subject(peers, peers.guardian)
         is_ready = peers.network.is_ready()
-        if is_ready:
+        if is_ready and self._subject:
             peers.guardian.begin(self._memory)
-        elif self._was_ready:
+        elif not is_ready and self._was_ready:
             peers.guardian.note_network_lost()
         self._was_ready = is_ready
         person = peers.take_release()
@@ -209,13 +242,15 @@ class GuardianDesk:
             self._asked.clear()
             while self._questions:
                 self._is_asking = True
-                features, result = self._questions.popleft()
+                subject, features, result = self._questions.popleft()
                 try:
-                    await self._judge(features, result)
+                    await self._judge(subject, features, result)
                 finally:
                     self._is_asking = False
 
-    async def _judge(self, features: AttemptFeatures, result: AttemptResult) -> None:
+    async def _judge(
+        self, subject: str, features: AttemptFeatures, result: AttemptResult
+    ) -> None:
         peers = self._peers
         if peers is None or peers.guardian is None:
             return
@@ -228,6 +263,9 @@ class GuardianDesk:
             self._record_event("guardian_failed", {"why": str(error)})
             peers.guardian.note_network_lost()
         else:
+            if subject != self._subject:
+                # Of a model that was replaced meanwhile.
+                return
             now_ns = self._clock.now_ns()
             peers.guardian.note_attempt(judgement, result, now_ns)
             self._record_event(
@@ -242,11 +280,30 @@ class GuardianDesk:
             )
         self._follow(peers.guardian)
 
+    def _follow_subject(self, peers: GuardianPeers, guardian: Guardian) -> None:
+        """Begin anew where the worker runs another model than it did before."""
+        running = self._policy.model_sha256()
+        if not running or running == self._subject:
+            return
+        self._subject = running
+        guardian.forget()
+        self.drop_attempt()
+        self._questions.clear()
+        self._known = ("", "")
+        self._memory = self._history.recall(
+            running, trusts_new_model=peers.trusts_new_model
+        )
+        self._history.keep(running, self._memory)
+        self._record_event(
+            "guardian_subject",
+            {"model": self._policy.model_name(), "sha256": running},
+        )
+
     def _follow(self, guardian: Guardian) -> None:
         """Keep what the next life needs; say what changed, once."""
         memory = guardian.remember()
         if memory is not None:
-            self._history.keep(memory)
+            self._history.keep(self._subject, memory)
         view = guardian.view()
         if (view.trust, view.doubt) == self._known:
             return
@@ -269,6 +326,8 @@ class GuardianDesk:
         """Say whether an outcome tells anything of the learned policy."""
         if outcome is None or isinstance(outcome, NoProposal):
             return outcome is not None and outcome.cause is Cause.POLICY_OUTPUT_INVALID
+        if outcome.model_sha256 != self._subject:
+            return False
         answer = outcome.answer
         latest_ns = self._begun_ns + ns_from_s(_SHADOW_FRAME_S)
         is_blind = isinstance(answer, Abstain) and answer.is_blind
@@ -279,10 +338,13 @@ class GuardianDesk:
     def explain_fallback(self) -> str:
         """Return why the learned policy may not act, for an alarm; empty when it may.
 
-        A Guardian whose model cannot be used has an alarm of its own.
+        A Guardian whose model cannot be used has an alarm of its own, and so has a
+        worker without a learned model.
         """
         peers = self._peers
         if peers is None or peers.guardian is None or self.permits_learned():
+            return ""
+        if not self._policy.has_learned():
             return ""
         if peers.guardian.remember() is None:
             waited_ns = self._clock.now_ns() - self._started_ns
@@ -305,9 +367,8 @@ class GuardianDesk:
         if peers.guardian is None:
             return {**entries, "trust": "fallback", "why": "its model cannot be used"}
         view: GuardianView = peers.guardian.view()
-        why = view.doubt
-        if is_fallback and not why and not self._policy.has_learned():
-            why = "no learned model is loaded"
+        is_absent = is_fallback and not self._policy.has_learned()
+        why = "no learned model is loaded" if is_absent else view.doubt
         return {
             **entries,
             "trust": view.trust,
@@ -316,7 +377,10 @@ class GuardianDesk:
             "shadow_needed": view.shadow_needed,
             "shadow_looks": self.looks,
             "shadow_agreements": self.agreements,
+            **self.rate.describe(),
             "awaits_release": view.awaits_release,
             "released_by": view.released_by,
             "falls": self.falls,
+            "falls_since_release": view.falls,
+            "falls_max": view.falls_max,
         }

@@ -32,6 +32,11 @@ class InterventionLog:
         self._since_ns: int | None = None
         self._lost_s: deque[float] = deque(maxlen=_WINDOW)
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether the newest order was held up by one and never followed since."""
+        return self._since_ns is not None
+
     def begin_move(self) -> None:
         """Say that a new motion begins: what held an earlier one is over."""
         self._since_ns = None

@@ -75,6 +75,10 @@ class PolicyClient(Protocol):
         """Say whether it is a learned policy that answers as live."""
         ...
 
+    def model_sha256(self) -> str:
+        """Return the digest of the learned model that runs there, empty for none."""
+        ...
+
 
 class GuardianNetwork(Protocol):
     """The Guardian's network, in its own process. One call at a time."""
@@ -101,7 +105,6 @@ class GuardianPeers:
     Attributes:
         guardian: the state machine, None where its model cannot be used.
         network: what judges attempts.
-        subject: digest of the learned model's file.
         network_id: digest of the network's file.
         trusts_new_model: a model that this cell has never picked with may act at once.
         take_release: returns the name of a person who agreed just now, once.
@@ -109,7 +112,6 @@ class GuardianPeers:
 
     guardian: Guardian | None
     network: GuardianNetwork
-    subject: str
     network_id: str = ""
     trusts_new_model: bool = True
     take_release: Callable[[], str] = lambda: ""

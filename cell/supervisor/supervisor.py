@@ -322,6 +322,10 @@ class Supervisor:
         gate.is_finishing = state is State.COMPLETING
         if state in _STOPPING:
             self._halt(decision.finding)
+            if decision.finding is not None:
+                self._station.guardian.note_stop(
+                    decision.finding.cause, self._station.desk.take_ready
+                )
         if self._runner is not None:
             self._runner.enter(state)
         reason = self._machine.reason

@@ -59,6 +59,10 @@ def find_reading_flaw(
 ) -> str:
     """Return what is wrong with a reading of an IMU, a tactile or a force sensor.
 
+    No such sensor is fitted yet, so nothing asks this: where a driver brings a reading,
+    `worker.make_observation` is to ask, as it does of pictures. Until then these
+    modalities are missing from its mask, and a policy that needs them may not answer.
+
     Args:
         values: what it says, None where there is no sensor.
         stamp_ns: when it said so.

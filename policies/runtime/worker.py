@@ -264,7 +264,11 @@ class PolicyWorker:
 def make_observation(
     frame: RgbdFrame, flaws: Mapping[Modality, str] | None = None
 ) -> Observation:
-    """Wrap one frame; what has a flaw, and everything but its images, is not valid."""
+    """Wrap one frame; what has a flaw, and everything but its images, is not valid.
+
+    Readings of further sensors will come in here, each through
+    `validity.find_reading_flaw`.
+    """
     found = dict(flaws or {})
     return Observation(
         stamp_ns=frame.stamp_ns,

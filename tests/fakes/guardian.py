@@ -16,7 +16,6 @@ from safety.sequential_test import Chart, EvidenceTable, FallTest, ReturnTest
 
 SECOND_NS = 1_000_000_000
 DEADLINE_S = 1.0
-MODEL, OTHER_MODEL = "a" * 64, "b" * 64
 # One bin of risk below a half, in which outcomes speak alone, and one above.
 _OUTCOMES = EvidenceTable.of_outcomes(0.95, 0.50)
 _TABLE = EvidenceTable(
@@ -30,6 +29,7 @@ RULES = GuardianRules(
     constant_window=6,
     novelty_max=9.0,
     trials_max=2,
+    falls_max=3,
     needs_release=False,
     agreement_min=0.3,
 )
@@ -83,19 +83,18 @@ class FakeNetwork:
                 silent_failure=0.01,
                 next_success=1.0 - risk,
                 troubles=(),
-                novelty=1.0,
+                novelty=1.0 + spread,
             )
         )
 
 
 def make_peers(
-    network: FakeNetwork, *, subject: str = MODEL, trusts_new: bool = True, **rules: Any
+    network: FakeNetwork, *, trusts_new: bool = True, **rules: Any
 ) -> GuardianPeers:
     """Return a Guardian over `network`; `rules` replace those above."""
     return GuardianPeers(
         guardian=AttemptGuardian(replace(RULES, **rules)),
         network=network,
-        subject=subject,
         network_id="n" * 64,
         trusts_new_model=trusts_new,
     )

@@ -10,6 +10,7 @@ from cell.contracts.runtime import Proposal
 from cell.contracts.units import ns_from_s
 
 Answer = ActionChunk | Abstain | Exception
+MODEL, OTHER_MODEL = "a" * 64, "b" * 64
 GRASP_XYZ_M = (-0.20, 0.48, 0.035)
 
 
@@ -38,6 +39,7 @@ class FakePolicy:
         live: what the live policy answers instead, where it is given.
         think_s: time per answer [s].
         is_up: a worker is there.
+        sha256: digest of the learned model that it runs, empty for none.
         asked: whether each request was for the fallback.
         stamps: the oldest frame that each request would take [ns].
         excluded: points that each request wants to stay away from.
@@ -48,6 +50,7 @@ class FakePolicy:
     live: Callable[[int], Answer] | None = None
     think_s: float = 0.15
     is_up: bool = True
+    sha256: str = MODEL
     asked: list[bool] = field(default_factory=list)
     stamps: list[int] = field(default_factory=list)
     excluded: list[tuple[tuple[float, float], ...]] = field(default_factory=list)
@@ -63,13 +66,14 @@ class FakePolicy:
         self.asked.append(fallback)
         self.stamps.append(min_frame_stamp_ns)
         self.excluded.append(tuple(exclude_base_m))
+        sha256 = self.sha256
         await self.clock.sleep_until_ns(self.clock.now_ns() + ns_from_s(self.think_s))
         make = self.script.pop(0) if self.script else make_chunk
         make = self.live if self.live is not None and not fallback else make
         answer = make(max(min_frame_stamp_ns, self.clock.now_ns()))
         if isinstance(answer, Exception):
             raise answer
-        return Proposal(answer, self.think_s * 1e3)
+        return Proposal(answer, self.think_s * 1e3, sha256)
 
     def is_ready(self) -> bool:
         """Say whether it is up."""
@@ -84,8 +88,12 @@ class FakePolicy:
         return "plain@1"
 
     def has_learned(self) -> bool:
-        """Say that it is a learned one."""
-        return True
+        """Say whether it is a learned one."""
+        return bool(self.model_sha256())
+
+    def model_sha256(self) -> str:
+        """Return what it runs, as far as anybody can know."""
+        return self.sha256 if self.is_up else ""
 
 
 def see_empty_bin(stamp_ns: int) -> Abstain:

@@ -20,8 +20,12 @@ from ops.guardian_watch import make_guardian
 from ops.settings import load_settings
 from policies.guardian_client import GuardianWorkerClient
 from policies.runtime.guardian_wire import GUARDIAN_SOCKET
-from tests.fakes.guardian_models import make_features, write_guardian
+from tests.fakes.guardian_models import CALIBRATION, make_features, write_guardian
 from tests.running_cell import write_config
+
+NEVER_BAD = json.loads(
+    CALIBRATION.model_copy(update={"good_ratio": 0.9996}).model_dump_json()
+)
 
 
 @contextmanager
@@ -88,6 +92,7 @@ async def test_it_judges_for_the_client_that_the_supervisor_is_given_until_kille
     ("changes", "key"),
     [
         ({"calibration": None}, "calibration"),
+        ({"calibration": NEVER_BAD}, "calibration.good_ratio"),
         ({"inputs": []}, "inputs"),
         ({"features": ["score"]}, "features"),
     ],
@@ -130,4 +135,3 @@ def test_the_manifest_of_the_shipped_network_makes_a_guardian(
     assert client is not None
     assert peers.guardian is not None
     assert peers.network_id == manifest["model_sha256"]
-    assert len(peers.subject) == 64

@@ -201,7 +201,7 @@ def test_a_telling_test_finds_the_fall_sooner_on_the_same_runs() -> None:
 
 def test_a_fall_that_is_never_found_is_counted_as_given_up() -> None:
     deaf = make_detector(
-        "deaf", make_outcome_test(50.0), BLIND[:, None], SAMPLES.is_placed
+        "deaf", make_outcome_test(41.0), BLIND[:, None], SAMPLES.is_placed
     )
     lucky = AttemptPool("lucky", 1.0, HEALTHY.placed, HEALTHY.failed)
     plan = StreamPlan(HEALTHY, [lucky], 0.95, 0.999, 3)

@@ -11,18 +11,25 @@ import pytest
 
 from cell.contracts.errors import Complaint, FaultCode, PolicyError
 from cell.supervisor.states import Command, State
-from tests.fakes.guardian import MODEL, OTHER_MODEL, FakeNetwork, make_peers
-from tests.fakes.policy import fail_with, make_chunk, see_nothing_good
+from tests.fakes.guardian import FakeNetwork, make_peers
+from tests.fakes.policy import (
+    MODEL,
+    OTHER_MODEL,
+    fail_with,
+    make_chunk,
+    see_nothing_good,
+)
 from tests.fakes.supervised_cell import MemoryStatus, SupervisedCell
 
 ELSEWHERE_M = (-0.25, 0.52, 0.035)
 
 
 def make_cell(
-    status: MemoryStatus | None = None, **guardian: Any
+    status: MemoryStatus | None = None, *, runs: str = MODEL, **guardian: Any
 ) -> tuple[SupervisedCell, FakeNetwork]:
-    """Return a watched cell and the Guardian's network."""
+    """Return a watched cell whose worker runs a model, and the Guardian's network."""
     cell = SupervisedCell(status=status or MemoryStatus())
+    cell.policy.sha256 = runs
     network = FakeNetwork(cell.clock)
     cell.guardian = make_peers(network, **guardian)
     cell.supervisor = cell.make_supervisor()
@@ -425,13 +432,13 @@ async def test_a_restart_is_no_way_back_and_no_loss_of_trust() -> None:
 
 async def test_another_model_and_back_is_no_way_back_either() -> None:
     fallen = await run_until_fallen()
-    cell, _ = make_cell(MemoryStatus(fallen), subject=OTHER_MODEL)
+    cell, _ = make_cell(MemoryStatus(fallen), runs=OTHER_MODEL)
     async with cell.running():
         await cell.pass_s(1.0)
         assert not guardian(cell)["is_fallback"]
 
     assert (await trust_after(cell.status.text))["is_fallback"]
-    assert not (await trust_after(cell.status.text, subject=OTHER_MODEL))["is_fallback"]
+    assert not (await trust_after(cell.status.text, runs=OTHER_MODEL))["is_fallback"]
 
 
 async def test_a_run_without_a_learned_policy_keeps_the_record() -> None:

@@ -10,10 +10,12 @@ import yaml
 
 from cell.contracts.errors import CellError
 from cell.drivers.arm.dashboard import DashboardReport
+from cell.drivers.clock import MonotonicClock
 from ops.check import check_guardian, check_model, run_check
 from ops.controller_lock import lock_runtime
 from ops.device_probes import find_arm_problems, make_probes
 from ops.exit_codes import ExitCode
+from ops.guardian_watch import make_guardian
 from ops.runtime_directory import open_runtime_directory
 from ops.settings import Settings, load_settings
 from policies.runtime.guardian_tensors import FEATURES
@@ -124,19 +126,41 @@ def test_a_guardian_that_will_not_do_is_told_by_its_key_before_anything_is_armed
     assert key in finding.detail
 
 
-def test_a_guardian_whose_calibration_makes_no_test_is_told_by_its_key(
-    tmp_path: Path,
-) -> None:
-    chart = CALIBRATION.charts[0].model_copy(update={"failed_nat": (-1.0, -1.0)})
-    senseless = CALIBRATION.model_copy(update={"charts": (chart,)})
-    calibration = json.loads(senseless.model_dump_json())
+def _spoil(**chart: Any) -> dict[str, Any]:
+    spoilt = CALIBRATION.charts[0].model_copy(update=chart)
+    return {"charts": (spoilt,)}
 
-    (finding,) = check_guardian(
-        settings_with_guardian(tmp_path, calibration=calibration)
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        (_spoil(failed_nat=(-1.0, -1.0)), "calibration.charts"),
+        (
+            _spoil(
+                placed_nat=(-6.0, -6.0), failed_nat=(-6.0, -6.0), threshold_nat=50.0
+            ),
+            "calibration.charts",
+        ),
+        ({"good_ratio": 0.82}, "calibration.good_ratio"),
+        ({"good_ratio": 0.9996}, "calibration.good_ratio"),
+    ],
+)
+def test_a_guardian_whose_calibration_makes_no_test_is_told_by_its_key(
+    changes: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    senseless = CALIBRATION.model_copy(update=changes)
+    settings = settings_with_guardian(
+        tmp_path, calibration=json.loads(senseless.model_dump_json())
     )
 
+    (finding,) = check_guardian(settings)
+
     assert finding.is_warning
-    assert "calibration.charts" in finding.detail
+    assert key in finding.detail
+    # The supervisor starts all the same, and trusts nothing.
+    peers, client = make_guardian(settings, tmp_path, MonotonicClock())
+    assert peers is not None
+    assert (peers.guardian, client) == (None, None)
 
 
 def test_another_controller_is_one_finding_among_the_others(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from cell.contracts.errors import ModelError, ModelMissingError, PolicyError
 from ops.guardian_rules import (
@@ -31,6 +32,7 @@ from policies.runtime.guardian_tensors import (
     OUTPUT_SIZES,
     make_input,
 )
+from safety.guardian import FALLS_CEILING
 from safety.sequential_test import EvidenceTable
 from tests.fakes import grasp_models
 from tests.fakes.guardian_models import (
@@ -244,6 +246,80 @@ def test_a_calibration_for_a_policy_that_is_never_good_is_refused() -> None:
 
     with pytest.raises(ModelError, match=r"calibration\.good_ratio"):
         make_rules(calibration, GuardianConfig())
+
+
+@pytest.mark.parametrize("good_ratio", [0.88, 0.9, 0.95, 0.99])
+def test_a_good_policy_may_be_more_or_less_good(good_ratio: float) -> None:
+    (chart,) = make_outcome_test(good_ratio).charts
+
+    assert 2.0 < chart.threshold_nat / chart.table.failed_nat[0] < 20.0
+
+
+@pytest.mark.parametrize(
+    "good_ratio",
+    [
+        *(n / 100 for n in range(-5, 88)),
+        *(0.8799, 0.9901, 0.995, 0.9991, 0.9993, 0.9996),
+        *(1.0 - 1e-12, 1.0, 1.5, math.nan, math.inf, -math.inf),
+    ],
+)
+def test_a_good_ratio_that_makes_no_test_is_refused_by_its_key(
+    good_ratio: float,
+) -> None:
+    calibration = CALIBRATION.model_copy(update={"good_ratio": good_ratio})
+
+    with pytest.raises(ModelError, match=r"calibration\.good_ratio: .* lie within"):
+        make_rules(calibration, GuardianConfig())
+
+
+@pytest.mark.parametrize("uses_features", [True, False])
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"novelty_max": math.inf}, "calibration: novelty_max"),
+        ({"novelty_max": 0.0}, "calibration: novelty_max"),
+        ({"novelty_max": math.nan}, "calibration: novelty_max"),
+        ({"charts": ({"placed_nat": (-6.0, -6.0), "failed_nat": (-6.0, -6.0)},)}, ""),
+        ({"charts": ({"failed_nat": (-6.0, 6.0)},)}, ""),
+        ({"charts": ({"failed_nat": (0.5, 0.5), "threshold_nat": 15.01},)}, ""),
+        ({"charts": ({"threshold_nat": 50.0},)}, ""),
+        ({"charts": ({"threshold_nat": math.nan},)}, ""),
+        ({"charts": ({"edges": (1.0,)},)}, ""),
+        ({"charts": ({"edges": ()},)}, ""),
+        ({"charts": ({"placed_nat": (1.0, 0.0)},)}, ""),
+        ({"charts": ({"placed_nat": (2.0, 2.0)},)}, ""),
+        ({"charts": ({"channel": 1},)}, ""),
+        ({"charts": ({}, {"failed_nat": (-1.0, 1.6)})}, ""),
+    ],
+)
+def test_a_senseless_calibration_is_refused_whatever_decides(
+    changes: dict[str, Any], key: str, *, uses_features: bool
+) -> None:
+    if "charts" in changes:
+        plain = CALIBRATION.charts[0]
+        charts = tuple(plain.model_copy(update=chart) for chart in changes["charts"])
+        changes, key = {"charts": charts}, "calibration.charts"
+    calibration = CALIBRATION.model_copy(update=changes)
+
+    with pytest.raises(ModelError, match=key):
+        make_rules(calibration, GuardianConfig(uses_features=uses_features))
+
+
+def test_the_configuration_may_only_ask_for_a_person_sooner() -> None:
+    assert make_rules(CALIBRATION, GuardianConfig()).falls_max == FALLS_CEILING
+    assert make_rules(CALIBRATION, GuardianConfig(falls_max=1)).falls_max == 1
+    for falls_max in (0, FALLS_CEILING + 1):
+        with pytest.raises(ValidationError, match="falls_max"):
+            GuardianConfig(falls_max=falls_max)
+
+
+@pytest.mark.parametrize("deadline_s", [1e-3, 5.0])
+def test_each_deadline_that_may_be_set_makes_rules(deadline_s: float) -> None:
+    rules = make_rules(CALIBRATION, GuardianConfig(deadline_s=deadline_s))
+
+    assert rules.answer_patience_ns == round(deadline_s * 1e9)
+    with pytest.raises(ValidationError, match="deadline_s"):
+        GuardianConfig(deadline_s=1e-10)
 
 
 def test_outcomes_alone_hold_their_error_rate_and_find_falls() -> None:

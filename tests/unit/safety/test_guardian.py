@@ -28,6 +28,7 @@ RULES = GuardianRules(
     constant_window=8,
     novelty_max=9.0,
     trials_max=2,
+    falls_max=3,
     needs_release=True,
 )
 # Three failures weigh more than 4 nat; 27 successes are the evidence for a return.
@@ -68,7 +69,7 @@ class Cell:
             # Never the same twice, as a network that looks at something.
             "next_success": 0.90 + 0.001 * (self.attempt % 7),
             "troubles": (0.3, 0.1),
-            "novelty": 1.0,
+            "novelty": 1.0 + 0.01 * (self.attempt % 7),
         }
         self.guardian.note_attempt(
             AttemptJudgement(**(answer | changes)),
@@ -608,6 +609,118 @@ def test_while_it_is_trusted_there_is_nothing_to_release() -> None:
     cell = Cell()
 
     assert not cell.guardian.release("Ada", cell.now_ns)
+
+
+# --- returns that do not last ---------------------------------------------------------
+
+
+def test_after_too_many_withdrawals_only_a_person_opens_another_trial() -> None:
+    cell = make_fallen(replace(RULES, needs_release=False))
+    for _ in range(RULES.falls_max - 1):
+        assert not cell.guardian.state.is_locked
+        cell.earn_return()
+        assert cell.permits
+        cell.try_grasps(TO_FALL, is_placed=False)
+
+    view = cell.guardian.view()
+    assert (view.falls, view.falls_max) == (RULES.falls_max, RULES.falls_max)
+    assert view.awaits_release
+    cell.try_grasps(500)
+    assert cell.trust is Trust.FALLBACK
+
+    assert cell.guardian.release("Ada", cell.now_ns)
+    assert not cell.permits
+    assert cell.guardian.state.falls == 0
+    cell.earn_return()
+    assert cell.permits
+
+
+def test_where_the_first_withdrawal_calls_for_a_person_it_locks() -> None:
+    cell = make_fallen(replace(RULES, falls_max=1))
+
+    assert cell.guardian.state.is_locked
+    assert cell.doubt is Doubt.SUCCESS_FELL
+
+
+def test_a_person_who_agrees_to_a_return_has_looked() -> None:
+    cell = make_fallen()
+    for _ in range(5):
+        assert cell.guardian.state.falls == 1
+        cell.earn_return()
+        assert cell.guardian.release("Ada", cell.now_ns)
+        assert cell.guardian.state.falls == 0
+        cell.try_grasps(TO_FALL, is_placed=False)
+
+    assert not cell.guardian.state.is_locked
+
+
+def test_whatever_withdraws_what_is_trusted_counts_and_nothing_else_does() -> None:
+    cell = Cell(replace(RULES, needs_release=False))
+    cell.guardian.note_network_lost()
+    assert cell.guardian.state.falls == 1
+    cell.guardian.note_network_lost()
+    cell.try_grasps(2)
+    cell.try_grasp(next_success=math.nan)
+    cell.try_grasps(TO_FALL, is_placed=False)
+
+    assert cell.guardian.state.falls == 1
+    assert cell.guardian.state.trials == 1
+
+
+def test_withdrawals_and_their_lock_outlive_a_restart() -> None:
+    cell = make_fallen(replace(RULES, needs_release=False))
+    cell.earn_return()
+    cell.try_grasps(TO_FALL, is_placed=False)
+    memory = cell.guardian.remember()
+    assert memory is not None
+    assert memory.falls == 2
+
+    later = Cell()
+    later.guardian = AttemptGuardian(replace(RULES, falls_max=2))
+    later.guardian.begin(memory)
+
+    assert later.guardian.state.is_locked
+
+
+# --- another model -------------------------------------------------------------------
+
+
+def test_for_another_model_nothing_of_the_one_before_counts() -> None:
+    cell = make_fallen(replace(RULES, falls_max=1))
+    cell.guardian.release("Ada", cell.now_ns)
+    cell.guardian.forget()
+
+    assert not cell.permits
+    assert cell.doubt is Doubt.NOT_STARTED
+    assert cell.guardian.remember() is None
+    assert cell.guardian.released_by == ""
+
+    cell.guardian.begin(GuardianMemory(was_trusted=True))
+    assert cell.permits
+    assert cell.guardian.state.falls == 0
+
+
+def test_an_answer_about_the_model_before_is_out_of_order() -> None:
+    cell = Cell()
+    cell.try_grasps(3)
+    cell.guardian.forget()
+    cell.guardian.begin(GuardianMemory(was_trusted=True))
+    cell.attempt -= 1
+
+    cell.try_grasp()
+
+    assert cell.doubt is Doubt.OUT_OF_ORDER
+
+
+def test_the_story_of_the_model_before_is_not_told_of_the_next() -> None:
+    guardian = AttemptGuardian(RULES)
+    guardian.begin(GuardianMemory(was_trusted=False, doubt="an old story"))
+    guardian.forget()
+    assert guardian.view().doubt == Doubt.NOT_STARTED.value
+
+    guardian.begin(GuardianMemory(was_trusted=False))
+
+    assert guardian.view().doubt == Doubt.DISTRUSTED_BEFORE.value
 
 
 # --- rules -------------------------------------------------------------------------

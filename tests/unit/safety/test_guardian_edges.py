@@ -11,7 +11,14 @@ from cell.contracts.guardian import GuardianMemory
 from safety import guardian as machine
 from safety.attempt_guardian import AttemptGuardian
 from safety.guardian import Doubt, GuardianRules, GuardianState, Trust, compute_risks
-from safety.sequential_test import EvidenceTable, FallState, ReturnState, ReturnTest
+from safety.sequential_test import (
+    Chart,
+    EvidenceTable,
+    FallState,
+    FallTest,
+    ReturnState,
+    ReturnTest,
+)
 from tests.unit.safety.test_guardian import (
     BACK,
     RULES,
@@ -20,6 +27,14 @@ from tests.unit.safety.test_guardian import (
     TO_RETURN,
     Cell,
     make_fallen,
+)
+
+# One chart looks at the second trouble, and never fires here.
+LISTENING = replace(
+    RULES,
+    fall=FallTest(
+        (Chart(EvidenceTable((0.5,), (-0.2, 0.0), (1.0, 1.0)), 30.0, channel=2),)
+    ),
 )
 
 
@@ -42,6 +57,7 @@ def test_a_new_guardian_remembers_nothing() -> None:
     assert (state.trust, state.doubt) == (Trust.FALLBACK, Doubt.NOT_STARTED)
     assert (state.fall, state.comeback) == (FallState(()), ReturnState())
     assert (state.disagreements, state.trials, state.is_locked) == (0, 0, False)
+    assert state.falls == 0
     assert (state.asked_ns, state.evidence_ns) == (None, 0)
     assert (state.last_attempt, state.answers) == (-1, ())
 
@@ -55,6 +71,24 @@ def test_refused_trials_of_the_life_before_still_count(
     guardian.begin(GuardianMemory(was_trusted=False, trials=trials))
 
     assert guardian.state.trials == wanted
+    assert guardian.state.is_locked is (wanted >= RULES.trials_max)
+
+
+@pytest.mark.parametrize(
+    ("falls", "wanted", "is_locked"),
+    [(-1, 0, False), (0, 0, False), (2, 2, False), (3, 3, True), (7, 7, True)],
+)
+def test_withdrawals_of_the_life_before_still_count(
+    falls: int, wanted: int, is_locked: bool
+) -> None:
+    guardian = AttemptGuardian(RULES)
+
+    guardian.begin(GuardianMemory(was_trusted=True, falls=falls))
+
+    assert guardian.state.falls == wanted
+    assert guardian.state.is_locked is is_locked
+    assert guardian.permits_learned(0) is not is_locked
+    assert guardian.view().falls == wanted
 
 
 def test_before_it_begins_it_waits_for_no_answer() -> None:
@@ -125,7 +159,7 @@ def test_only_as_many_answers_are_kept_as_are_compared() -> None:
     cell.try_grasps(20)
 
     assert len(cell.guardian.state.answers) == RULES.constant_window
-    assert cell.guardian.state.answers[-1] == 0.90 + 0.001 * (20 % 7)
+    assert cell.guardian.state.answers[-1][0] == 0.90 + 0.001 * (20 % 7)
 
 
 def test_the_risks_are_those_of_the_next_attempt_and_of_each_trouble() -> None:
@@ -153,6 +187,39 @@ def test_the_way_back_looks_at_the_risk_of_the_next_attempt() -> None:
     assert troubled.trust is Trust.SHADOW
     assert risky.trust is Trust.FALLBACK
     assert risky.doubt is Doubt.STILL_BAD
+
+
+@pytest.mark.parametrize(
+    "stuck", [{"novelty": 1.0}, {"troubles": (0.3, 0.0)}, {"next_success": 0.9}]
+)
+def test_each_output_that_decides_is_watched(stuck: dict[str, Any]) -> None:
+    cell = Cell(LISTENING)
+    for number in range(RULES.constant_window):
+        assert cell.permits
+        cell.try_grasp(**({"troubles": (0.3, 0.01 * number)} | stuck))
+
+    assert cell.doubt is Doubt.CONSTANT_OUTPUT
+
+
+def test_a_trouble_that_no_chart_looks_at_may_stand_still() -> None:
+    cell = Cell(LISTENING)
+    for number in range(2 * RULES.constant_window):
+        cell.try_grasp(troubles=(0.3, 0.01 * number, 0.0))
+
+    assert cell.permits
+    assert cell.guardian.state.answers[-1][2:] == (0.01 * number,)
+
+
+def test_what_stands_still_is_found_among_many_outputs() -> None:
+    charts = tuple(replace(LISTENING.fall.charts[0], channel=n) for n in (2, 1, 0))
+    cell = Cell(replace(LISTENING, fall=FallTest(charts)))
+    for number in range(RULES.constant_window):
+        cell.try_grasp(troubles=(0.01 * number, 0.25))
+
+    assert cell.guardian.state.answers == ()
+    assert cell.doubt is Doubt.CONSTANT_OUTPUT
+    cell.try_grasp(troubles=(0.125, 0.25))
+    assert cell.guardian.state.answers[0][2:] == (0.125, 0.25)
 
 
 # --- evidence, trials and the lock ---------------------------------------------------
@@ -299,6 +366,7 @@ def test_what_is_remembered_of_a_trusted_policy_is_its_trust_and_its_sums() -> N
 
 def test_the_numbers_of_the_guardian_are_those_that_were_signed_off() -> None:
     assert machine.CONSTANT_SPREAD == 1e-6
+    assert machine.FALLS_CEILING == 3
     assert GuardianRules.agreement_min == 0.0
 
 
@@ -307,6 +375,8 @@ def test_the_numbers_of_the_guardian_are_those_that_were_signed_off() -> None:
     [
         {"agreement_min": 0.0},
         {"agreement_min": 1.0},
+        {"falls_max": 1},
+        {"falls_max": 3},
         {"novelty_max": 1e-3},
         {"constant_window": BACK.attempts_min},
     ],
@@ -318,6 +388,9 @@ def test_rules_may_be_just_at_their_bounds(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"falls_max": 0}, "falls_max must lie within 1..3"),
+        ({"falls_max": 4}, "falls_max must lie within 1..3"),
+        ({"falls_max": math.nan}, "falls_max must lie"),
         ({"agreement_min": 1.001}, "agreement_min must lie"),
         ({"agreement_min": math.nan}, "agreement_min must lie"),
         ({"novelty_max": -1.0}, "novelty_max must"),

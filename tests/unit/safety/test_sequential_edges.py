@@ -10,6 +10,7 @@ from safety import run_length
 from safety.run_length import compute_mean_run_length, compute_threshold
 from safety.sequential_test import (
     EVIDENCE_MAX_NAT,
+    FAILURES_MAX,
     THRESHOLD_MAX_NAT,
     Chart,
     EvidenceTable,
@@ -24,9 +25,48 @@ OUTCOMES = EvidenceTable.of_outcomes(0.95, 0.80)
 
 def test_the_numbers_of_the_tests_are_those_that_were_signed_off() -> None:
     assert (EVIDENCE_MAX_NAT, THRESHOLD_MAX_NAT) == (6.0, 50.0)
+    assert FAILURES_MAX == 30
     assert run_length.LATTICE_NAT == 0.02
     assert run_length._PROBABILITY_SLACK == 1e-9
     assert run_length._SUM_SLACK == 2.0**-20
+
+
+# --- charts that would never fire ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "threshold"),
+    [
+        ((-6.0, -6.0), 50.0),
+        ((-6.0, 6.0), 1.0),
+        ((0.0, 6.0), 1e-3),
+        ((0.125, 6.0), 3.751),
+        ((1.0, 1.0), 30.001),
+    ],
+)
+def test_a_chart_that_failures_alone_do_not_fire_is_refused(
+    failed: tuple[float, float], threshold: float
+) -> None:
+    table = EvidenceTable((0.5,), (-6.0, -6.0), failed)
+
+    with pytest.raises(ValueError, match="is not reached by 30 failures in a row"):
+        Chart(table, threshold)
+
+
+@pytest.mark.parametrize(("failed", "threshold"), [(0.125, 3.75), (1.0, 30.0)])
+def test_the_last_failure_may_be_the_one_that_fires(
+    failed: float, threshold: float
+) -> None:
+    table = EvidenceTable((0.5,), (-6.0, -6.0), (failed, failed))
+    test = FallTest((Chart(table, threshold),))
+
+    state = test.begin()
+    fired = []
+    for _ in range(FAILURES_MAX):
+        state = test.step(state, (0.1,), is_placed=False)
+        fired.append(state.has_fired)
+
+    assert fired == [False] * (FAILURES_MAX - 1) + [True]
 
 
 # --- what an attempt weighs ----------------------------------------------------------

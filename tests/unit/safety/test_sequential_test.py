@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from safety.run_length import compute_mean_run_length, compute_threshold
 from safety.sequential_test import (
     EVIDENCE_MAX_NAT,
-    THRESHOLD_MAX_NAT,
     Chart,
     EvidenceTable,
     FallTest,
@@ -143,7 +142,7 @@ def test_what_has_fired_stays_fired() -> None:
 
 
 def test_one_chart_of_two_is_enough() -> None:
-    deaf = Chart(OUTCOMES, 50.0)
+    deaf = Chart(OUTCOMES, 41.0)
     test = FallTest((deaf, Chart(OUTCOMES, 1.0)))
 
     state = test.step(test.begin(), (0.0,), is_placed=False)
@@ -156,7 +155,7 @@ def test_one_chart_of_two_is_enough() -> None:
 def test_a_number_that_is_no_risk_is_never_forgotten(
     before: list[tuple[float, bool]], odd: float, after: list[tuple[float, bool]]
 ) -> None:
-    test = FallTest((Chart(TABLE, 30.0),))
+    test = FallTest((Chart(TABLE, 15.0),))
     state = test.begin()
     for risk, is_placed in [*before, (odd, True), *after]:
         state = test.step(state, (risk,), is_placed=is_placed)
@@ -169,7 +168,7 @@ def test_a_number_that_is_no_risk_is_never_forgotten(
 def test_the_sum_is_the_highest_of_all_sums_that_end_now(
     row: list[tuple[float, bool]],
 ) -> None:
-    test = FallTest((Chart(TABLE, THRESHOLD_MAX_NAT),))
+    test = FallTest((Chart(TABLE, 15.0),))
     state = test.begin()
     for risk, is_placed in row:
         state = test.step(state, (risk,), is_placed=is_placed)
@@ -186,7 +185,7 @@ def test_a_threshold_that_is_none_is_refused(threshold: float) -> None:
 
 
 def test_each_chart_takes_the_risk_of_its_channel() -> None:
-    test = FallTest((Chart(TABLE, 30.0, channel=1), Chart(TABLE, 30.0)))
+    test = FallTest((Chart(TABLE, 15.0, channel=1), Chart(TABLE, 15.0)))
 
     state = test.step(test.begin(), (0.2, 0.9), is_placed=True)
 
@@ -194,7 +193,7 @@ def test_each_chart_takes_the_risk_of_its_channel() -> None:
 
 
 def test_a_risk_that_is_missing_is_distrusted() -> None:
-    test = FallTest((Chart(TABLE, 30.0, channel=1),))
+    test = FallTest((Chart(TABLE, 15.0, channel=1),))
 
     state = test.step(test.begin(), (0.2,), is_placed=True)
 

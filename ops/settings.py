@@ -115,20 +115,6 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _home_lies_in_the_workspace(self) -> Self:
-        flange = compute_frames(np.array(self.arm.home_q_rad))[-1]
-        tcp = flange @ self.arm.flange_from_tcp.pose().as_matrix()
-        for axis in range(3):
-            low = self.safety.workspace_min_m[axis]
-            high = self.safety.workspace_max_m[axis]
-            if not low <= tcp[axis, 3] <= high:
-                raise ValueError(
-                    f"arm.home_q_rad has the tool at {tcp[axis, 3]:.3f} m along"
-                    f" {'xyz'[axis]}, outside the workspace {low} to {high} of safety"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _bin_and_outfeed_lie_in_the_workspace(self) -> Self:
         places = {
             "cell.bin.base_from_bin": self.cell.bin.base_from_bin,
@@ -160,6 +146,20 @@ class Settings(Section):
                 f"safety.zones leave no room for arm.home_q_rad: {conflict}; move the"
                 " zone or the home place"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _home_lies_in_the_workspace(self) -> Self:
+        flange = compute_frames(np.array(self.arm.home_q_rad))[-1]
+        tcp = flange @ self.arm.flange_from_tcp.pose().as_matrix()
+        for axis in range(3):
+            low = self.safety.workspace_min_m[axis]
+            high = self.safety.workspace_max_m[axis]
+            if not low <= tcp[axis, 3] <= high:
+                raise ValueError(
+                    f"arm.home_q_rad has the tool at {tcp[axis, 3]:.3f} m along"
+                    f" {'xyz'[axis]}, outside the workspace {low} to {high} of safety"
+                )
         return self
 
     @model_validator(mode="after")

@@ -62,6 +62,7 @@ _TURNS_RAD: Final = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
 _ALONG: Final = np.linspace(0.0, 1.0, 41)[:, None]
 # More than a sample can be wrong by, and a link ever be slowed down for.
 _FAR_M: Final = 0.02
+_SAME_M: Final = 1e-6
 
 _OWN_NAMES: Final = frozenset({row[0] for row in _LINKS} | {_PART})
 
@@ -276,7 +277,8 @@ def _may_meet_wrist_2(row: _Row) -> bool:
         link = start + _ALONG * (end - start)
         apart_m = np.linalg.norm(held[:, None] - link[None, :], axis=2)
         gaps_m.append(float(apart_m.min()) - row[5] - radius)
-    return max(gaps_m) > 0.0 and min(gaps_m) < _FAR_M
+    most, least = max(gaps_m), min(gaps_m)
+    return most - least > _SAME_M and most > 0.0 and least < _FAR_M
 
 
 def _compute_reach(row: _Row) -> Vector:

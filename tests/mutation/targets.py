@@ -36,6 +36,7 @@ TARGETS = (
     _target("capsules", "capsules_edges", "clearance_edges"),
     _target("zones", "zones"),
     _target("home", "home"),
+    _target("plain_frames", "home"),
     _target("guard", "guard_edges", "guard_reasons"),
     _target("limits", "limits", "limits_edges"),
     _target("config", "limits_edges", "zones", "limits"),

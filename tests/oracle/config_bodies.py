@@ -42,7 +42,8 @@ def _turns_into_wrist_2(ends: Any, radius: float) -> bool:
         place = np.clip(behind @ axis, *_ENDS_M)
         apart = np.linalg.norm(behind - place[:, None] * axis, axis=1)
         gaps.append(apart.min() - radius - _WRIST_2_RADIUS_M)
-    return max(gaps) > 0.0 and min(gaps) < 0.02
+    is_turning = max(gaps) - min(gaps) > 1e-6
+    return bool(is_turning and max(gaps) > 0.0 and min(gaps) < 0.02)
 
 
 class Links(NamedTuple):

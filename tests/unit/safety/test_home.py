@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.geometry import Pose
-from safety import capsules, home
+from safety import capsules, home, plain_frames
 from safety.capsules import Surroundings, make_surroundings
 from safety.home import find_home_conflict
 from safety.zones import BoxZone, CylinderZone, HalfSpaceZone, ToolCapsule
@@ -171,7 +171,7 @@ def test_capsules_are_looked_at_in_forty_steps() -> None:
 
 
 def test_frames_are_those_of_the_textbook() -> None:
-    found = home._compute_frames(Q)
+    found = plain_frames.compute_frames(Q)
 
     assert len(found) == 7
     for mine, wanted in zip(found, compute_frames(Q), strict=True):

@@ -212,23 +212,23 @@ def test_a_chunk_whose_forerunner_is_just_being_begun_is_not_sent() -> None:
     cell.run_s(0.1)
     seen = cell.feed.measure()
     assert cell.feed.extend(rows_from(seen.time_s), STEP_S, seen) == ""
-    waiting = cell.rig.port.command
-    assert waiting is not None
-    assert waiting.chunk is not None
+    order = cell.rig.port.command
+    assert order is not None
+    assert order.chunk is not None
+    seam_s = order.chunk.after_s
 
     class Slow(Check):
         """Takes until the seam of the one that waits is two cycles away."""
 
         def check(self, chunk: TimedChunk, before: TimedPath) -> str:
-            assert waiting.chunk is not None
-            while cell.rig.state.chunk_s < waiting.chunk.after_s - 2.5 * PERIOD_S:
+            while cell.rig.state.chunk_s < seam_s - 2.5 * PERIOD_S:
                 cell.run_s(PERIOD_S)
-            assert chunk.after_s > waiting.chunk.after_s + 0.02
+            assert chunk.after_s > seam_s + 0.02
             return CHECK.check(chunk, before)
 
     cell.feed._check = Slow()
-    cell.run_s(0.01)
-    wrong = cell.feed.extend(rows_from(seen.time_s)[1:], STEP_S, seen)
+    cell.run_s(0.03)
+    wrong = cell.feed.extend(rows_from(seen.time_s), STEP_S, seen)
     asyncio.run(cell.feed.finish())
 
     assert "just being begun" in wrong

@@ -351,7 +351,7 @@ def _is_in_time(rules: GuardianRules, since_ns: int, now_ns: int) -> bool:
 def _list_outputs(
     rules: GuardianRules, judgement: AttemptJudgement
 ) -> tuple[float, ...]:
-    """Return the outputs that decide: novelty, next success, each charted trouble."""
+    """Return the outputs that decide: next success, novelty, each charted trouble."""
     channels = sorted({chart.channel for chart in rules.fall.charts} - {0})
     troubles = (judgement.troubles[c - 1 : c] for c in channels)
     return (judgement.next_success, judgement.novelty, *chain.from_iterable(troubles))

@@ -80,6 +80,18 @@ async def connected(
             reading.cancel()
 
 
+@asynccontextmanager
+async def connected_to_nothing(runtime: Path) -> AsyncIterator[PolicyWorkerClient]:
+    client = PolicyWorkerClient(runtime / SOCKET_NAME, 1.0, MonotonicClock())
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(client.run())
+        await asyncio.sleep(0.05)
+        try:
+            yield client
+        finally:
+            reading.cancel()
+
+
 async def wait_for(client: PolicyWorkerClient, *, is_connected: bool) -> None:
     async with asyncio.timeout(10.0):
         while (client.readiness() is not None) != is_connected:  # noqa: ASYNC110
@@ -94,12 +106,26 @@ async def test_live_and_fallback_policy_answer_with_chunks(
         async with connected(runtime_directory) as client:
             live = await client.propose(fallback=False, min_frame_stamp_ns=400)
             scripted = await client.propose(fallback=True, min_frame_stamp_ns=400)
+            running = client.model_sha256()
 
     assert isinstance(live.answer, ActionChunk)
     assert live.answer.model == "tiny-1"
     assert live.answer.observed_stamp_ns == 500
     assert live.milliseconds > 0
     assert scripted.answer.model == "scripted-1"
+    assert len(running) == 64
+    assert live.model_sha256 == scripted.model_sha256 == running
+
+
+async def test_a_worker_that_is_not_there_runs_nothing(
+    runtime_directory: Path, models: Path
+) -> None:
+    with running_worker(runtime_directory, models):
+        async with connected(runtime_directory) as client:
+            assert client.has_learned()
+    async with connected_to_nothing(runtime_directory) as client:
+        assert not client.has_learned()
+        assert client.model_sha256() == ""
 
 
 async def test_the_greeting_names_the_model_and_its_digest(

@@ -216,7 +216,7 @@ def test_what_stands_still_is_found_among_many_outputs() -> None:
     for number in range(RULES.constant_window):
         cell.try_grasp(troubles=(0.01 * number, 0.25))
 
-    assert cell.guardian.state.answers == ()
+    assert [*cell.guardian.state.answers] == []
     assert cell.doubt is Doubt.CONSTANT_OUTPUT
     cell.try_grasp(troubles=(0.125, 0.25))
     assert cell.guardian.state.answers[0][2:] == (0.125, 0.25)

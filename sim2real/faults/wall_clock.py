@@ -89,7 +89,8 @@ def compile_clock(folder: Path) -> Path:
     if compiler is None:
         raise MissingAidError("a wall clock of its own needs a C compiler (cc)")
     library = folder / "wall_clock.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(_SOURCE)]
+    flags = ("-shared", "-fPIC", "-O1", "-o")
+    command = [compiler, *flags, str(library), str(_SOURCE), "-ldl"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StandError(f"the wall clock does not compile: {done.stderr[-300:]}")

@@ -19,7 +19,8 @@ from tests.stress.adversary import (
 )
 from tests.stress.adversary_requests import KINDS
 
-pytestmark = pytest.mark.stress
+# Whichever test comes first waits for the compiler.
+pytestmark = [pytest.mark.stress, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ class RtdeArmConfig(_ArmSection):
     frequency_hz: Annotated[int, Field(ge=50, le=500)] = 500
     lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.03
     gain: Annotated[int, Field(ge=100, le=2000)] = 2000
-    watchdog_hz: Annotated[float, Field(ge=10.0, le=100.0)] = 10.0
+    watchdog_hz: Annotated[float, Field(ge=1.0, le=100.0)] = 10.0
 
     @model_validator(mode="after")
     def _watchdog_is_slower_than_the_loop(self) -> Self:

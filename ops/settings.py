@@ -18,6 +18,7 @@ from cell.config import (
     GripperConfig,
     MotionConfig,
     PlcConfig,
+    RtdeArmConfig,
     RuntimeConfig,
     SupervisorConfig,
 )
@@ -35,6 +36,8 @@ from safety.limits import make_limits
 from safety.plain_frames import compute_frames
 
 _ROOT = Path(__file__).resolve().parent.parent
+# What the servo process and the plan to rest count on; tests of drivers may be slower.
+_LEAST_WATCHDOG_HZ = 10.0
 
 
 class Settings(Section):
@@ -103,6 +106,16 @@ class Settings(Section):
                     f"arm.home_q_rad[{index}] is {home}, outside the joint limits"
                     f" {low} to {high} of safety"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _robot_watches_quickly_enough(self) -> Self:
+        arm = self.arm
+        if isinstance(arm, RtdeArmConfig) and arm.watchdog_hz < _LEAST_WATCHDOG_HZ:
+            raise ValueError(
+                f"arm.watchdog_hz is {arm.watchdog_hz}; the robot has to end its"
+                f" program after 0.1 s without us: give {_LEAST_WATCHDOG_HZ} at least"
+            )
         return self
 
     @model_validator(mode="after")

@@ -14,7 +14,6 @@ from cell.contracts.chunk import TimedChunk
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
-    RESTING_MODES,
     WITHHELD_NS,
     HoldReason,
     MotionMode,
@@ -33,7 +32,12 @@ from cell.supervisor.motion_watch import (
     Patience,
     is_refusal,
 )
-from cell.supervisor.orders import make_blank, make_first_command
+from cell.supervisor.orders import (
+    LARGEST_PART_M,
+    asks_for_rest,
+    make_blank,
+    make_first_command,
+)
 from cell.supervisor.ports import ServoPort
 
 POLL_S = 0.01
@@ -46,10 +50,6 @@ _REISSUES = 3
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
-
-# Encloses the largest part of the bin, 70 mm, however it hangs from the fingers.
-_PART_RADIUS_M = 0.04
-_PART_LENGTH_M = 0.05
 
 
 class MotionEndedError(Exception):
@@ -98,7 +98,7 @@ class MotionClient:
         for it, until it is known to be carried out to its end; an order to rest always
         stands.
         """
-        vouches = may_move or self._is_resting()
+        vouches = may_move or asks_for_rest(self._command, self.state)
         self._command = replace(
             self._command,
             stamp_ns=self._clock.now_ns() if vouches else WITHHELD_NS,
@@ -252,7 +252,7 @@ class MotionClient:
 
     def part_size_m(self) -> tuple[float, float]:
         """Return radius and length of the part in the fingers [m]; 0 for none."""
-        return (_PART_RADIUS_M, _PART_LENGTH_M) if self.carries_part else (0.0, 0.0)
+        return LARGEST_PART_M if self.carries_part else (0.0, 0.0)
 
     def follow_chunk(self, chunk: TimedChunk) -> None:
         """Order a chunk that was checked whole; it is numbered as its order."""
@@ -372,15 +372,6 @@ class MotionClient:
     def _limit(self, speed_ratio: float) -> float:
         """Apply the line's limit; never 0, or an order could not end."""
         return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
-
-    def _is_resting(self) -> bool:
-        """Say whether the present order asks for no motion, or for none any more."""
-        order, state = self._command, self.state
-        if order.mode in RESTING_MODES:
-            return True
-        # An order to blend counts as reached while the arm is still on its way.
-        is_reached = state is not None and state.reached_id >= order.command_id
-        return is_reached and order.arrival_rad <= 0.0
 
     def _describe(self) -> str:
         if self.state is None:

@@ -1,11 +1,21 @@
 """Orders to the servo process before anything is put into them. Pure."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from cell.contracts.geometry import Pose
-from cell.contracts.servo import MotionMode, ServoCommand, ServoState
+from cell.contracts.servo import (
+    RESTING_MODES,
+    MotionMode,
+    ServoCommand,
+    ServoState,
+)
+
+LARGEST_PART_M: Final = (0.04, 0.05)
+"""Radius, and length beyond the tool point, that enclose the largest part of the bin,
+of 70 mm, however it hangs from the fingers [m]."""
 
 
 def make_first_command(
@@ -46,3 +56,12 @@ def make_blank(
         chunk_id=0,
         chunk=None,
     )
+
+
+def asks_for_rest(order: ServoCommand, state: ServoState | None) -> bool:
+    """Say whether an order asks for no motion, or for none any more."""
+    if order.mode in RESTING_MODES:
+        return True
+    # An order to blend counts as reached while the arm is still on its way.
+    is_reached = state is not None and state.reached_id >= order.command_id
+    return is_reached and order.arrival_rad <= 0.0

@@ -7,9 +7,28 @@ from pathlib import Path
 
 import pytest
 
+_SHARES = 2
+
+
+def start(
+    files: list[Path], repository: Path, environment: dict[str, str]
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "coverage", "run", "--branch", "--source=safety"),
+            *("--parallel-mode", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *map(str, files),
+        ],
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_guard_tests_reach_every_line_and_every_branch_of_safety(
     tmp_path: Path, repository: Path
 ) -> None:
@@ -19,29 +38,25 @@ def test_the_guard_tests_reach_every_line_and_every_branch_of_safety(
         "NUMBA_DISABLE_JIT": "1",
         "COVERAGE_FILE": str(tmp_path / "coverage"),
     }
-    measured = subprocess.run(
-        [
-            *(sys.executable, "-m", "coverage", "run", "--branch", "--source=safety"),
-            *("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/safety"),
-        ],
-        cwd=repository,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert measured.returncode == 0, measured.stdout[-4000:]
+    files = sorted((repository / "tests/unit/safety").glob("test_*.py"))
+    shares = [
+        start(files[first::_SHARES], repository, environment)
+        for first in range(_SHARES)
+    ]
+    for share in shares:
+        said, _ = share.communicate()
+        assert share.returncode == 0, said[-4000:]
 
-    report = subprocess.run(
-        [
-            *(sys.executable, "-m", "coverage", "report"),
-            *("--show-missing", "--fail-under=100"),
-        ],
-        cwd=repository,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert report.returncode == 0, report.stdout
+    for command in (
+        ("combine", "-q"),
+        ("report", "--show-missing", "--fail-under=100"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "coverage", *command],
+            cwd=repository,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

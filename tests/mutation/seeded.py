@@ -556,7 +556,7 @@ SEEDS = (
     ),
     Seed(
         "a part of unknown size is no part",
-        _GUARD,
+        _CAPSULES,
         "radius_m, length_m = PART_RADIUS_MAX_M, PART_LENGTH_MAX_M",
         "radius_m, length_m = 0.0, 0.0",
     ),

@@ -30,7 +30,7 @@ from cell.contracts.servo import HoldReason, MotionMode, ServoCommand
 from cell.kinematics import compute_base_from_tcp
 from cell.servo.follower import CommandFollower
 from cell.supervisor.grasp_plan import PickPlan, Planner, candidates_of
-from cell.supervisor.motion_client import _PART_LENGTH_M, _PART_RADIUS_M
+from cell.supervisor.orders import LARGEST_PART_M
 from ops.chunk_check import make_chunk_check
 from ops.exit_codes import ExitCode
 from ops.processes.servo import _make_follower, _make_guard
@@ -174,7 +174,8 @@ def list_orders(
     """Return the orders of one cycle as the supervisor gives them."""
     joint, linear = MotionMode.MOVE_JOINT, MotionMode.MOVE_LINEAR
     empty = {"speed_ratio": 1.0, "part_radius_m": 0.0, "part_length_m": 0.0}
-    loaded = {"part_radius_m": _PART_RADIUS_M, "part_length_m": _PART_LENGTH_M}
+    radius_m, length_m = LARGEST_PART_M
+    loaded = {"part_radius_m": radius_m, "part_length_m": length_m}
     place = planner.plan_place(q_lifted, plan.grasp_height_m, number)
     assert place is not None, "the outfeed is out of reach"
     ratio = settings.motion.loaded_speed_ratio

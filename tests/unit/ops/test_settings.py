@@ -186,7 +186,7 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("motion.joint_speed_radps", 3.1, "above the 3.0 of safety.joint_speed_radps"),
     ("safety.joint_jerk_radps3", [50.0] * 6, "the 50.0 of safety.joint_jerk_radps3"),
     ("safety.tool", [], "safety.tool is empty"),
-    ("arm.watchdog_hz", 5.0, "watchdog_hz"),
+    ("arm.watchdog_hz", 5.0, "arm.watchdog_hz is 5.0"),
     (
         "arm.home_q_rad",
         [0.86, -1.57, 1.62, -1.62, -1.57, -0.71],

@@ -120,7 +120,7 @@ class Chart:
                 f"threshold_nat must lie above 0 and up to {THRESHOLD_MAX_NAT}"
             )
         # Weights rise with the risk, so the first is the least a failure can weigh.
-        if not self.table.failed_nat[0] * FAILURES_MAX >= self.threshold_nat:
+        if self.table.failed_nat[0] * FAILURES_MAX < self.threshold_nat:
             raise ValueError(
                 f"threshold_nat {self.threshold_nat} is not reached by {FAILURES_MAX} "
                 f"failures in a row of failed_nat {self.table.failed_nat[0]}"

@@ -62,7 +62,9 @@ def test_a_new_guardian_remembers_nothing() -> None:
     assert (state.last_attempt, state.answers) == (-1, ())
 
 
-@pytest.mark.parametrize(("trials", "wanted"), [(-3, 0), (0, 0), (1, 1), (7, 7)])
+@pytest.mark.parametrize(
+    ("trials", "wanted"), [(-3, 0), (0, 0), (1, 1), (2, 2), (7, 7)]
+)
 def test_refused_trials_of_the_life_before_still_count(
     trials: int, wanted: int
 ) -> None:
@@ -159,7 +161,8 @@ def test_only_as_many_answers_are_kept_as_are_compared() -> None:
     cell.try_grasps(20)
 
     assert len(cell.guardian.state.answers) == RULES.constant_window
-    assert cell.guardian.state.answers[-1][0] == 0.90 + 0.001 * (20 % 7)
+    newest = (0.90 + 0.001 * (20 % 7), 1.0 + 0.01 * (20 % 7))
+    assert cell.guardian.state.answers[-1] == newest
 
 
 def test_the_risks_are_those_of_the_next_attempt_and_of_each_trouble() -> None:
@@ -249,6 +252,15 @@ def test_while_it_is_locked_nothing_counts() -> None:
     after = cell.guardian.state
     assert (after.trust, after.doubt) == (Trust.FALLBACK, Doubt.STILL_BAD)
     assert (after.trials, after.comeback) == (before.trials, ReturnState())
+
+
+def test_what_fails_while_it_is_locked_opens_no_lock() -> None:
+    cell = make_fallen()
+    cell.try_grasps(RULES.trials_max * TO_FALL, is_placed=False)
+    cell.guardian.note_network_lost()
+
+    assert cell.guardian.state.is_locked
+    assert cell.doubt is Doubt.NETWORK_LOST
 
 
 def test_nobody_opens_no_lock() -> None:

@@ -52,10 +52,11 @@ _CALIBRATION_DIGITS: Final = (4, 5, 6)
 # done anew each time.
 _SOURCES: Final = (
     "sim2real/grasping/attempts.py",
-    "sim2real/grasping/clutter_scenes.py",
+    "sim2real/grasping/bin_life.py",
     "sim2real/grasping/conditions.py",
     "sim2real/grasping/trial.py",
     "sim2real/scene",
+    "sim2real/virtual_cell/part_flow.py",
     "sim2real/virtual_cell/world_contacts.py",
     "policies/runtime/candidates.py",
     "policies/runtime/fingers.py",
@@ -66,6 +67,7 @@ _SOURCES: Final = (
     "policies/runtime/scene_view.py",
     "policies/runtime/workspace.py",
     "cell/supervisor/attempt_record.py",
+    "cell/supervisor/grasp_plan.py",
     "cell/kinematics",
 )
 
@@ -77,7 +79,7 @@ class GuardianPlan:
     """What to record and fit.
 
     Attributes:
-        scenes: clutter scenes.
+        scenes: bins, each with its own parts, picked down and filled up again.
         seed: of everything.
         shard_scenes: scenes in one file.
         fit: how to fit.
@@ -85,12 +87,12 @@ class GuardianPlan:
 
     scenes: int
     seed: int
-    shard_scenes: int = 10
+    shard_scenes: int = 2
     fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
-DEFAULT_SCENES = 300
-QUICK_SCENES = 60
+DEFAULT_SCENES = 200
+QUICK_SCENES = 20
 
 
 class GuardianRun:

@@ -43,13 +43,16 @@ from sim2real.scene.gripper import MAX_APERTURE_M, compute_aperture_m
 from sim2real.virtual_cell.world_contacts import ContactReader, FlangeSensor
 from sim2real.virtual_cell.world_servo import STROKE_M
 
-PICKS: Final = 20
-"""Looks in the life of one bin: it is picked down and filled up again twice."""
+LOOKS: Final = 20
+"""Into one bin: in so many it is picked down and filled up again twice."""
 
 WORSE_STATES: Final = 2
 """Tried from each view, beside the pick of the healthy cell."""
 
 _TRIES_WORSE: Final = 2
+_ROUNDS: Final = 9
+"""In each, every family comes up once: enough for 36 looks."""
+
 _SHARD_WORD: Final = 0x6A2E
 _APERTURE_STEP_M: Final = STROKE_M / CLOSED_COUNT
 """One count of the position register, as the gripper's driver reads it."""
@@ -67,7 +70,8 @@ class AttemptTask:
         path: file to write.
         seed: of the whole run.
         first_scene: number of the first scene.
-        scenes: how many.
+        scenes: how many; each is a bin with its own parts.
+        looks: into each bin.
     """
 
     config: Path
@@ -76,6 +80,7 @@ class AttemptTask:
     seed: int
     first_scene: int
     scenes: int
+    looks: int = LOOKS
 
 
 class AttemptProbe:
@@ -139,7 +144,7 @@ def make_attempt_shard(task: AttemptTask) -> Counter[str]:
             words = (_SHARD_WORD, task.seed, number)
             rng = np.random.default_rng(np.random.SeedSequence(words))
             life = BinLife(setup, camera, make_postures, rng)
-            rows += _record_life(desk, life, number, words)
+            rows += _record_life(desk, life, number, words, task.looks)
     write_attempts(task.path, _to_samples(rows))
     counts: Counter[str] = Counter()
     for row in rows:
@@ -181,15 +186,16 @@ class _Desk:
 
 
 def _record_life(
-    desk: _Desk, life: BinLife, number: int, words: tuple[int, ...]
+    desk: _Desk, life: BinLife, number: int, words: tuple[int, ...], looks: int
 ) -> list[_Row]:
     """Pick as the healthy cell does; before each pick, try it in worse states too."""
     rng = np.random.default_rng(np.random.SeedSequence((*words, 1)))
     healthy = Condition(Family.HEALTHY, 0.0)
     rows = []
     # Each family comes up as often as any other, in views of every filling.
-    order = np.concatenate([rng.permutation(len(FAMILIES) - 1) + 1 for _ in range(9)])
-    for look, view in enumerate(life.look(desk.ask, PICKS)):
+    rounds = [rng.permutation(len(FAMILIES) - 1) + 1 for _ in range(_ROUNDS)]
+    order = np.concatenate(rounds)
+    for look, view in enumerate(life.look(desk.ask, looks)):
         for family in order[look * WORSE_STATES :][:WORSE_STATES]:
             condition = sample_condition(FAMILIES[family], rng)
             rows += _try_worse(desk, life, view, condition, number, rng)

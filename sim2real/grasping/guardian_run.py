@@ -33,7 +33,7 @@ from policies.training.guardian_fit import (
     fit_guardian,
     predict,
 )
-from sim2real.grasping.attempts import AttemptTask, make_attempt_shard
+from sim2real.grasping.attempts import LOOKS, AttemptTask, make_attempt_shard
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
 from sim2real.grasping.guardian_calibration import calibrate, measure_heads
 from sim2real.grasping.guardian_targets import Answers
@@ -82,12 +82,14 @@ class GuardianPlan:
         scenes: bins, each with its own parts, picked down and filled up again.
         seed: of everything.
         shard_scenes: scenes in one file.
+        looks: into each bin.
         fit: how to fit.
     """
 
     scenes: int
     seed: int
     shard_scenes: int = 2
+    looks: int = LOOKS
     fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
@@ -208,6 +210,7 @@ class GuardianRun:
                 seed=plan.seed,
                 first_scene=first,
                 scenes=min(plan.shard_scenes, plan.scenes - first),
+                looks=plan.looks,
             )
             for first in range(0, plan.scenes, plan.shard_scenes)
         ]

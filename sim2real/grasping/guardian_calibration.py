@@ -77,15 +77,16 @@ def plan_charts() -> tuple[ChartPlan, ...]:
 
     That one is the insurance: a trouble that no feature shows is found nearly as soon
     as by it alone. The risk of the next attempt, whatever is wrong, has one for the
-    worse fall; each trouble that the network knows has one for both.
+    worse fall; each trouble that the network knows has one for both. The worse fall has
+    the larger shares, for there each attempt counts.
     """
     small, large = BAD_RATIOS
     troubles = [(FAMILIES.index(one), (one,)) for one in TRAINED]
     return (
-        ChartPlan(0, small, 3.0),
-        ChartPlan(0, large, 1.5, TRAINED),
-        *(ChartPlan(channel, small, 1.0, one) for channel, one in troubles),
-        *(ChartPlan(channel, large, 0.5, one) for channel, one in troubles),
+        ChartPlan(0, small, 2.0),
+        ChartPlan(0, large, 2.0, TRAINED),
+        *(ChartPlan(channel, small, 0.5, one) for channel, one in troubles),
+        *(ChartPlan(channel, large, 1.0, one) for channel, one in troubles),
     )
 
 

@@ -150,7 +150,7 @@ class GuardianRun:
                 "finish the run with `policy train guardian` first"
             )
         samples = join_attempts([read_attempts(task.path) for task in self._tasks()])
-        self._fit_and_export(samples, output)
+        self._fit_and_export(samples.first_tries(), output)
 
     def _fit_and_export(self, samples: AttemptSamples, output: Path) -> None:
         torch.set_num_threads(_FIT_THREADS)

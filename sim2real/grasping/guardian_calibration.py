@@ -48,8 +48,8 @@ from sim2real.grasping.guardian_targets import (
 _USUAL_QUANTILE: Final = 0.995
 _RELIEF_MAX_NAT: Final = 4.0
 _RELIEF_STEP_NAT: Final = 0.06
-_BOOTSTRAPS: Final = 10
-_BOOTSTRAP_QUANTILE: Final = 0.8
+_BOOTSTRAPS: Final = 20
+_BOOTSTRAP_QUANTILE: Final = 0.9
 _RUNS: Final = 1000
 _ATTEMPTS: Final = 1000
 """In so many good attempts a hundred false alarms are permitted."""
@@ -124,7 +124,7 @@ def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibr
     return Calibration(
         good_ratio=GOOD_RATIO,
         attempts=len(kept_aside),
-        charts=lower_together(specs, risks, kept_aside.is_placed, good, seed),
+        charts=lower_together(specs, risks, kept_aside, good, seed),
         novelty_max=novelty_max,
         reliability=measure_heads(answers, kept_aside),
     )
@@ -133,26 +133,29 @@ def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibr
 def lower_together(
     specs: Sequence[EvidenceSpec],
     risks: NDArray[np.float64],
-    is_placed: NDArray[np.bool_],
+    kept_aside: AttemptSamples,
     good: AttemptPool,
     seed: int,
 ) -> tuple[EvidenceSpec, ...]:
     """Return the charts at thresholds at which they use up what is permitted.
 
-    The rate is that of all charts together, on good attempts drawn again and again
-    from the recorded ones; of these rates it is a high one that is kept.
+    The rate is that of all charts together, on good attempts of bins that are drawn
+    again and again from the recorded ones, whole, for attempts on one bin are alike; of
+    these rates it is a high one that is kept.
 
     Args:
         specs: charts that keep their own shares.
         risks: of each recorded attempt, a column for each channel.
-        is_placed: how each ended.
+        kept_aside: those attempts.
         good: the attempts of a good cell among them.
         seed: of what is drawn.
     """
     rng = np.random.default_rng([seed, 1])
-    pools = [good.resample(rng) for _ in range(_BOOTSTRAPS)]
+    pools = [_draw_bins(good, kept_aside, rng) for _ in range(_BOOTSTRAPS)]
     tests = [Chart(_table_of(spec), spec.threshold_nat, spec.channel) for spec in specs]
-    weighed = make_detector("charts", FallTest(tuple(tests)), risks, is_placed)
+    weighed = make_detector(
+        "charts", FallTest(tuple(tests)), risks, kept_aside.is_placed
+    )
 
     def measure(relief_nat: float) -> float:
         thresholds = np.maximum(weighed.thresholds - relief_nat, LATTICE_NAT)
@@ -181,6 +184,20 @@ def lower_together(
         _lower(spec, low * _RELIEF_STEP_NAT, risks[:, spec.channel], good)
         for spec in specs
     )
+
+
+def _draw_bins(
+    good: AttemptPool, samples: AttemptSamples, rng: np.random.Generator
+) -> AttemptPool:
+    """Return the successes of as many bins, drawn with repetition; failures one by one.
+
+    Failures are few, and all weigh the same.
+    """
+    scene = samples.scene[good.placed]
+    bins = np.unique(scene)
+    drawn = rng.choice(bins, len(bins))
+    placed = np.concatenate([good.placed[scene == number] for number in drawn])
+    return replace(good.resample(rng), placed=placed)
 
 
 def _lower(

@@ -93,7 +93,7 @@ class GuardianPlan:
     fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
-DEFAULT_SCENES = 200
+DEFAULT_SCENES = 76
 QUICK_SCENES = 20
 
 

@@ -94,13 +94,19 @@ def plan_charts() -> tuple[ChartPlan, ...]:
     )
 
 
-def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibration:
+def calibrate(
+    answers: Answers,
+    kept_aside: AttemptSamples,
+    seed: int,
+    draws: int = _BOOTSTRAPS,
+) -> Calibration:
     """Make the charts and their thresholds from attempts the network never saw.
 
     Args:
         answers: of the network to the attempts kept aside.
         kept_aside: those attempts, without the families that stay unseen.
         seed: of what is drawn.
+        draws: how often the bins are drawn anew for the false alarms of all charts.
 
     Raises:
         ValueError: there are too few attempts to say anything.
@@ -128,7 +134,7 @@ def calibrate(answers: Answers, kept_aside: AttemptSamples, seed: int) -> Calibr
     return Calibration(
         good_ratio=GOOD_RATIO,
         attempts=len(kept_aside),
-        charts=lower_together(specs, risks, kept_aside, good, seed),
+        charts=lower_together(specs, risks, kept_aside, good, seed, draws),
         novelty_max=novelty_max,
         reliability=measure_heads(answers, kept_aside),
     )
@@ -140,6 +146,7 @@ def lower_together(
     kept_aside: AttemptSamples,
     good: AttemptPool,
     seed: int,
+    draws: int = _BOOTSTRAPS,
 ) -> tuple[EvidenceSpec, ...]:
     """Return the charts at thresholds at which they use up their half together.
 
@@ -153,9 +160,10 @@ def lower_together(
         kept_aside: those attempts.
         good: the attempts of a good cell among them.
         seed: of what is drawn.
+        draws: how often the bins are drawn anew.
     """
     rng = np.random.default_rng([seed, 1])
-    pools = [_draw_bins(good, kept_aside, rng) for _ in range(_BOOTSTRAPS)]
+    pools = [_draw_bins(good, kept_aside, rng) for _ in range(draws)]
     tests = [Chart(_table_of(spec), spec.threshold_nat, spec.channel) for spec in specs]
     weighed = make_detector(
         "charts", FallTest(tuple(tests)), risks, kept_aside.is_placed

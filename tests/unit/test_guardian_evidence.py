@@ -265,7 +265,7 @@ def test_charts_that_fire_together_are_lowered_to_half_of_what_is_permitted() ->
     risks = np.zeros((len(SAMPLES), 2))
     specs = [make_spec(channel, shared) for channel in range(2)]
 
-    lowered = lower_together(specs, risks, SAMPLES, HEALTHY, 0)
+    lowered = lower_together(specs, risks, SAMPLES, HEALTHY, 0, draws=5)
 
     thresholds = {spec.threshold_nat for spec in lowered}
     assert len(thresholds) == 1

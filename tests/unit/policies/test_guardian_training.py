@@ -270,12 +270,14 @@ def test_nothing_to_compare_on_is_no_proof(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_where_features_tell_the_guardian_is_sooner_than_outcomes_alone(
     fitted: tuple[GuardianNet, AttemptSamples], tmp_path: Path
 ) -> None:
     network, unseen = fitted
     aside = make_attempts(300, 2)
-    calibration = calibrate(Answers(predict(network, aside.features)), aside, 0)
+    answers = Answers(predict(network, aside.features))
+    calibration = calibrate(answers, aside, 0, draws=3)
     export(network, tmp_path, unseen, calibration)
 
     result = evaluate_guardian(tmp_path, 1000, 0, lambda _line: None)

@@ -27,6 +27,8 @@ _SETTLE_S = 0.05
 _RELEASE_MARGIN_M = 0.002
 _LOST_SAMPLES = 2
 _CLOSE_LOOK_S = 1.0
+# Fingers close from full opening in 0.6 s; after this they are under way for ever.
+_FOLLOWING_S = 0.8
 
 
 @dataclass(frozen=True)
@@ -147,16 +149,25 @@ class GripperStation:
     async def verify_part(self) -> bool:
         """Look once more, with a sample taken from now on, whether a part is held.
 
+        Fingers under way say nothing yet, and those that follow a part which settles
+        between them are soon at rest: they are waited for, for a while.
+
         Raises:
             CauseError: the connection is lost.
         """
         asked_ns = self._clock.now_ns()
+        patient_until_ns = asked_ns + ns_from_s(_FOLLOWING_S)
         self.look_closely()
-        while self.state is None or self.state.stamp_ns < asked_ns:
-            if self.is_lost():
+        while True:
+            state = self.state
+            if self.is_lost() or state is None:
                 raise CauseError(Cause.GRIPPER_LOST, self.detail)
+            if state.stamp_ns >= asked_ns and (
+                state.object_status is not GripperObject.MOVING
+                or state.stamp_ns >= patient_until_ns
+            ):
+                return _has_part(state)
             await self._sleep(_BUSY_POLL_S / 2)
-        return _has_part(self.state)
 
     def look_closely(self) -> GripperState | None:
         """Return the newest sample, and take them often for the next second."""

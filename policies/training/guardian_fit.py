@@ -51,7 +51,7 @@ def fit_guardian(
     """Train on one set of attempts and calibrate on another one.
 
     Args:
-        samples: to learn from; every fifth ten of scenes says when to stop.
+        samples: to learn from; every fifth scene says when to stop.
         kept_aside: of other scenes, for the calibration of the probabilities.
         plan: how.
 
@@ -62,8 +62,9 @@ def fit_guardian(
     network = GuardianNet()
     network.learn_scale(samples.features[samples.is_good])
     network.state_success.copy_(torch.from_numpy(measure_state_success(samples)))
-    # Not by the last digit of the scene, which says what a scene is for.
-    check = samples.scene // 10 % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    # By their order: the number of a scene says what it is for.
+    order = np.unique(samples.scene, return_inverse=True)[1]
+    check = order % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
     if not check.any():
         raise ValueError("too few scenes to hold any out of the fit")
     tensors = _tensors(samples)

@@ -42,6 +42,9 @@ _WIDTHS: Final = (24, 12)
 _SQUASH: Final = 3.0
 _FAR_SIGMAS: Final = 8.0
 _LEAST_SPREAD: Final = 1e-6
+# A second choice after a failure has one other fewer below it, and less entropy. It
+# comes as often as failures do, and says nothing but that there was one.
+_SECOND_CHOICE: Final = {"alternatives": 1.0, "score_entropy_nat": 0.25}
 _LEAST_CHANCE: Final = 1e-4
 _SURE: Final = 1e-4
 _SOURCES: Final = tuple(
@@ -79,7 +82,10 @@ class GuardianNet(nn.Module):
         """Take mean and spread of the usual from attempts of a healthy cell."""
         rows = _extend(torch.from_numpy(features))
         self.mean.copy_(rows.mean(dim=0))
-        self.spread.copy_(rows.std(dim=0, correction=0).clamp(min=_LEAST_SPREAD))
+        floor = torch.full_like(self.spread, _LEAST_SPREAD)
+        for name, spread in _SECOND_CHOICE.items():
+            floor[FEATURES.index(name)] = spread
+        self.spread.copy_(torch.maximum(rows.std(dim=0, correction=0), floor))
 
     def compute_state_logits(self, features: Tensor) -> Tensor:
         """Return the logit of each state of the cell, shape (rows, states)."""

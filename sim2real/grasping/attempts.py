@@ -13,15 +13,17 @@ from typing import Final
 import numpy as np
 
 from cell.contracts.geometry import Vector
-from cell.contracts.observation import Abstain, ActionChunk
+from cell.contracts.observation import Abstain, ActionChunk, Observation
+from cell.drivers.gripper.aperture import CLOSED_COUNT
 from cell.supervisor.attempt_record import AttemptPhase, AttemptRecord
+from cell.supervisor.grasp_plan import PickPlan, spot_of
 from cell.supervisor.gripper_station import LEAST_PART_M
 from policies.model_directory import read_model_directory
 from policies.runtime.guardian_tensors import make_input
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.onnx_session import OnnxSession
 from policies.training.attempt_samples import AttemptSamples, write_attempts
-from sim2real.grasping.clutter_scenes import ClutterScene, ClutterSource
+from sim2real.grasping.bin_life import BinLife, BinView, Choice, Point
 from sim2real.grasping.conditions import (
     FAMILIES,
     BadlyRankingSession,
@@ -32,21 +34,28 @@ from sim2real.grasping.conditions import (
     disturb_view,
     sample_condition,
 )
+from sim2real.grasping.overhead_view import OverheadCamera
 from sim2real.grasping.setup import GraspingSetup, load_setup
-from sim2real.grasping.trial import Outcome
+from sim2real.grasping.trial import FingerPostures, Outcome
 from sim2real.scene.build import Scene
 from sim2real.scene.force_noise import FORCE_DRIFT_N, FORCE_SIGMA_N
-from sim2real.scene.gripper import compute_aperture_m
+from sim2real.scene.gripper import MAX_APERTURE_M, compute_aperture_m
 from sim2real.virtual_cell.world_contacts import ContactReader, FlangeSensor
+from sim2real.virtual_cell.world_servo import STROKE_M
 
-PARTS_MIN, PARTS_MAX = 4, 14
-HEALTHY_RANKS: Final = 3
-"""Of the healthy cell the best proposals that lie apart are tried, one by one: this is
-what it would come to after the better ones are gone."""
+LOOKS: Final = 20
+"""Into one bin: in so many it is picked down and filled up again twice."""
 
-_SHARD_WORD: Final = 0x6A2D
-_APERTURE_STEP_M: Final = 0.085 / 230
-"""One count of the 2F-85's position register."""
+WORSE_STATES: Final = 2
+"""Tried from each view, beside the pick of the healthy cell."""
+
+_TRIES_WORSE: Final = 2
+_ROUNDS: Final = 9
+"""In each, every family comes up once: enough for 36 looks."""
+
+_SHARD_WORD: Final = 0x6A2E
+_APERTURE_STEP_M: Final = STROKE_M / CLOSED_COUNT
+"""One count of the position register, as the gripper's driver reads it."""
 
 _SEES_ANOTHER_VIEW: Final = (Family.CAMERA_OFFSET, Family.DIRTY_LENS)
 
@@ -61,7 +70,8 @@ class AttemptTask:
         path: file to write.
         seed: of the whole run.
         first_scene: number of the first scene.
-        scenes: how many.
+        scenes: how many; each is a bin with its own parts.
+        looks: into each bin.
     """
 
     config: Path
@@ -70,6 +80,7 @@ class AttemptTask:
     seed: int
     first_scene: int
     scenes: int
+    looks: int = LOOKS
 
 
 class AttemptProbe:
@@ -89,7 +100,8 @@ class AttemptProbe:
     def look(self, phase: AttemptPhase) -> None:
         """Take a sample of the scene's present state."""
         aperture_m = compute_aperture_m(float(self._scene.data.qpos[self._driver]))
-        seen_m = round(aperture_m / _APERTURE_STEP_M) * _APERTURE_STEP_M
+        counts = min(max(round(aperture_m / _APERTURE_STEP_M), 0), CLOSED_COUNT)
+        seen_m = counts * _APERTURE_STEP_M
         self.record.note(phase, self._sense(), seen_m)
         self.last_m[phase] = seen_m
 
@@ -118,13 +130,21 @@ def make_attempt_shard(task: AttemptTask) -> Counter[str]:
     """Record one shard, write it, and count successes as the cell sees them."""
     setup = load_setup(task.config)
     desk = _Desk(setup, task.model)
+    known: list[FingerPostures] = []
+
+    def make_postures(scene: Scene) -> FingerPostures:
+        if not known:
+            openings_m = {*desk.apertures_m, MAX_APERTURE_M}
+            known.append(FingerPostures(scene, tuple(sorted(openings_m))))
+        return known[0]
+
     rows: list[_Row] = []
-    with ClutterSource(setup, desk.apertures_m) as source:
+    with OverheadCamera() as camera:
         for number in range(task.first_scene, task.first_scene + task.scenes):
             words = (_SHARD_WORD, task.seed, number)
-            scene = source.make(words, PARTS_MIN, PARTS_MAX)
-            rng = np.random.default_rng(np.random.SeedSequence((*words, 1)))
-            rows += _try_everything(desk, scene, number, rng)
+            rng = np.random.default_rng(np.random.SeedSequence(words))
+            life = BinLife(setup, camera, make_postures, rng)
+            rows += _record_life(desk, life, number, words, task.looks)
     write_attempts(task.path, _to_samples(rows))
     counts: Counter[str] = Counter()
     for row in rows:
@@ -144,55 +164,96 @@ class _Desk:
             HeightmapPolicy(loaded.manifest, one, setup.workspace, setup.minimum_score)
             for one in (session, self._bad)
         )
+        self.setup = setup
         self.apertures_m = tuple(float(a) for a in self._live.apertures_m)
 
-    def propose(
-        self, scene: ClutterScene, condition: Condition, rng: np.random.Generator
-    ) -> tuple[ActionChunk, ...]:
-        """Return proposals, best first; none where it abstains."""
-        policy = self._live
+    def ask(
+        self, picture: Observation, exclude_base_m: Sequence[Point]
+    ) -> ActionChunk | Abstain:
+        """Return what the live policy answers."""
+        return self._live.propose_except(picture, exclude_base_m)
+
+    def ask_worse(
+        self, view: BinView, condition: Condition, rng: np.random.Generator
+    ) -> ActionChunk | Abstain:
+        """Return what is proposed in a worse state of the cell."""
         if condition.family is Family.POOR_RANKING:
-            policy = self._misled
             self._bad.severity, self._bad.rng = condition.severity, rng
-        answer = policy.propose(disturb_view(scene.observation, condition, rng))
-        if isinstance(answer, Abstain):
-            return ()
-        return (answer, *answer.alternatives)
+            return self._misled.propose(view.observation)
+        if condition.family not in _SEES_ANOTHER_VIEW:
+            return view.answer
+        return self._live.propose(disturb_view(view.observation, condition, rng))
 
 
-def _try_everything(
-    desk: _Desk, scene: ClutterScene, number: int, rng: np.random.Generator
+def _record_life(
+    desk: _Desk, life: BinLife, number: int, words: tuple[int, ...], looks: int
 ) -> list[_Row]:
+    """Pick as the healthy cell does; before each pick, try it in worse states too."""
+    rng = np.random.default_rng(np.random.SeedSequence((*words, 1)))
     healthy = Condition(Family.HEALTHY, 0.0)
-    usual = desk.propose(scene, healthy, rng)
-    rows: list[_Row | None] = [
-        _try_grasp(scene, usual[rank:], healthy, number, rng)
-        for rank in range(min(HEALTHY_RANKS, len(usual)))
-    ]
-    for family in FAMILIES[1:]:
-        condition = sample_condition(family, rng)
-        is_same = family not in (*_SEES_ANOTHER_VIEW, Family.POOR_RANKING)
-        ways = usual if is_same else desk.propose(scene, condition, rng)
-        if ways:
-            rank = int(rng.integers(min(HEALTHY_RANKS, len(ways))))
-            rows.append(_try_grasp(scene, ways[rank:], condition, number, rng))
-    return [row for row in rows if row is not None]
+    rows = []
+    # Each family comes up as often as any other, in views of every filling.
+    rounds = [rng.permutation(len(FAMILIES) - 1) + 1 for _ in range(_ROUNDS)]
+    order = np.concatenate(rounds)
+    for look, view in enumerate(life.look(desk.ask, looks)):
+        for family in order[look * WORSE_STATES :][:WORSE_STATES]:
+            condition = sample_condition(FAMILIES[family], rng)
+            rows += _try_worse(desk, life, view, condition, number, rng)
+        row = _try_plan(view, life.scene, view.plan, healthy, number, rng)
+        if row is not None:
+            rows.append(row)
+        life.note_end(view, is_placed=row is not None and row.is_placed)
+    return rows
 
 
-def _try_grasp(
-    scene: ClutterScene,
-    ways: Sequence[ActionChunk],
+def _try_worse(
+    desk: _Desk,
+    life: BinLife,
+    view: BinView,
+    condition: Condition,
+    number: int,
+    rng: np.random.Generator,
+) -> list[_Row]:
+    """Try what a worse cell would, and once more after a failure, as the cell does."""
+    answer = desk.ask_worse(view, condition, rng)
+    rows: list[_Row] = []
+    if isinstance(answer, Abstain):
+        return rows
+    choice = Choice(desk.setup, list(life.choice.failed))
+    for _ in range(_TRIES_WORSE):
+        plan = choice.choose(answer)
+        if plan is None:
+            break
+        row = _try_plan(view, life.scene, plan, condition, number, rng)
+        if row is None:
+            break
+        rows.append(row)
+        if row.is_placed:
+            break
+        choice.failed.append(spot_of(plan.chunk))
+    return rows
+
+
+def _try_plan(
+    view: BinView,
+    scene: Scene,
+    plan: PickPlan,
     condition: Condition,
     number: int,
     rng: np.random.Generator,
 ) -> _Row | None:
-    """Carry the first way out; None where the arm cannot get there."""
-    chosen = ways[0]
-    record = AttemptRecord(number, chosen, ways[1:])
-    probe = AttemptProbe(scene.scene, record, rng)
+    """Carry a plan out; None where the arm cannot get there.
+
+    What a healthy cell does stays done; anything else is put back.
+    """
+    chosen = plan.chunk
+    record = AttemptRecord(number, chosen, plan.others)
+    probe = AttemptProbe(scene, record, rng)
     pregrasp, grasp = disturb_motion(chosen, condition, rng)
-    with disturb_fingers(scene.scene, condition):
-        outcome = scene.trial.run(pregrasp, grasp, chosen.steps[-1].aperture_m, probe)
+    is_healthy = condition.family is Family.HEALTHY
+    run = view.trial.run_for_good if is_healthy else view.trial.run
+    with disturb_fingers(scene, condition):
+        outcome = run(pregrasp, grasp, chosen.steps[-1].aperture_m, probe)
     if outcome is Outcome.UNREACHABLE:
         return None
     return _Row(

@@ -33,7 +33,7 @@ from policies.training.guardian_fit import (
     fit_guardian,
     predict,
 )
-from sim2real.grasping.attempts import AttemptTask, make_attempt_shard
+from sim2real.grasping.attempts import LOOKS, AttemptTask, make_attempt_shard
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
 from sim2real.grasping.guardian_calibration import calibrate, measure_heads
 from sim2real.grasping.guardian_targets import Answers
@@ -52,10 +52,11 @@ _CALIBRATION_DIGITS: Final = (4, 5, 6)
 # done anew each time.
 _SOURCES: Final = (
     "sim2real/grasping/attempts.py",
-    "sim2real/grasping/clutter_scenes.py",
+    "sim2real/grasping/bin_life.py",
     "sim2real/grasping/conditions.py",
     "sim2real/grasping/trial.py",
     "sim2real/scene",
+    "sim2real/virtual_cell/part_flow.py",
     "sim2real/virtual_cell/world_contacts.py",
     "policies/runtime/candidates.py",
     "policies/runtime/fingers.py",
@@ -66,6 +67,7 @@ _SOURCES: Final = (
     "policies/runtime/scene_view.py",
     "policies/runtime/workspace.py",
     "cell/supervisor/attempt_record.py",
+    "cell/supervisor/grasp_plan.py",
     "cell/kinematics",
 )
 
@@ -77,20 +79,22 @@ class GuardianPlan:
     """What to record and fit.
 
     Attributes:
-        scenes: clutter scenes.
+        scenes: bins, each with its own parts, picked down and filled up again.
         seed: of everything.
         shard_scenes: scenes in one file.
+        looks: into each bin.
         fit: how to fit.
     """
 
     scenes: int
     seed: int
-    shard_scenes: int = 10
+    shard_scenes: int = 2
+    looks: int = LOOKS
     fit: GuardianFitPlan = field(default_factory=GuardianFitPlan)
 
 
-DEFAULT_SCENES = 300
-QUICK_SCENES = 60
+DEFAULT_SCENES = 76
+QUICK_SCENES = 20
 
 
 class GuardianRun:
@@ -146,7 +150,7 @@ class GuardianRun:
                 "finish the run with `policy train guardian` first"
             )
         samples = join_attempts([read_attempts(task.path) for task in self._tasks()])
-        self._fit_and_export(samples, output)
+        self._fit_and_export(samples.first_tries(), output)
 
     def _fit_and_export(self, samples: AttemptSamples, output: Path) -> None:
         torch.set_num_threads(_FIT_THREADS)
@@ -206,6 +210,7 @@ class GuardianRun:
                 seed=plan.seed,
                 first_scene=first,
                 scenes=min(plan.shard_scenes, plan.scenes - first),
+                looks=plan.looks,
             )
             for first in range(0, plan.scenes, plan.shard_scenes)
         ]

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from cell.supervisor.grasp_plan import Planner
 from ops.settings import load_settings
+from ops.wiring import make_layout
 from ops.workspace import make_workspace
 from policies.runtime.workspace import GraspWorkspace
 from sim2real.grasping.profiles import MotionLimits
@@ -12,6 +14,19 @@ from sim2real.scene.geometry import SceneGeometry
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = ROOT / "config.yaml"
+
+
+@dataclass(frozen=True)
+class BinSupply:
+    """How the line keeps the bin filled.
+
+    Attributes:
+        full: parts after a refill.
+        refill_below: fewer parts than this are filled up.
+    """
+
+    full: int
+    refill_below: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +39,9 @@ class GraspingSetup:
         trial: for simulated grasps.
         models_root: folder of the model directories.
         minimum_score: below it a policy abstains.
+        planner: the supervisor's own, for where the arm goes.
+        supply: how the bin is kept filled.
+        tries: at one spot before it is left alone, and failures in a row at all.
     """
 
     geometry: SceneGeometry
@@ -31,6 +49,9 @@ class GraspingSetup:
     trial: TrialSettings
     models_root: Path
     minimum_score: float
+    planner: Planner
+    supply: BinSupply
+    tries: tuple[int, int]
 
 
 def load_setup(config: Path = DEFAULT_CONFIG) -> GraspingSetup:
@@ -41,6 +62,7 @@ def load_setup(config: Path = DEFAULT_CONFIG) -> GraspingSetup:
     """
     settings = load_settings(config)
     motion, safety = settings.motion, settings.safety
+    cell = settings.virtual_cell
     return GraspingSetup(
         geometry=SceneGeometry.from_settings(settings),
         workspace=make_workspace(settings),
@@ -62,4 +84,10 @@ def load_setup(config: Path = DEFAULT_CONFIG) -> GraspingSetup:
         ),
         models_root=ROOT / settings.policy.directory,
         minimum_score=settings.policy.minimum_score,
+        planner=Planner(make_layout(settings)),
+        supply=BinSupply(cell.parts_in_bin, cell.refill_below),
+        tries=(
+            settings.supervisor.max_tries_per_part,
+            settings.supervisor.max_failures_in_row,
+        ),
     )

@@ -4,6 +4,7 @@ The arm is put at the pregrasp pose directly; from there on everything is physic
 the paths, speeds and gripper of the real cycle.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -72,6 +73,11 @@ class TrialSettings:
     joint_max_rad: tuple[float, ...]
 
 
+FindPlace = Callable[[Vector, Pose], Vector | None]
+"""Says where the part goes: joint position above the place, from the joint position
+after the lift and the pose of the grasp; None where it cannot get there."""
+
+
 class TrialProbe(Protocol):
     """Looks on while a trial runs; must not change anything."""
 
@@ -88,13 +94,22 @@ class GraspTrial:
         scene: Scene,
         settings: TrialSettings,
         finger_postures: "FingerPostures",
+        find_place: FindPlace | None = None,
     ) -> None:
-        """Remember the scene's present state as the start of every trial."""
+        """Remember the scene's present state as the start of every trial.
+
+        Args:
+            scene: with settled parts.
+            settings: of the motion.
+            finger_postures: of the gripper in this scene.
+            find_place: where the part goes; home where nobody says.
+        """
         if scene.arm is None:
             raise ValueError("trials need a scene with an arm")
         self._scene, self._arm = scene, scene.arm
         self._settings = settings
         self._postures = finger_postures
+        self._find_place = find_place
         self._model = scene.model
         self._settled = mujoco.MjData(scene.model)
         mujoco.mj_copyData(self._settled, scene.model, scene.data)
@@ -118,15 +133,30 @@ class GraspTrial:
         With a probe, a grasp that lifted nothing goes on for as long as the fingers
         seem to hold something, for this is all that a cell would know.
         """
-        data = self._scene.data
-        self._probe, self._ticks = probe, 0
         try:
-            path = self._plan(base_from_pregrasp, base_from_grasp)
-            if path is None:
-                return Outcome.UNREACHABLE
-            return self._carry_out(path, aperture_m)
+            return self.run_for_good(
+                base_from_pregrasp, base_from_grasp, aperture_m, probe
+            )
         finally:
-            mujoco.mj_copyData(data, self._model, self._settled)
+            mujoco.mj_copyData(self._scene.data, self._model, self._settled)
+
+    def run_for_good(
+        self,
+        base_from_pregrasp: Pose,
+        base_from_grasp: Pose,
+        aperture_m: float,
+        probe: TrialProbe | None = None,
+    ) -> Outcome:
+        """Carry out one grasp; the scene stays as it was left."""
+        self._probe, self._ticks = probe, 0
+        path = self._plan(base_from_pregrasp, base_from_grasp)
+        if path is None:
+            return Outcome.UNREACHABLE
+        return self._carry_out(path, aperture_m)
+
+    def list_lifted(self) -> list[int]:
+        """Return which parts are higher than before, by some centimetres."""
+        return self._lifted()
 
     def _carry_out(self, path: "_Path", aperture_m: float) -> Outcome:
         self._teleport(path.down[0], aperture_m)
@@ -173,8 +203,12 @@ class GraspTrial:
         up = self._straight(down[-1], base_from_grasp, above)
         if up is None:
             return None
-        home = np.array(geometry.home_q_rad)
-        transfer = compute_joint_path(up[-1], home, settings.transfer, TIMESTEP_S)
+        target: Vector | None = np.array(geometry.home_q_rad)
+        if self._find_place is not None:
+            target = self._find_place(up[-1], base_from_grasp)
+        if target is None:
+            return None
+        transfer = compute_joint_path(up[-1], target, settings.transfer, TIMESTEP_S)
         return _Path(down, up, transfer)
 
     def _straight(self, q_start: Vector, start: Pose, end: Pose) -> Vector | None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from cell.contracts.attempt import AttemptJudgement
+from policies.guardian_manifest import EvidenceSpec
 from policies.runtime.guardian_tensors import FEATURES
 from safety.guardian import compute_risks
-from safety.run_length import compute_mean_run_length
+from safety.run_length import compute_mean_run_length, compute_threshold
 from safety.sequential_test import Chart, EvidenceTable, FallTest
 from sim2real.grasping.attempt_pools import (
     AttemptPool,
@@ -25,6 +26,7 @@ from sim2real.grasping.evidence import (
     fit_table,
     make_edges,
 )
+from sim2real.grasping.guardian_calibration import lower_together, plan_charts
 from sim2real.grasping.guardian_results import (
     FallResult,
     GuardianEvaluation,
@@ -37,7 +39,7 @@ from sim2real.grasping.guardian_streams import (
     make_detector,
     measure_delays,
 )
-from sim2real.grasping.guardian_targets import TRAINED, Answers
+from sim2real.grasping.guardian_targets import BAD_RATIOS, TRAINED, Answers
 from tests.fakes.attempts import make_attempts
 
 FALL = Fall(0.95, 0.80)
@@ -224,6 +226,70 @@ def test_the_evaluation_weighs_the_risk_that_the_cell_weighs() -> None:
         said.append(list(compute_risks(judgement, 9.0)))
 
     assert Answers(outputs).risks(9.0).tolist() == said
+
+
+# --- charts that share the false alarms -----------------------------------------------
+
+
+def make_spec(channel: int, threshold_nat: float) -> EvidenceSpec:
+    table = EvidenceTable.of_outcomes(0.95, 0.80)
+    return EvidenceSpec(
+        channel=channel,
+        bad_ratio=0.80,
+        edges=table.edges,
+        placed_nat=table.placed_nat,
+        failed_nat=table.failed_nat,
+        threshold_nat=threshold_nat,
+        mean_run_length=1.0,
+    )
+
+
+def test_the_first_chart_is_one_of_outcomes_and_every_trouble_has_its_own() -> None:
+    plans = plan_charts()
+
+    assert (plans[0].channel, plans[0].families) == (0, ())
+    # With a seventh of the false alarms it fires a few attempts later only.
+    assert plans[0].share / sum(plan.share for plan in plans) > 0.14
+    heard = {(plan.families, plan.bad_ratio) for plan in plans}
+    assert {((one,), ratio) for one in TRAINED for ratio in BAD_RATIOS} <= heard
+    # As many as a manifest may hold.
+    assert len(plans) <= 16
+
+
+def test_charts_that_fire_together_are_lowered_to_half_of_what_is_permitted() -> None:
+    # Equal charts fire at the same time: each may stand where one alone would.
+    alone = compute_threshold(
+        (math.log(0.80 / 0.95), math.log(0.20 / 0.05)), (0.95, 0.05), 20_000.0
+    )
+    shared = alone + math.log(2.0)
+    risks = np.zeros((len(SAMPLES), 2))
+    specs = [make_spec(channel, shared) for channel in range(2)]
+
+    lowered = lower_together(specs, risks, SAMPLES, HEALTHY, 0, draws=5)
+
+    thresholds = {spec.threshold_nat for spec in lowered}
+    assert len(thresholds) == 1
+    assert thresholds.pop() == pytest.approx(alone, abs=0.35)
+    detector = make_detector(
+        "two",
+        FallTest(
+            tuple(
+                Chart(
+                    EvidenceTable.of_outcomes(0.95, 0.80),
+                    spec.threshold_nat,
+                    spec.channel,
+                )
+                for spec in lowered
+            )
+        ),
+        risks,
+        SAMPLES.is_placed,
+    )
+    alarms = count_false_alarms(
+        HEALTHY, 0.95, [detector], 2000, 1000, np.random.default_rng(8)
+    )[0]
+    assert 50 < alarms < 120
+    assert lowered[0].mean_run_length == pytest.approx(20_000, rel=0.35)
 
 
 # --- results -------------------------------------------------------------------------

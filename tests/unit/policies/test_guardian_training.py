@@ -10,7 +10,7 @@ import torch
 from cell.contracts.errors import ModelError
 from policies.guardian_manifest import Calibration
 from policies.runtime.guardian_network import load_guardian
-from policies.runtime.guardian_tensors import FEATURES
+from policies.runtime.guardian_tensors import FEATURES, OUTPUT_NAMES
 from policies.training.attempt_samples import (
     EVALUATION_FILE,
     AttemptSamples,
@@ -193,6 +193,36 @@ def test_attempts_that_cannot_be_used_are_named_with_a_remedy(tmp_path: Path) ->
         read_attempts(path)
 
 
+def test_a_try_that_repeats_a_failed_one_is_no_attempt_to_learn_from() -> None:
+    samples = make_attempts(3)
+    rows = np.array([0, 1, 3, 3, 4, 4, 4, 5])
+    twice = samples.select(rows)
+
+    first = twice.first_tries()
+
+    assert first.scene.tolist() == samples.scene[[0, 1, 3, 4, 5]].tolist()
+    assert np.array_equal(first.severity, samples.severity[[0, 1, 3, 4, 5]])
+    # Healthy attempts are never taken for repetitions, though all are alike.
+    assert len(samples.first_tries()) == len(samples)
+    assert len(samples.select(np.array([], np.intp)).first_tries()) == 0
+
+
+def test_a_second_choice_is_nothing_novel() -> None:
+    samples = make_attempts(50)
+    column = FEATURES.index("alternatives")
+    samples.features[:, column] = 4.0
+    network = GuardianNet()
+    network.learn_scale(samples.features[samples.is_good])
+    usual = samples.features[:1].copy()
+    second = usual.copy()
+    second[:, column] = 3.0
+
+    novelty = OUTPUT_NAMES.index("novelty")
+    rise = predict(network, second)[0, novelty] - predict(network, usual)[0, novelty]
+
+    assert rise == pytest.approx(1.0 / len(FEATURES), abs=1e-4)
+
+
 # --- export --------------------------------------------------------------------------
 
 
@@ -240,12 +270,14 @@ def test_nothing_to_compare_on_is_no_proof(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_where_features_tell_the_guardian_is_sooner_than_outcomes_alone(
     fitted: tuple[GuardianNet, AttemptSamples], tmp_path: Path
 ) -> None:
     network, unseen = fitted
     aside = make_attempts(300, 2)
-    calibration = calibrate(Answers(predict(network, aside.features)), aside, 0)
+    answers = Answers(predict(network, aside.features))
+    calibration = calibrate(answers, aside, 0, draws=3)
     export(network, tmp_path, unseen, calibration)
 
     result = evaluate_guardian(tmp_path, 1000, 0, lambda _line: None)

@@ -16,7 +16,8 @@ from cell.contracts.chunk import TimedChunk
 from cell.contracts.geometry import Vector
 from cell.contracts.servo import ServoPhase, ServoState
 from cell.kinematics.timed_path import TimedPath
-from cell.supervisor.motion_client import MotionClient, is_at_rest
+from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.motion_watch import is_at_rest
 
 LEAD_S: Final = 0.03
 """Time between the measurement and the seam: for the check and for the way to the servo

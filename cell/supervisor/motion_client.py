@@ -30,6 +30,7 @@ from cell.supervisor.motion_watch import (
     PASSING_HOLDS,
     Losses,
     Patience,
+    is_at_rest,
     is_refusal,
 )
 from cell.supervisor.orders import (
@@ -44,7 +45,6 @@ POLL_S = 0.01
 STATE_AGE_LIMIT_S = 0.15
 """A servo process publishes every 2 ms; this is longer than any restart is short."""
 
-AT_REST_RADPS = 0.02
 _HOLD_PATIENCE_S = 0.5
 _REISSUES = 3
 _RELEASE_TIMEOUT_S = 15.0
@@ -258,9 +258,10 @@ class MotionClient:
         """Order a chunk that was checked whole; it is numbered as its order."""
         self._ordered_ratio = 1.0
         self._wants_motion = True
-        wanted = replace(self._blank(MotionMode.FOLLOW), chunk=chunk)
-        ratio = self._limit(1.0)
-        self._order(replace(wanted, chunk_id=chunk.chunk_id, speed_ratio=ratio))
+        wanted = replace(
+            self._blank(MotionMode.FOLLOW), chunk=chunk, chunk_id=chunk.chunk_id
+        )
+        self._order(replace(wanted, speed_ratio=self._limit(1.0)))
 
     async def wait_followed(self) -> None:
         """Wait until the newest chunk has come to its end.
@@ -270,8 +271,7 @@ class MotionClient:
         """
         self.interventions.begin_move()
         try:
-            patience = Patience(self._clock.now_ns())
-            reason = await self._wait_reached(patience, _never)
+            reason = await self._wait_reached(Patience(self._clock.now_ns()), _never)
         finally:
             self._wants_motion = False
         # Done or not, no chunk is left lying for the servo process to find.
@@ -282,8 +282,7 @@ class MotionClient:
     async def _move(
         self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
     ) -> None:
-        patience = Patience(self._clock.now_ns())
-        reason = HoldReason.NONE
+        patience, reason = Patience(self._clock.now_ns()), HoldReason.NONE
         self.interventions.begin_move()
         for _ in range(_REISSUES):
             self._ordered_ratio = speed_ratio
@@ -395,8 +394,3 @@ class MotionClient:
 
     async def _sleep(self, duration_s: float = POLL_S) -> None:
         await self._clock.sleep_until_ns(self._clock.now_ns() + ns_from_s(duration_s))
-
-
-def is_at_rest(state: ServoState) -> bool:
-    """Say whether no joint moves."""
-    return all(abs(speed) < AT_REST_RADPS for speed in state.qd.tolist())

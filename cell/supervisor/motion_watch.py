@@ -15,6 +15,7 @@ LEAST_SPEED_RATIO: Final = 0.02
 """Below it an order would not end within its time."""
 
 _MOVE_TIMEOUT_S: Final = 8.0
+_AT_REST_RADPS: Final = 0.02
 
 LATCHING_HOLDS: Final = {
     HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
@@ -69,3 +70,8 @@ class Patience:
 def is_refusal(reason: HoldReason) -> bool:
     """Say whether the servo process does not follow its order."""
     return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)
+
+
+def is_at_rest(state: ServoState) -> bool:
+    """Say whether no joint moves."""
+    return all(abs(speed) < _AT_REST_RADPS for speed in state.qd.tolist())

@@ -12,6 +12,7 @@ from safety import capsules
 from safety.capsules import (
     PART_LENGTH_MAX_M,
     PART_RADIUS_MAX_M,
+    attach_part,
     make_surroundings,
     name_check,
     place_part,
@@ -251,3 +252,38 @@ def test_a_tool_is_held_against_the_second_wrist_where_turning_decides(
 
     assert found is is_held_against
     assert "wrist_1 and bracket" in pairs_of(bracket(start, end, radius_m))
+
+
+SIZES = [
+    (0.0, 0.0),
+    (0.03, 0.06),
+    (PART_RADIUS_MAX_M, PART_LENGTH_MAX_M),
+    (0.0, PART_LENGTH_MAX_M),
+]
+NO_SIZES = [
+    (-0.001, 0.05),
+    (0.03, -0.001),
+    (math.nextafter(PART_RADIUS_MAX_M, 1.0), 0.05),
+    (0.03, math.nextafter(PART_LENGTH_MAX_M, 1.0)),
+    (math.nan, 0.05),
+    (0.03, math.nan),
+    (math.inf, math.inf),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [(size, size) for size in SIZES]
+    + [(size, (PART_RADIUS_MAX_M, PART_LENGTH_MAX_M)) for size in NO_SIZES],
+)
+def test_what_is_no_size_of_a_part_counts_as_the_largest(
+    given: Any, taken: Any
+) -> None:
+    around, _ = make_surroundings(make_config(), TOOL)
+    flange_from_tcp = TOOL.as_matrix()[:3]
+
+    attach_part(around, flange_from_tcp, *given)
+
+    radius_m, length_m = taken
+    assert around.radius[-1] == radius_m
+    assert (around.ends[-1] == place_part(flange_from_tcp, length_m)).all()

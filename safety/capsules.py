@@ -54,9 +54,11 @@ _SELF_PAIRS: Final = (
     ("forearm", ("wrist_3",)),
 )
 # Of what the flange carries. The third wrist turns about its own axis with it, so
-# nothing changes their distance; see `_may_meet_wrist_2` for the second.
+# nothing changes their distance; see `turning_decides` for the second.
 _TOOL_AGAINST: Final = ("base", "shoulder", "upper_arm", "elbow", "forearm", "wrist_1")
 _WRIST_2: Final = 6
+_HELD: Final = (CapsuleGroup.TOOL, CapsuleGroup.FINGERS, CapsuleGroup.PART)
+_LAST_JOINT: Final = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 # Turns of the last joint at which a tool is held against the second wrist.
 _TURNS_RAD: Final = np.linspace(0.0, 2.0 * np.pi, 72, endpoint=False)
 _ALONG: Final = np.linspace(0.0, 1.0, 41)[:, None]
@@ -242,41 +244,42 @@ def place_part(flange_from_tcp: Vector, length_m: float) -> NDArray[np.float64]:
 def _list_self_pairs(rows: list[_Row]) -> list[tuple[int, int]]:
     index = {row[0]: number for number, row in enumerate(rows)}
     links = [(index[a], index[b]) for a, others in _SELF_PAIRS for b in others]
-    held = [
-        (index[name], number)
-        for number, row in enumerate(rows)
-        for name in _TOOL_AGAINST
-        if row[1] in _HELD
+    held = [number for number, row in enumerate(rows) if row[1] in _HELD]
+    return [
+        *links,
+        *((index[name], number) for number in held for name in _TOOL_AGAINST),
+        *(
+            (_WRIST_2, number)
+            for number in held
+            if turning_decides(_list_gaps_m(rows[number]))
+        ),
     ]
-    beside = [
-        (_WRIST_2, number)
-        for number, row in enumerate(rows)
-        if row[1] in _HELD and _may_meet_wrist_2(row)
-    ]
-    return links + held + beside
 
 
-_HELD: Final = (CapsuleGroup.TOOL, CapsuleGroup.FINGERS, CapsuleGroup.PART)
+def _list_gaps_m(row: _Row) -> list[float]:
+    """Return the clearance from the second wrist at each turn of the last joint [m].
 
-
-def _may_meet_wrist_2(row: _Row) -> bool:
-    """Tell whether it depends on the last joint if a capsule touches the second wrist.
-
-    The joint between turns about the second wrist's own axis and changes nothing. What
-    touches at every turn is built so; what comes near at none needs no looking after.
+    The joint between turns about the second wrist's own axis and changes nothing.
     """
     _name, _group, _frame, start, end, radius = _LINKS[_WRIST_2]
-    q = np.zeros(6)
     gaps_m = []
     for turn in _TURNS_RAD:
-        q[5] = turn
-        frames = compute_frames(q)
+        frames = compute_frames(turn * _LAST_JOINT)
         wrist_from_flange = np.linalg.inv(frames[4]) @ frames[FLANGE]
         rotation, position = wrist_from_flange[:3, :3], wrist_from_flange[:3, 3]
         held = (row[3] + _ALONG * (row[4] - row[3])) @ rotation.T + position
         link = start + _ALONG * (end - start)
         apart_m = np.linalg.norm(held[:, None] - link[None, :], axis=2)
         gaps_m.append(float(apart_m.min()) - row[5] - radius)
+    return gaps_m
+
+
+def turning_decides(gaps_m: list[float]) -> bool:
+    """Tell whether it depends on the turn if two things touch.
+
+    What touches at every turn is built so; what comes near at none, or what no turn
+    changes, needs no looking after.
+    """
     most, least = max(gaps_m), min(gaps_m)
     return most - least > _SAME_M and most > 0.0 and least < _FAR_M
 

@@ -257,8 +257,8 @@ def test_a_tool_is_held_against_the_second_wrist_where_turning_decides(
 SIZES = [
     (0.0, 0.0),
     (0.03, 0.06),
-    (PART_RADIUS_MAX_M, PART_LENGTH_MAX_M),
-    (0.0, PART_LENGTH_MAX_M),
+    (PART_RADIUS_MAX_M, 0.05),
+    (0.03, PART_LENGTH_MAX_M),
 ]
 NO_SIZES = [
     (-0.001, 0.05),
@@ -287,3 +287,38 @@ def test_what_is_no_size_of_a_part_counts_as_the_largest(
     radius_m, length_m = taken
     assert around.radius[-1] == radius_m
     assert (around.ends[-1] == place_part(flange_from_tcp, length_m)).all()
+
+
+def test_the_second_wrist_is_looked_at_in_these_steps() -> None:
+    turns, along = capsules._TURNS_RAD, capsules._ALONG
+    assert turns == pytest.approx(np.arange(72) * math.pi / 36.0)
+    assert along.shape == (41, 1)
+    assert along[:, 0] == pytest.approx(np.arange(41) / 40.0)
+    assert capsules._LAST_JOINT.tolist() == [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    assert (capsules._FAR_M, capsules._SAME_M) == (0.02, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gaps_m", "wanted"),
+    [
+        ([0.01, -0.01], True),
+        # It touches at every turn, or at none.
+        ([0.0, -0.01], False),
+        ([math.nextafter(0.0, 1.0), -0.01], True),
+        ([0.05, 0.02], False),
+        ([0.05, math.nextafter(0.02, 0.0)], True),
+        # No turn changes it.
+        ([1e-6, 0.0], False),
+        ([math.nextafter(1e-6, 1.0), 0.0], True),
+    ],
+)
+def test_edges_of_what_a_turn_decides(gaps_m: Any, wanted: Any) -> None:
+    assert capsules.turning_decides(gaps_m) is wanted
+    assert capsules.turning_decides(gaps_m[::-1]) is wanted
+
+
+def test_no_link_is_held_against_the_second_wrist_for_its_turn() -> None:
+    around, names = make_surroundings(make_config(tool=(), zones=()), TOOL)
+    found = [name_check(n, around, names) for n in range(len(around.against_self))]
+
+    assert [pair for pair in found if pair.startswith("wrist_2")] == []

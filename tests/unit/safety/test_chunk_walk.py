@@ -360,3 +360,36 @@ def test_the_opening_of_the_first_step_counts_to_the_end(
     touching = make_check_of(Fingers(closing="leaves too little"))
     wrong = touching.check(ActionChunk(1, steps, 0.9, "test"), START)
     assert wrong == "closing the fingers leaves too little"
+
+
+R = 2.0**-30
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "wanted"),
+    [
+        # Start, and two places looked at on the way; 0.08 is the least there may be.
+        ((0.2, 0.1, 0.1), ""),
+        ((0.2, 0.08 - R, 0.08), ""),
+        ((0.2, 0.08 - 2.0 * R, 0.08), "too near a singularity (0.080)"),
+        ((0.2, math.nan, 0.1), "too near a singularity (nan)"),
+        ((math.nan, 0.07, 0.1), "too near a singularity (0.070)"),
+        ((0.05, 0.3, 0.1), ""),
+        ((0.05, 0.3, 0.07), "too near a singularity (0.070)"),
+        ((0.05, 0.05 - 0.5 * R, 0.05 - 1.25 * R), "too near a singularity (0.050)"),
+        ((0.05, 0.06, 0.07), "step 0 lies in a singularity"),
+    ],
+)
+def test_the_way_keeps_off_singularities_and_leaves_them(
+    walk: Walk, monkeypatch: Any, sigmas: Any, wanted: Any
+) -> None:
+    told = iter(sigmas)
+    monkeypatch.setattr(
+        chunk_check, "compute_smallest_singular_value", lambda *_: next(told)
+    )
+    end = START + np.array([0.0, 0.0, 0.0, 0.1, 0.0, 0.0])
+
+    wrong = make_check()._check_joint_path(START, end, OPENING_M)
+
+    assert wrong.endswith(wanted)
+    assert bool(wrong) is bool(wanted)

@@ -240,7 +240,7 @@ def compute_rotation_error(transform: Vector) -> float:
 def follow_pose(goal: Vector, target: Vector, flange_from_tcp: Vector) -> None:
     """Move `goal` towards a (3, 4) tool pose, by steps that are damped and bounded."""
     frames = np.empty((7, 3, 4))
-    tcp = np.empty((3, 4))
+    tcp = np.empty_like(target)
     step = np.empty(6)
     error = np.empty_like(step)
     jacobian = np.empty((step.size, step.size))

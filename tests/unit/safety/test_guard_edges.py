@@ -378,6 +378,15 @@ def test_without_a_known_position_no_motion_is_known() -> None:
     assert np.array_equal(qdd, np.zeros(6))
 
 
+def test_before_any_place_is_known_there_is_no_motion_to_tell() -> None:
+    guard = EnvelopeGuard.from_config(SAFETY, TOOL, PERIOD_S)
+
+    q, qd, qdd = guard.read_motion()
+
+    assert np.isnan(q).all()
+    assert qd.tolist() == qdd.tolist() == [0.0] * 6
+
+
 def test_the_motion_that_is_told_is_no_window_into_the_guard() -> None:
     guard = make_armed()
     q, _ = set_going(guard)

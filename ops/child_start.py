@@ -38,7 +38,8 @@ class ChildStart:
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "ops.processes.launch"),
-                    *(str(os.getpid()), str(int(spec.death_signal)), spec.module),
+                    *(str(os.getpid()), str(int(spec.death_signal))),
+                    *(str(spec.start_niceness), spec.module),
                     *("--config", str(self.config_path), "--digest", self.digest),
                     *("--runtime", str(self.runtime)),
                 ],

@@ -18,6 +18,8 @@ class ProcessSpec:
         is_essential: whether the run ends when it died too often. The supervisor tells
             line and people why the others are down, so the cell stays up for that.
         death_signal: what the kernel sends it when the host ends before it.
+        start_niceness: priority of its imports, before it chooses one itself; below 0
+            where the line waits for it to come up again.
     """
 
     name: str
@@ -27,6 +29,7 @@ class ProcessSpec:
     is_product: bool = True
     is_essential: bool = True
     death_signal: signal.Signals = signal.SIGKILL
+    start_niceness: int = 0
 
 
 # The robot client's constructors may block for five seconds; nothing moves meanwhile,
@@ -38,6 +41,7 @@ PRODUCT = (
         2.0,
         4.0,
         death_signal=signal.SIGTERM,
+        start_niceness=-10,
     ),
     ProcessSpec(
         "servo",

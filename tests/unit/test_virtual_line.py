@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from cell.contracts.errors import FaultCode
 from cell.contracts.plc import PlcInputs, PlcOutputs
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Clears
 from sim2real.virtual_cell.plc.line import (
     LineCommand,
     SlowDowns,
@@ -21,6 +24,7 @@ from sim2real.virtual_cell.plc.sight import (
 
 RESET, START, CLEAR = 1, 2, 9
 STOPPED, STARTING, IDLE, EXECUTE, ABORTED, RESETTING = 2, 3, 4, 6, 9, 15
+GOES_ON = (Clears.BY_RESTART, Clears.BY_EVIDENCE)
 FULL = WorldCounts(parts_in_bin=12, parts_on_outfeed=0, refills=0)
 SCAN_NS = 50_000_000
 
@@ -325,6 +329,24 @@ def test_autostart_waits_for_a_fault_to_go_away() -> None:
 
     line.say(fault_code=0)
     assert line.scan().command == RESET
+
+
+@pytest.mark.parametrize(
+    "alarm",
+    sorted({row.code for row in FACTS.values() if row.clears in GOES_ON}),
+)
+def test_autostart_starts_a_cell_that_only_picks_with_its_fallback(
+    alarm: FaultCode,
+) -> None:
+    line = Line(autostart=True)
+    line.say(state=STOPPED, fault_code=int(alarm))
+    assert line.scan(2).command == RESET
+
+    line.say(state=IDLE, command_ack=RESET)
+    line.scan()
+    line.say(command_ack=0)
+
+    assert line.scan_for_s(2.5).command == START
 
 
 def test_autostart_tries_again_when_the_cell_is_not_ready_yet() -> None:

@@ -15,7 +15,13 @@ from sim2real.virtual_cell.plc.sight import LineSettings, LineSight
 _RESET, _START = 1, 2
 _STOPPED, _IDLE, _RESETTING = 2, 4, 15
 # The cell picks all the same, with its fallback policy.
-_NO_OBSTACLE = (FaultCode.NONE, FaultCode.MODEL_MISSING, FaultCode.MODEL_INVALID)
+_NO_OBSTACLE = (
+    FaultCode.NONE,
+    FaultCode.MODEL_MISSING,
+    FaultCode.MODEL_INVALID,
+    FaultCode.GUARDIAN_INVALID,
+    FaultCode.POLICY_WITHDRAWN,
+)
 
 
 class Autostart(IntEnum):

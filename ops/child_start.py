@@ -31,24 +31,35 @@ class ChildStart:
     log_directory: Path
     held: Sequence[int] = ()
 
-    def start(self, spec: ProcessSpec) -> subprocess.Popen[bytes]:
-        """Start a process, bound to this one."""
+    def start(
+        self, spec: ProcessSpec, turn: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a process, bound to this one.
+
+        Args:
+            spec: of the process.
+            turn: descriptor that it waits at, once it is warm; None for no wait.
+
+        Raises:
+            OSError: the kernel has no memory or no process id left.
+        """
+        waiting = () if turn is None else (turn,)
         with ExitStack() as stack:
             output = self._open_output(spec.name, stack)
             return subprocess.Popen(
                 [
                     *(sys.executable, "-m", "ops.processes.launch"),
-                    *(str(os.getpid()), str(int(spec.death_signal))),
-                    *(str(spec.start_niceness), spec.module),
+                    *(str(os.getpid()), str(int(spec.death_signal)), spec.module),
                     *("--config", str(self.config_path), "--digest", self.digest),
                     *("--runtime", str(self.runtime)),
+                    *(f"--turn={descriptor}" for descriptor in waiting),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 # Its own group: Ctrl-C in the terminal reaches the host alone.
                 process_group=0,
-                pass_fds=tuple(self.held),
+                pass_fds=(*self.held, *waiting),
                 env=_child_environment(),
             )
 

@@ -20,6 +20,7 @@ from ops.child_signals import is_stopped
 from ops.child_start import ChildStart
 from ops.exit_codes import ExitCode
 from ops.process_table import ProcessSpec, RestartPolicy
+from ops.spare import Spare
 
 _START_GRACE_S = 90.0
 """The first start of all compiles its kernels, on two cores that others use as well."""
@@ -44,6 +45,7 @@ class Refusal:
 class _Child:
     spec: ProcessSpec
     policy: RestartPolicy
+    spare: Spare | None = None
     process: subprocess.Popen[bytes] | None = None
     started_s: float = 0.0
     start_at_s: float | None = 0.0
@@ -100,7 +102,8 @@ class ProcessHost:
             # Before anybody else is there to wait for.
             self._beats.claim(spec.name)
             policy = RestartPolicy(limit=self.restart_limit)
-            self._children[spec.name] = _Child(spec, policy)
+            spare = Spare(spec, self.child_start) if spec.has_spare else None
+            self._children[spec.name] = _Child(spec, policy, spare)
 
     def poll(self) -> None:
         """Reap the dead, end the hung, start what is due. Call it often."""
@@ -110,6 +113,7 @@ class ProcessHost:
                 self._check_alive(child, now_s)
             if child.process is None and _is_due(child, now_s):
                 self._start(child, now_s)
+            self._tend_spare(child, now_s)
 
     def statuses(self) -> list[ChildStatus]:
         """Return one line for each process."""
@@ -126,14 +130,6 @@ class ProcessHost:
             for c in self._children.values()
         ]
 
-    def pids(self, *, product_only: bool = False) -> dict[str, int]:
-        """Return the process ids of what runs now."""
-        return {
-            c.spec.name: c.process.pid
-            for c in self._children.values()
-            if c.process and (c.spec.is_product or not product_only)
-        }
-
     def stop(self, sleep: Callable[[float], None]) -> None:
         """End every process in order, each within its own grace; then kill."""
         for child in self._children.values():
@@ -141,11 +137,24 @@ class ProcessHost:
         for child in self._children.values():
             if child.process is not None:
                 self._end(child, sleep)
+        for child in self._children.values():
+            if child.spare is not None:
+                child.spare.stop()
+
+    def _tend_spare(self, child: _Child, now_s: float) -> None:
+        """Keep a successor beside a process that works, and beside no other."""
+        if child.spare is None or child.process is None:
+            return
+        age_s = self._beats.age_s(child.spec.name, ns_from_s(now_s))
+        # What has not come up yet needs the cores itself, and compiles for both.
+        if child.spare.pid is not None or age_s <= child.spec.beat_limit_s:
+            child.spare.tend(now_s)
 
     def _start(self, child: _Child, now_s: float) -> None:
         self._beats.forget(child.spec.name)
         try:
-            child.process = self.child_start.start(child.spec)
+            successor = child.spare.take() if child.spare else None
+            child.process = successor or self.child_start.start(child.spec)
         except OSError as error:
             # No memory or no process id left, perhaps only for a moment.
             self._note_end(child, f"not started: {error.strerror}", now_s)
@@ -153,7 +162,12 @@ class ProcessHost:
         child.started_s = now_s
         child.is_killed = False
         child.start_at_s = None
-        self._log.info("process started", name=child.spec.name, pid=child.process.pid)
+        self._log.info(
+            "process started",
+            name=child.spec.name,
+            pid=child.process.pid,
+            was_spare=successor is not None,
+        )
 
     def _check_alive(self, child: _Child, now_s: float) -> None:
         assert child.process is not None  # noqa: S101  (narrowing for the checker)

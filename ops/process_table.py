@@ -18,8 +18,8 @@ class ProcessSpec:
         is_essential: whether the run ends when it died too often. The supervisor tells
             line and people why the others are down, so the cell stays up for that.
         death_signal: what the kernel sends it when the host ends before it.
-        start_niceness: priority of its imports, before it chooses one itself; below 0
-            where the line waits for it to come up again.
+        has_spare: whether a successor waits beside it, imports and kernels loaded,
+            because line and people wait for its return; its entry takes `--turn`.
     """
 
     name: str
@@ -29,7 +29,7 @@ class ProcessSpec:
     is_product: bool = True
     is_essential: bool = True
     death_signal: signal.Signals = signal.SIGKILL
-    start_niceness: int = 0
+    has_spare: bool = False
 
 
 # The robot client's constructors may block for five seconds; nothing moves meanwhile,
@@ -41,7 +41,7 @@ PRODUCT = (
         2.0,
         4.0,
         death_signal=signal.SIGTERM,
-        start_niceness=-10,
+        has_spare=True,
     ),
     ProcessSpec(
         "servo",

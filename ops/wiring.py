@@ -127,8 +127,30 @@ def make_layout(settings: Settings) -> Layout:
     )
 
 
-async def run_supervisor(context: ProcessContext) -> None:
-    """Build the supervisor and run it until the host asks for an end."""
+def rehearse_chunk_check(settings: Settings) -> ChunkCheck:
+    """Build the check of whole chunks and compile what the first grasp would.
+
+    It touches nothing that others see.
+    """
+    check = make_chunk_check(settings)
+    home = np.array(settings.arm.home_q_rad)
+    tool = settings.arm.flange_from_tcp.pose()
+    pose = compute_base_from_tcp(home, tool)
+    low, high = settings.safety.joint_min_rad, settings.safety.joint_max_rad
+    solve_ik(pose, tool, home, np.array(low), np.array(high))
+    lower = Pose(pose.position_m - np.array([0.0, 0.0, 0.02]), pose.quat_wxyz)
+    steps = tuple(ActionStep(p, settings.gripper.max_aperture_m) for p in (pose, lower))
+    check.check(ActionChunk(1, steps, 1.0, "rehearsal"), home)
+    return check
+
+
+async def run_supervisor(context: ProcessContext, check: ChunkCheck) -> None:
+    """Build the supervisor and run it until the host asks for an end.
+
+    Args:
+        context: of the process.
+        check: of whole chunks, rehearsed.
+    """
     settings, runtime = context.settings, context.runtime
     log = structlog.get_logger()
     clock = MonotonicClock()
@@ -150,7 +172,7 @@ async def run_supervisor(context: ProcessContext) -> None:
         open_plc=lambda: open_plc(settings.plc, clock),
         open_gripper=lambda: open_gripper(settings.gripper, clock),
         policy=policy,
-        chunk_check=make_chunk_check(settings),
+        chunk_check=check,
         ladder=Ladder(make_rules()),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),
@@ -163,7 +185,6 @@ async def run_supervisor(context: ProcessContext) -> None:
         record=record,
         guardian=guardian,
     )
-    _rehearse(peers.chunk_check, settings)
     # Jitter of reconnects, so that two cells do not knock at one line in step.
     jitter = random.Random()  # noqa: S311
     supervisor = Supervisor(peers, make_layout(settings), jitter)
@@ -223,18 +244,6 @@ def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[
         )
 
     return find_lost_process
-
-
-def _rehearse(check: ChunkCheck, settings: Settings) -> None:
-    """Compile what the first grasp would otherwise compile while the arm moves."""
-    home = np.array(settings.arm.home_q_rad)
-    tool = settings.arm.flange_from_tcp.pose()
-    pose = compute_base_from_tcp(home, tool)
-    low, high = settings.safety.joint_min_rad, settings.safety.joint_max_rad
-    solve_ik(pose, tool, home, np.array(low), np.array(high))
-    lower = Pose(pose.position_m - np.array([0.0, 0.0, 0.02]), pose.quat_wxyz)
-    steps = tuple(ActionStep(p, settings.gripper.max_aperture_m) for p in (pose, lower))
-    check.check(ActionChunk(1, steps, 1.0, "rehearsal"), home)
 
 
 async def _watch_stop(stop: StopFlag, supervisor: Supervisor, clock: Clock) -> None:

@@ -89,27 +89,73 @@ def run_entry(name: str, body: Callable[[], int | None]) -> int:
         return _report(name, _first(deliberate))
 
 
-def enter_process(
-    name: str,
-    argv: Sequence[str] | None = None,
-    *,
-    niceness: int = 0,
-    is_urgent: bool = False,
-) -> ProcessContext:
-    """Parse the common arguments and put the process under its host.
+@dataclass(frozen=True)
+class Arrival:
+    """A process that has read its configuration and touched nothing yet.
+
+    Attributes:
+        name: of the process, as in logs and beats.
+        settings: the whole configuration.
+        runtime: folder with shared memory and sockets.
+        turn: descriptor to wait at for a predecessor's end; None for no wait.
+    """
+
+    name: str
+    settings: Settings
+    runtime: Path
+    turn: int | None = None
+
+    def enter(self, *, niceness: int = 0, is_urgent: bool = False) -> ProcessContext:
+        """Put the process under its host, once it is its turn.
+
+        Args:
+            niceness: wanted priority among ordinary processes; below 0 it needs a
+                permission, and without it the process goes on as it is.
+            is_urgent: whether the process should run before all ordinary ones, below
+                the servo loop; for short and rare work whose delay stops the arm.
+
+        The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end. The first life
+        sign is left to the process's own loop: until then the host allows for imports
+        and compilation. Whether there is room on the disk is the host's concern, at its
+        start: a process that is started again while the disk is full must come up all
+        the same.
+        """
+        if self.turn is not None:
+            _wait_for_turn(self.turn)
+        stop = StopFlag()
+
+        def request_stop(_signal: int, _frame: object) -> None:
+            stop.is_set = True
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, request_stop)
+        runtime = self.settings.runtime
+        logs = compute_state_directory(runtime.state_directory) / "log"
+        for folder in (logs, self.runtime):
+            with contextlib.suppress(OSError):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        configure_logging(self.name, runtime.log_level, logs / f"{self.name}.jsonl")
+        refused = request_turns(niceness, is_urgent=is_urgent)
+        if refused:
+            structlog.get_logger().warning("scheduling", detail=refused)
+        return ProcessContext(
+            name=self.name,
+            settings=self.settings,
+            runtime=self.runtime,
+            beats=Beats.open(self.runtime / "beats"),
+            stop=stop,
+        )
+
+
+def arrive(name: str, argv: Sequence[str] | None = None) -> Arrival:
+    """Parse the common arguments and load the configuration.
+
+    What a process does between this and `Arrival.enter` it also does as a spare, beside
+    the one that works: it may compute, and touch nothing that others see.
 
     Args:
         name: of the process, as in logs and beats.
         argv: arguments; those of the command line by default.
-        niceness: wanted priority among ordinary processes; below 0 it needs a
-            permission, and without it the process goes on as it is.
-        is_urgent: whether the process should run before all ordinary ones, below the
-            servo loop; for short and rare work whose delay stops the arm.
-
-    The host alone reacts to Ctrl-C; SIGTERM asks for an orderly end. The first life
-    sign is left to the process's own loop: until then the host allows for imports and
-    compilation. Whether there is room on the disk is the host's concern, at its start:
-    a process that is started again while the disk is full must come up all the same.
 
     Raises:
         ConfigError: the configuration cannot be used, or is not the one of the host.
@@ -118,32 +164,31 @@ def enter_process(
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--digest", default="")
     parser.add_argument("--runtime", type=Path, required=True)
+    parser.add_argument("--turn", type=int, default=None)
     arguments = parser.parse_args(argv)
     if not is_bound():
         bind_to_host(os.getppid(), signal.SIGTERM)
-    stop = StopFlag()
-
-    def request_stop(_signal: int, _frame: object) -> None:
-        stop.is_set = True
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, request_stop)
     settings = load_settings(arguments.config, arguments.digest)
-    logs = compute_state_directory(settings.runtime.state_directory) / "log"
-    for folder in (logs, arguments.runtime):
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    configure_logging(name, settings.runtime.log_level, logs / f"{name}.jsonl")
-    refused = request_turns(niceness, is_urgent=is_urgent)
-    if refused:
-        structlog.get_logger().warning("scheduling", detail=refused)
-    return ProcessContext(
-        name=name,
-        settings=settings,
-        runtime=arguments.runtime,
-        beats=Beats.open(arguments.runtime / "beats"),
-        stop=stop,
-    )
+    return Arrival(name, settings, arguments.runtime, arguments.turn)
+
+
+def enter_process(
+    name: str,
+    argv: Sequence[str] | None = None,
+    *,
+    niceness: int = 0,
+    is_urgent: bool = False,
+) -> ProcessContext:
+    """Arrive and enter at once; see there for what each of them does and raises."""
+    return arrive(name, argv).enter(niceness=niceness, is_urgent=is_urgent)
+
+
+def _wait_for_turn(descriptor: int) -> None:
+    """Wait until the host writes a byte; end quietly when it only closes its end."""
+    has_turn = os.read(descriptor, 1)
+    os.close(descriptor)
+    if not has_turn:
+        sys.exit(0)
 
 
 def _report(name: str, error: CellError) -> int:

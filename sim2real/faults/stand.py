@@ -322,7 +322,7 @@ def start_cellward(
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "ops.processes.launch"),
-                *(str(os.getpid()), str(int(signal.SIGTERM)), "0", "ops.cli"),
+                *(str(os.getpid()), str(int(signal.SIGTERM)), "ops.cli"),
                 *arguments,
             ],
             stdin=subprocess.DEVNULL,

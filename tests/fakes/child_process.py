@@ -2,10 +2,12 @@
 
 The config is one JSON document: `beats` is the number of life signs before it falls
 silent, `exit_code` ends it after them, `is_deaf` makes it ignore the request to end.
+As a spare it waits for its turn first; `waits` is False for one that does not live to.
 """
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -22,8 +24,13 @@ def main() -> int:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--digest")
     parser.add_argument("--runtime", type=Path)
+    parser.add_argument("--turn", type=int)
     arguments = parser.parse_args()
     wanted = json.loads(arguments.config.read_text())
+    if arguments.turn is not None:
+        (arguments.runtime / f"spare-{os.getpid()}").touch()
+        if not wanted.get("waits", True) or not os.read(arguments.turn, 1):
+            return 0
     if wanted["is_deaf"]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     beats = Beats.open(arguments.runtime / "beats")

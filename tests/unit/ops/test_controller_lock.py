@@ -61,7 +61,6 @@ def test_a_process_whose_host_is_gone_ends_before_it_runs(tmp_path: Path) -> Non
         "ops.processes.launch",
         "1",
         "15",
-        "0",
         "no.such.module",
     ]
 

@@ -2,12 +2,11 @@
 
 import errno
 import fcntl
-import json
 import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,72 +15,20 @@ from cell.mailbox.beats import Beats
 from ops.child_signals import ChildSignals, is_stopped
 from ops.child_start import ChildStart
 from ops.exit_codes import ExitCode
-from ops.host import ChildStatus, ProcessHost
 from ops.process_table import ProcessSpec
 from tests.fakes.child_process import NAME
-
-FOREVER = 1_000_000
-PATIENCE_S = 20.0
-
-
-class Bench:
-    """One host with one child, which does what `behave` said."""
-
-    def __init__(self, folder: Path) -> None:
-        self.config = folder / "child.json"
-        self.beats = Beats.open(folder / "beats")
-        self.behave()
-        spec = ProcessSpec(NAME, "tests.fakes.child_process", 0.5, stop_grace_s=0.5)
-        self.host = ProcessHost(
-            specs=[spec],
-            child_start=ChildStart(self.config, "", folder, folder),
-            now_s=time.monotonic,
-            restart_limit=2,
-        )
-
-    def behave(
-        self,
-        beats: int = FOREVER,
-        exit_code: int | None = None,
-        *,
-        is_deaf: bool = False,
-    ) -> None:
-        """Tell the next child what to do."""
-        document = {"beats": beats, "exit_code": exit_code, "is_deaf": is_deaf}
-        self.config.write_text(json.dumps(document))
-
-    @property
-    def child(self) -> ChildStatus:
-        return self.host.statuses()[0]
-
-    def is_beating(self) -> bool:
-        return math.isfinite(self.beats.age_s(NAME, time.monotonic_ns()))
-
-    def poll_until(self, condition: Callable[[], bool]) -> None:
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, self.child
-            self.host.poll()
-            time.sleep(0.005)
-
-    def start(self) -> int:
-        """Start the child and return its process id once it beats."""
-        self.poll_until(self.is_beating)
-        assert self.child.pid is not None
-        return self.child.pid
+from tests.fakes.host_bench import PATIENCE_S, HostBench, open_host_bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path)
-    yield made
-    made.host.stop(time.sleep)
-    made.beats.close()
+def bench(tmp_path: Path) -> Iterator[HostBench]:
+    with open_host_bench(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_child_that_ends_or_is_stopped_shows_no_life_sign_and_starts_anew(
-    bench: Bench, number: signal.Signals
+    bench: HostBench, number: signal.Signals
 ) -> None:
     pid = bench.start()
 
@@ -92,7 +39,7 @@ def test_a_child_that_ends_or_is_stopped_shows_no_life_sign_and_starts_anew(
     assert bench.start() != pid
 
 
-def test_a_signal_without_a_name_is_an_end_like_any_other(bench: Bench) -> None:
+def test_a_signal_without_a_name_is_an_end_like_any_other(bench: HostBench) -> None:
     pid = bench.start()
 
     os.kill(pid, signal.SIGRTMIN + 6)
@@ -103,7 +50,7 @@ def test_a_signal_without_a_name_is_an_end_like_any_other(bench: Bench) -> None:
 
 
 def test_a_child_that_cannot_be_started_is_tried_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: HostBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def have_no_memory(_start: ChildStart, _spec: ProcessSpec) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -116,7 +63,7 @@ def test_a_child_that_cannot_be_started_is_tried_again(
     bench.start()
 
 
-def test_a_child_that_falls_silent_is_ended_and_starts_anew(bench: Bench) -> None:
+def test_a_child_that_falls_silent_is_ended_and_starts_anew(bench: HostBench) -> None:
     bench.behave(beats=3)
     bench.start()
     bench.behave()
@@ -127,7 +74,7 @@ def test_a_child_that_falls_silent_is_ended_and_starts_anew(bench: Bench) -> Non
     bench.start()
 
 
-def test_a_child_that_dies_too_often_stays_down(bench: Bench) -> None:
+def test_a_child_that_dies_too_often_stays_down(bench: HostBench) -> None:
     bench.behave(beats=1, exit_code=1)
 
     bench.poll_until(lambda: bench.child.is_down)
@@ -142,7 +89,7 @@ def test_a_child_that_dies_too_often_stays_down(bench: Bench) -> None:
 
 @pytest.mark.parametrize("code", [ExitCode.CONFIG, ExitCode.MODEL, ExitCode.STORAGE])
 def test_a_child_that_refuses_for_good_is_not_started_again(
-    bench: Bench, code: ExitCode
+    bench: HostBench, code: ExitCode
 ) -> None:
     bench.behave(beats=0, exit_code=int(code))
 
@@ -191,7 +138,7 @@ def test_a_claimed_life_sign_is_never_waited_for(tmp_path: Path) -> None:
     other.close()
 
 
-def test_a_child_that_ignores_the_request_to_end_is_killed(bench: Bench) -> None:
+def test_a_child_that_ignores_the_request_to_end_is_killed(bench: HostBench) -> None:
     bench.behave(is_deaf=True)
     pid = bench.start()
 
@@ -203,7 +150,7 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(bench: Bench) -> None
     assert bench.child.pid is None
 
 
-def test_the_end_of_a_child_wakes_the_host(bench: Bench) -> None:
+def test_the_end_of_a_child_wakes_the_host(bench: HostBench) -> None:
     pid = bench.start()
 
     with ChildSignals() as children:

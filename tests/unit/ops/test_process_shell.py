@@ -91,6 +91,29 @@ def test_a_process_starts_although_its_log_folder_takes_nothing(
     assert run_python("-c", code).stdout == "runs\n"
 
 
+def test_a_spare_that_is_not_needed_has_touched_nothing(tmp_path: Path) -> None:
+    config = write_config(tmp_path, tmp_path / "state")
+    theirs, ours = os.pipe()
+    os.close(ours)
+
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "ops.processes.supervisor"),
+            *("--config", str(config), "--runtime", str(tmp_path / "runtime")),
+            f"--turn={theirs}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        pass_fds=[theirs],
+        timeout=60.0,
+        check=False,
+    )
+    os.close(theirs)
+
+    assert (ended.returncode, ended.stderr) == (ExitCode.OK, b"")
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}
+
+
 def test_a_process_that_hangs_is_ended_by_the_kernel_without_any_host(
     tmp_path: Path,
 ) -> None:

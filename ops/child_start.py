@@ -38,7 +38,7 @@ class ChildStart:
 
         Args:
             spec: of the process.
-            turn: descriptor that it waits at, once it is warm; None for no wait.
+            turn: socket that it waits at, once it is warm; None for no wait.
 
         Raises:
             OSError: the kernel has no memory or no process id left.

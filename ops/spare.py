@@ -6,7 +6,7 @@ seconds. Until its turn a spare has done nothing that anybody else sees.
 """
 
 import contextlib
-import os
+import socket
 import subprocess
 from dataclasses import dataclass, field
 
@@ -15,8 +15,7 @@ import structlog
 from ops.child_signals import is_stopped
 from ops.child_start import ChildStart
 from ops.process_table import ProcessSpec, RestartPolicy
-
-_TURN = b"\n"
+from ops.processes.turn import TURN, WARM
 
 
 def _make_policy() -> RestartPolicy:
@@ -31,13 +30,15 @@ class Spare:
     Attributes:
         spec: of the process that it is to replace.
         child_start: starts one.
+        is_warm: whether it has said that it waits for nothing but its turn.
     """
 
     spec: ProcessSpec
     child_start: ChildStart
+    is_warm: bool = False
     _policy: RestartPolicy = field(default_factory=_make_policy)
     _process: "subprocess.Popen[bytes] | None" = None
-    _turn: int = -1
+    _link: socket.socket | None = None
     _start_at_s: float | None = 0.0
 
     @property
@@ -55,40 +56,44 @@ class Spare:
     def take(self) -> "subprocess.Popen[bytes] | None":
         """Give it its turn and let go of it; None when there is none that lives."""
         process, self._process = self._process, None
-        if process is None:
+        link, self._link = self._link, None
+        self.is_warm = False
+        if process is None or link is None:
             return None
-        if process.poll() is None and not is_stopped(process.pid):
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._turn, _TURN)
-                self._close_turn()
-                return process
-        self._end(process)
+        with link:
+            if process.poll() is None and not is_stopped(process.pid):
+                with contextlib.suppress(OSError):
+                    link.send(TURN)
+                    return process
+        _end(process)
         return None
 
     def stop(self) -> None:
         """End it; none is started any more."""
         self._start_at_s = None
-        process, self._process = self._process, None
-        if process is not None:
-            self._end(process)
+        self._drop()
 
     def _start(self, now_s: float) -> None:
-        theirs, self._turn = os.pipe2(os.O_CLOEXEC)
-        try:
-            self._process = self.child_start.start(self.spec, theirs)
-        except OSError as error:
-            self._close_turn()
-            self._note_loss(f"not started: {error.strerror}", now_s)
-        finally:
-            os.close(theirs)
+        self._link, theirs = socket.socketpair()
+        self._link.settimeout(0.0)
+        with theirs:
+            try:
+                self._process = self.child_start.start(self.spec, theirs.fileno())
+            except OSError as error:
+                self._drop()
+                self._note_loss(f"not started: {error.strerror}", now_s)
 
     def _check(self, process: "subprocess.Popen[bytes]", now_s: float) -> None:
         code = process.poll()
-        if code is None and not is_stopped(process.pid):
-            return
-        self._process = None
-        self._end(process)
-        self._note_loss(f"status {process.returncode}", now_s)
+        if code is not None or is_stopped(process.pid):
+            self._drop()
+            self._note_loss(f"status {process.returncode}", now_s)
+        elif not self.is_warm and self._link is not None:
+            # Nothing yet, or an end that the next look sees.
+            with contextlib.suppress(OSError):
+                self.is_warm = self._link.recv(1) == WARM
+            if self.is_warm:
+                structlog.get_logger().info("spare process waits", name=self.spec.name)
 
     def _note_loss(self, how: str, now_s: float) -> None:
         delay_s = self._policy.note_death(now_s)
@@ -97,12 +102,17 @@ class Spare:
         )
         self._start_at_s = None if delay_s is None else now_s + delay_s
 
-    def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        self._close_turn()
-        # It has nothing to bring to an end, and may be stopped or at its imports.
-        process.kill()
-        process.wait()
+    def _drop(self) -> None:
+        self.is_warm = False
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
 
-    def _close_turn(self) -> None:
-        os.close(self._turn)
-        self._turn = -1
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    # It has nothing to bring to an end, and may be stopped or at its imports.
+    process.kill()
+    process.wait()

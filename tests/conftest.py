@@ -112,9 +112,12 @@ def _read_children() -> dict[int, str]:
 
 def _read_command(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        # Empty for one that has ended, and for one about to become its program.
+        status = "" if command else Path(f"/proc/{pid}/status").read_text()
     except OSError:  # ended meanwhile
         return ""
+    return command or ("" if "State:\tZ" in status else f"process {pid}")
 
 
 def _end_child(pid: int) -> None:

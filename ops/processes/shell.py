@@ -18,6 +18,7 @@ from ops.exit_codes import compute_exit_code
 from ops.logging import configure_logging
 from ops.processes.bond import bind_to_host, is_bound, wind_up
 from ops.processes.priority import request_turns
+from ops.processes.turn import wait_for_turn
 from ops.runtime_directory import compute_state_directory
 from ops.settings import Settings, load_settings
 
@@ -97,7 +98,7 @@ class Arrival:
         name: of the process, as in logs and beats.
         settings: the whole configuration.
         runtime: folder with shared memory and sockets.
-        turn: descriptor to wait at for a predecessor's end; None for no wait.
+        turn: socket to wait at for a predecessor's end; None for no wait.
     """
 
     name: str
@@ -121,7 +122,7 @@ class Arrival:
         the same.
         """
         if self.turn is not None:
-            _wait_for_turn(self.turn)
+            wait_for_turn(self.turn)
         stop = StopFlag()
 
         def request_stop(_signal: int, _frame: object) -> None:
@@ -181,14 +182,6 @@ def enter_process(
 ) -> ProcessContext:
     """Arrive and enter at once; see there for what each of them does and raises."""
     return arrive(name, argv).enter(niceness=niceness, is_urgent=is_urgent)
-
-
-def _wait_for_turn(descriptor: int) -> None:
-    """Wait until the host writes a byte; end quietly when it only closes its end."""
-    has_turn = os.read(descriptor, 1)
-    os.close(descriptor)
-    if not has_turn:
-        sys.exit(0)
 
 
 def _report(name: str, error: CellError) -> int:

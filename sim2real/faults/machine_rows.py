@@ -91,7 +91,7 @@ _PROCESS_ROWS: Final = (
         61,
         "the supervisor is killed while the arm moves",
         Rung.EXIT,
-        "the order lapses, the arm rests; the next supervisor comes up latched",
+        "the order lapses, the arm rests; the spare comes up latched",
         _RESTARTED,
         (200.0, "arm commanded to rest: 200 ms; ready again, latched: 2 s"),
     ),

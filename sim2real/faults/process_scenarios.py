@@ -1,12 +1,14 @@
 """How rows about processes are tried: signals, limits, a second host, a power cut."""
 
 import contextlib
+import json
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +41,7 @@ _NO_TURN_S: Final = 0.06
 _LITTLE: Final = 32 * 2**20
 """Bytes of address space; an interpreter starts with them and imports little."""
 _START_S: Final = 20.0
+_SPARE_S: Final = 60.0
 _LOOK_S: Final = 0.01
 _DEATHS: Final = 2
 _HOST_S: Final = 1.0
@@ -207,6 +210,29 @@ class _SilentEnds:
         return True
 
 
+def _wait_beside_spare(stand: Stand) -> None:
+    """Wait until a spare supervisor is warm, then for the arm to be under way.
+
+    One that is killed in the seconds before that is back as late as after a start.
+
+    Raises:
+        StandError: there is no spare, or the arm does not move.
+    """
+    path = stand.files.logs / "host.jsonl"
+    deadline_s = time.monotonic() + _SPARE_S
+    while not _has_spare(path.read_text("utf-8").splitlines()):
+        if time.monotonic() > deadline_s:
+            raise StandError("no spare of the supervisor has become ready")
+        pause(_LOOK_S)
+    stand.wait_until_moving()
+
+
+def _has_spare(lines: Sequence[str]) -> bool:
+    """Say whether the newest that the host wrote of the supervisor is of a spare."""
+    found = [json.loads(line) for line in lines if '"supervisor"' in line]
+    return bool(found) and found[-1]["event"] == "spare process waits"
+
+
 def _wait_for_life(stand: Stand) -> int:
     """Return the process id of a supervisor that shows its state from now on.
 
@@ -247,6 +273,7 @@ PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
         inject=_send("supervisor", signal.SIGKILL),
         repair=do_nothing,
         sign=arm_rests,
+        moment=_wait_beside_spare,
         looks=(make_time_look(supervisor_returns, _READY_MS, "ready again"),),
         event=_ENDED,
     ),

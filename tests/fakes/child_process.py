@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from cell.mailbox.beats import Beats
+from ops.processes.turn import wait_for_turn
 
 NAME = "child"
 
@@ -29,8 +30,9 @@ def main() -> int:
     wanted = json.loads(arguments.config.read_text())
     if arguments.turn is not None:
         (arguments.runtime / f"spare-{os.getpid()}").touch()
-        if not wanted.get("waits", True) or not os.read(arguments.turn, 1):
+        if not wanted.get("waits", True):
             return 0
+        wait_for_turn(arguments.turn)
     if wanted["is_deaf"]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     beats = Beats.open(arguments.runtime / "beats")

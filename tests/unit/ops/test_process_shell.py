@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -93,22 +94,21 @@ def test_a_process_starts_although_its_log_folder_takes_nothing(
 
 def test_a_spare_that_is_not_needed_has_touched_nothing(tmp_path: Path) -> None:
     config = write_config(tmp_path, tmp_path / "state")
-    theirs, ours = os.pipe()
-    os.close(ours)
-
-    ended = subprocess.run(
-        [
-            *(sys.executable, "-m", "ops.processes.supervisor"),
-            *("--config", str(config), "--runtime", str(tmp_path / "runtime")),
-            f"--turn={theirs}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        pass_fds=[theirs],
-        timeout=60.0,
-        check=False,
-    )
-    os.close(theirs)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.close()
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-m", "ops.processes.supervisor"),
+                *("--config", str(config), "--runtime", str(tmp_path / "runtime")),
+                f"--turn={theirs.fileno()}",
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            pass_fds=[theirs.fileno()],
+            timeout=60.0,
+            check=False,
+        )
 
     assert (ended.returncode, ended.stderr) == (ExitCode.OK, b"")
     assert {path.name for path in tmp_path.iterdir()} == {"config.yaml"}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from ops.child_start import ChildStart
 from ops.spare import Spare
@@ -69,6 +70,17 @@ def test_without_a_living_spare_the_process_starts_as_ever(
     assert bench.start() not in {first, spare}
 
 
+def test_the_record_says_when_a_spare_is_ready(bench: HostBench) -> None:
+    bench.start()
+    with structlog.testing.capture_logs() as lines:
+        wait_for_spare(bench)
+        bench.poll_until(
+            lambda: any(line["event"] == "spare process waits" for line in lines)
+        )
+
+    assert lines[-1]["name"] == bench.child.name
+
+
 @pytest.fixture
 def spare(bench: HostBench) -> Iterator[Spare]:
     made = Spare(bench.spec, bench.child_start)
@@ -126,6 +138,19 @@ def test_a_spare_that_cannot_be_started_is_tried_again(
 
     spare.tend(106.0)
     assert spare.pid is not None
+
+
+def test_a_spare_that_has_its_turn_is_not_ended_with_the_others(spare: Spare) -> None:
+    spare.tend(100.0)
+    process = spare.take()
+    assert process is not None
+
+    spare.stop()
+    assert process.poll() is None
+    assert spare.take() is None
+
+    process.kill()
+    process.wait()
 
 
 def test_no_spare_outlives_the_host(bench: HostBench) -> None:

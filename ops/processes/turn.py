@@ -4,6 +4,7 @@ Host and spare share a pair of sockets. The spare says that it is warm; the host
 it its turn, or closes its end, as the kernel does when the host ends first.
 """
 
+import contextlib
 import os
 import sys
 
@@ -13,14 +14,12 @@ TURN = b"t"
 
 def wait_for_turn(descriptor: int) -> None:
     """Say that this process is warm and wait; end quietly when it is not needed."""
-    has_turn = False
-    try:
+    said = b""
+    # The host closes its end with the turn that it gives, perhaps before we are warm.
+    with contextlib.suppress(OSError):
         os.write(descriptor, WARM)
-        has_turn = os.read(descriptor, 1) == TURN
-    except OSError:
-        # The host closed its end without having read what we said.
-        pass
-    finally:
-        os.close(descriptor)
-    if not has_turn:
+    with contextlib.suppress(OSError):
+        said = os.read(descriptor, 1)
+    os.close(descriptor)
+    if said != TURN:
         sys.exit(0)

@@ -12,6 +12,7 @@ import structlog
 
 from ops.child_start import ChildStart
 from ops.spare import Spare
+from tests.fakes.child_process import NAME
 from tests.fakes.host_bench import PATIENCE_S, HostBench, open_host_bench
 
 
@@ -140,13 +141,19 @@ def test_a_spare_that_cannot_be_started_is_tried_again(
     assert spare.pid is not None
 
 
-def test_a_spare_that_has_its_turn_is_not_ended_with_the_others(spare: Spare) -> None:
+def test_a_spare_takes_its_turn_before_it_is_warm_and_lives_on(
+    bench: HostBench, spare: Spare
+) -> None:
     spare.tend(100.0)
     process = spare.take()
     assert process is not None
 
     spare.stop()
-    assert process.poll() is None
+    deadline_s = time.monotonic() + PATIENCE_S
+    while bench.beats.read_pid(NAME) != process.pid:
+        assert process.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
     assert spare.take() is None
 
     process.kill()

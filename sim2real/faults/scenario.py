@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from cell.contracts.ladder import Rung
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
@@ -137,11 +138,18 @@ def stop_begins(evidence: Evidence, _now_ns: int) -> int | None:
 
 
 def supervisor_returns(evidence: Evidence, _now_ns: int) -> int | None:
-    """Return when a new supervisor showed its state."""
+    """Return when a new supervisor latched, once it shows that it has."""
     status = evidence.stand.status()
     stamp_ns = int(status.get("stamp_ns", 0))
-    is_new = stamp_ns > evidence.onset_ns and status.get("state") == "ABORTED"
-    return stamp_ns if is_new else None
+    if stamp_ns <= evidence.onset_ns or status.get("state") != "ABORTED":
+        return None
+    latched_ns = (
+        line.seen_ns
+        for line in evidence.events()
+        if (line.source, line.event) == ("supervisor", "rung")
+        and line.fields.get("to") == Rung.LATCH.name
+    )
+    return next(latched_ns, None)
 
 
 def arm_rests(evidence: Evidence, now_ns: int) -> int | None:

@@ -37,6 +37,8 @@ from tests.fakes.frame_sender import (
     open_sender,
 )
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 5.0
 PLACE = PoseConfig(position_m=(0.0, 0.0, 1.0), rotvec_rad=(3.14, 0.0, 0.0))
 

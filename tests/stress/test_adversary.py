@@ -23,7 +23,7 @@ from tests.stress.adversary import (
 from tests.stress.adversary_requests import KINDS
 
 # Whichever test comes first waits for the compiler.
-pytestmark = [pytest.mark.stress, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tests.stress.kill_storm import (
     run_storm,
 )
 
-pytestmark = pytest.mark.stress
+pytestmark = pytest.mark.alone
 
 LATE = {
     Cause.GRIPPER_LOST,

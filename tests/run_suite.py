@@ -81,8 +81,10 @@ def run_gates(tally: Tally) -> None:
 
 
 def run_all_tests(tally: Tally) -> None:
-    # A file stays on one process: its tests share what took long to make.
-    run_pytest(["-n", "2", "--dist", "loadfile", "-m", "not alone"], tally)
+    # A file stays on one process: its tests share what took long to make. One that dies
+    # ends the phase, for xdist would wait for the rest of its file for ever.
+    beside = ["-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
+    run_pytest([*beside, "-m", "not alone"], tally)
     run_pytest(["-p", "no:xdist", "-m", "alone"], tally)
 
 

@@ -2,9 +2,9 @@
 
 Without arguments: formatting, lint, types, layers, dependencies, then all tests, first
 those that bear others beside them, on two processes, and then those marked `alone`, one
-after the other. Wherever it lies, a test is marked so when it measures real time or
-loads the machine. A fake clock, a computation and a process that is waited for with
-patience need no mark.
+after the other. Wherever it lies, a test is marked so when it measures real time, loads
+the machine or has workers of low priority, which starve beside others. A fake clock, a
+computation and a process that is waited for with patience need no mark.
 With arguments: the tests only, and the arguments go to pytest.
 """
 

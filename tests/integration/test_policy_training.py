@@ -57,6 +57,7 @@ def test_without_a_finished_run_there_is_nothing_to_export(
         run.export(tmp_path / "model")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
@@ -95,6 +96,7 @@ def interrupt_at(words: str) -> Callable[[str], None]:
     return say
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_interruptions_and_the_number_of_workers_change_neither_data_nor_weights(

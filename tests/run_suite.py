@@ -1,8 +1,11 @@
 """Runs every check of the repository; `./cellward test` calls it.
 
-Without arguments: formatting, lint, types, layers, dependencies, then all tests, the
-quick ones on two processes and those that need the machine to themselves after them.
-With arguments: the tests alone, and the arguments go to pytest.
+Without arguments: formatting, lint, types, layers, dependencies, then all tests, first
+those that bear others beside them, on two processes, and then those marked `alone`, one
+after the other. Wherever it lies, a test is marked so when it measures real time, loads
+the machine or has workers of low priority, which starve beside others. A fake clock, a
+computation and a process that is waited for with patience need no mark.
+With arguments: the tests only, and the arguments go to pytest.
 """
 
 import os
@@ -15,7 +18,6 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-ALONE = ("tests/integration", "tests/stress")
 
 
 @dataclass
@@ -79,12 +81,11 @@ def run_gates(tally: Tally) -> None:
 
 
 def run_all_tests(tally: Tally) -> None:
-    alone = [folder for folder in ALONE if Path(folder).is_dir()]
-    ignored = [f"--ignore={folder}" for folder in alone]
-    run_pytest(["-n", "2", "-m", "not stress", *ignored], tally)
-    run_pytest(["-p", "no:xdist", "-m", "stress", *ignored], tally)
-    if alone:
-        run_pytest(["-p", "no:xdist", *alone], tally)
+    # A file stays on one process: its tests share what took long to make. One that dies
+    # ends the phase, for xdist would wait for the rest of its file for ever.
+    beside = ["-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
+    run_pytest([*beside, "-m", "not alone"], tally)
+    run_pytest(["-p", "no:xdist", "-m", "alone"], tally)
 
 
 def run_pytest(arguments: list[str], tally: Tally) -> None:

@@ -50,7 +50,9 @@ def try_on_cell(
         try:
             reacted_ns = _await_sign(evidence, scenario)
             _wait_until(evidence.onset_ns + int(scenario.lasts_s * _NS))
-            status = _await_settled(stand, row)
+            # Where no reaction came there is nothing to settle, and the row has failed.
+            has_reacted = reacted_ns is not None
+            status = _await_settled(stand, row) if has_reacted else stand.status()
             rung = evidence.find_rung()
             missed = _judge_meanwhile(evidence, row, scenario, status)
             missed += _judge_rung(evidence, row, rung)

@@ -36,6 +36,7 @@ def test_a_row_about_code_does_not_pass_without_its_fault(
     assert CHECKS[name](settings, False).missed
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_rows_on_a_whole_cell_pass_but_for_lateness(repository: Path) -> None:
@@ -53,6 +54,7 @@ def test_rows_on_a_whole_cell_pass_but_for_lateness(repository: Path) -> None:
     assert len(noted) == len(ON_A_CELL)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_row_on_a_whole_cell_does_not_pass_without_its_fault(

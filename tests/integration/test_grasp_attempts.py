@@ -153,6 +153,7 @@ def test_a_dirty_lens_takes_depth_away(scene: ClutterScene) -> None:
     assert 0.15 < np.mean((dirty == 0.0) & (seen > 0.0)) < 0.35
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_shard_is_the_same_each_time_and_a_run_goes_on_from_it(

@@ -106,6 +106,7 @@ def test_the_same_seed_words_give_the_same_clutter(source: ClutterSource) -> Non
     assert not np.array_equal(depths[0], depths[2])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_evaluation_counts_every_scene_once_whatever_the_workers(
     repository: Path,
@@ -124,6 +125,7 @@ def test_an_evaluation_counts_every_scene_once_whatever_the_workers(
     assert (one.successes, one.failed_scenes) == (two.successes, two.failed_scenes)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_shipped_model_picks_at_the_first_try(repository: Path) -> None:
     model = repository / "policies" / "models" / "heightmap"

@@ -14,6 +14,8 @@ from cell.drivers.clock import MonotonicClock
 from cell.drivers.gripper.opening import open_gripper
 from tests.fakes.virtual_ur import VirtualUr, running_virtual_ur
 
+pytestmark = pytest.mark.alone
+
 MAX_M = 0.085
 PART_AT_RATIO = 0.6
 PART_M = MAX_M * (1 - PART_AT_RATIO)

@@ -14,10 +14,13 @@ from tests.fakes.virtual_ur import REPOSITORY, running_virtual_ur
 
 # The class has no binding, so it is reached by its compiler's symbol names, and how an
 # object is passed differs on other machines. A wheel without the library fails here.
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64",
-    reason="the symbols are those of the wheel for x86-64",
-)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(
+        platform.machine() != "x86_64",
+        reason="the symbols are those of the wheel for x86-64",
+    ),
+]
 
 PART_AT = 150
 STOPPED_CLOSING, AT_POSITION = 2, 3

@@ -63,6 +63,7 @@ async def wait_for(client: GuardianWorkerClient, *, is_ready: bool) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.alone
 async def test_it_judges_for_the_client_that_the_supervisor_is_given_until_killed(
     tmp_path: Path, runtime_directory: Path, repository: Path
 ) -> None:

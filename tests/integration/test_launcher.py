@@ -204,6 +204,7 @@ def test_a_failed_extra_leaves_the_runtime_as_it_was(
     assert launch("--help").stderr == ""
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("ready")
 def test_the_check_of_the_environment_costs_next_to_nothing(launch: Launch) -> None:
     durations_s = []

@@ -13,6 +13,8 @@ import pytest
 from sim2real.grasping.parallel import WorkerLostError, run_tasks
 from tests.fakes.parallel_tasks import die, double
 
+pytestmark = pytest.mark.alone
+
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline_s = time.monotonic() + seconds

@@ -31,6 +31,8 @@ from ops.exit_codes import PortTakenError
 from sim2real.virtual_cell.plc.server import PlcServer, ServerFaults, open_plc_server
 from tests.fakes.wire_proxy import WireProxy, proxy_to
 
+pytestmark = pytest.mark.alone
+
 PATIENT_S = 0.9
 IMPATIENT_S = 0.25
 TOO_LATE_S = 2.5 * IMPATIENT_S

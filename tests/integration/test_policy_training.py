@@ -1,6 +1,7 @@
 """The whole training chain, once through and small."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,29 +24,58 @@ PLAN = TrainingPlan(
 )
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
+@dataclass
+class Finished:
+    """A run from beginning to end, for tests that compare with it.
+
+    Attributes:
+        work: its work folder.
+        output: the model.
+        lines: what it said.
+    """
+
+    work: Path
+    output: Path
+    lines: list[str]
+
+
+@pytest.fixture(scope="module")
+def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("straight")
+    run = Finished(folder / "work", folder / "model", [])
+    config = repository / "config.yaml"
+    TrainingRun(PLAN, config, run.work, 1, run.lines.append).run(run.output)
+    return run
+
+
+def test_without_a_finished_run_there_is_nothing_to_export(
     repository: Path, tmp_path: Path
 ) -> None:
-    config, work, output = repository / "config.yaml", tmp_path / "work", tmp_path / "m"
-    lines: list[str] = []
-    run = TrainingRun(PLAN, config, work, 1, lines.append)
-    with pytest.raises(ModelError, match="no finished training run"):
-        run.export(output)
+    run = TrainingRun(PLAN, repository / "config.yaml", tmp_path / "work", 1, print)
 
-    run.run(output)
+    with pytest.raises(ModelError, match="no finished training run"):
+        run.export(tmp_path / "model")
+
+
+@pytest.mark.alone
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_training_run_ends_in_a_usable_model_and_resumes(
+    repository: Path, tmp_path: Path, finished: Finished
+) -> None:
+    config, work, output = repository / "config.yaml", finished.work, tmp_path / "m"
     again: list[str] = []
-    TrainingRun(PLAN, config, work, 1, again.append).export(tmp_path / "m2")
+
+    TrainingRun(PLAN, config, work, 1, again.append).export(output)
 
     setup = load_setup(config)
-    first, second = read_model_directory(output), read_model_directory(tmp_path / "m2")
+    first, second = read_model_directory(finished.output), read_model_directory(output)
     HeightmapPolicy(first.manifest, OnnxSession(first), setup.workspace, 0.3)
     assert first.manifest.seed == 3
     assert first.manifest.metrics["labelled_scenes"] == 8
     assert first.manifest.data_sha256 == second.manifest.data_sha256
     assert first.model_bytes == second.model_bytes
-    assert any("round 1: labels 2/2 files" in line for line in lines)
+    assert any("round 1: labels 2/2 files" in line for line in finished.lines)
     # Everything was found in the work folder: only the export is repeated.
     assert len(again) == 1
     with pytest.raises(ConfigError, match="another plan"):
@@ -66,22 +96,21 @@ def interrupt_at(words: str) -> Callable[[str], None]:
     return say
 
 
+@pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_interruptions_and_the_number_of_workers_change_neither_data_nor_weights(
-    repository: Path, tmp_path: Path
+    repository: Path, tmp_path: Path, finished: Finished
 ) -> None:
-    config = repository / "config.yaml"
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    config, broken = repository / "config.yaml", tmp_path / "broken"
 
-    TrainingRun(PLAN, config, straight, 1, lambda _line: None).run(tmp_path / "m1")
     for words in ("round 0: labels 1/2", "round 0: epoch 1/1", "round 1: labels 1/2"):
         run = TrainingRun(PLAN, config, broken, 2, interrupt_at(words))
         with pytest.raises(InterruptionError):
             run.run(tmp_path / "m2")
     TrainingRun(PLAN, config, broken, 2, lambda _line: None).run(tmp_path / "m2")
 
-    first = read_model_directory(tmp_path / "m1")
+    first = read_model_directory(finished.output)
     second = read_model_directory(tmp_path / "m2")
     assert first.manifest.data_sha256 == second.manifest.data_sha256
     assert first.model_bytes == second.model_bytes

@@ -19,7 +19,7 @@ from tests.fakes.motion_oracle import HOME_Q
 from tests.fakes.virtual_ur import running_virtual_ur, wait_until
 from tests.integration.servo_process import ServoProcess, running_servo
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(180)]
 
 GRIPPER_KG = shipped_settings().arm.gripper_mass_kg
 SWING = np.array([0.9, 0.0, 0.0, 0.0, 0.0, 0.4])

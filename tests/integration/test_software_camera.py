@@ -37,6 +37,8 @@ from tests.fakes.frame_sender import (
     open_sender,
 )
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 5.0
 PLACE = PoseConfig(position_m=(0.0, 0.0, 1.0), rotvec_rad=(3.14, 0.0, 0.0))
 
@@ -50,7 +52,9 @@ def camera_of(port: int) -> Iterator[CameraDriver]:
         yield camera
 
 
-def read_until_failure(camera: CameraDriver, timeout_s: float = 1.0) -> DriverError:
+def read_until_failure(
+    camera: CameraDriver, timeout_s: float = TIMEOUT_S
+) -> DriverError:
     for _ in range(300):
         try:
             camera.read_frame(timeout_s)
@@ -118,7 +122,7 @@ def test_a_frame_number_that_stands_still_is_noticed() -> None:
         return replace(make_pair(number), number=min(number, 5))
 
     with open_sender(repeat) as sender, camera_of(sender.port) as camera:
-        failure = read_until_failure(camera)
+        failure = read_until_failure(camera, 1.0)
 
     assert isinstance(failure, DriverStaleError)
     assert "number" in str(failure)
@@ -147,7 +151,7 @@ def test_a_device_clock_that_stands_gives_no_frame() -> None:
         return replace(make_pair(number), device_time_us=1_000_000)
 
     with open_sender(stand) as sender, camera_of(sender.port) as camera:
-        failure = read_until_failure(camera)
+        failure = read_until_failure(camera, 1.0)
 
     # The SDK pairs no images of one moment: to us that is silence.
     assert isinstance(failure, DriverTimeoutError)
@@ -173,7 +177,7 @@ def test_a_feed_that_ends_is_named_and_can_be_opened_again_at_its_return(
     with open_sender(port=port) as sender, camera_of(port) as camera:
         camera.read_frame(TIMEOUT_S)
         end_feed(sender)
-        failure = read_until_failure(camera, TIMEOUT_S)
+        failure = read_until_failure(camera)
 
     assert isinstance(failure, DriverUnreachableError)
     assert f"127.0.0.1:{port}" in str(failure)

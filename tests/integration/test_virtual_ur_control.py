@@ -16,6 +16,8 @@ from rtde_receive import RTDEReceiveInterface
 
 from tests.fakes.virtual_ur import VirtualUr, running_virtual_ur, wait_until
 
+pytestmark = pytest.mark.alone
+
 CRASHING_CLIENT = """
 import os, sys, signal
 from rtde_control import RTDEControlInterface

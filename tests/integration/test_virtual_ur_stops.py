@@ -11,6 +11,8 @@ from rtde_receive import RTDEReceiveInterface
 from sim2real.virtual_cell.ur.faults import UrFault, request_fault
 from tests.fakes.virtual_ur import VirtualUr, running_virtual_ur, wait_until
 
+pytestmark = pytest.mark.alone
+
 UNLOCK_WAIT_S = 0.8  # long enough to be too early on a busy machine as well
 
 

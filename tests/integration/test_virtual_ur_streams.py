@@ -25,6 +25,8 @@ from tests.fakes.virtual_ur import (
     wait_until,
 )
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualUr]:

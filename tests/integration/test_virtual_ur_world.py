@@ -16,6 +16,8 @@ from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import JOINT_STATE, JOINT_TARGET
 from tests.fakes.virtual_ur import VirtualUr, running_virtual_ur, wait_until
 
+pytestmark = pytest.mark.alone
+
 HOME = (0.5, -1.3, 1.5, -1.8, -1.57, 0.1)
 
 

@@ -133,6 +133,7 @@ def test_the_world_ticks_beats_and_says_so(world: WorldProcess) -> None:
     beats.close()
 
 
+@pytest.mark.alone
 def test_the_arm_follows_the_controller_and_rests_when_it_is_gone(
     world: WorldProcess,
 ) -> None:

@@ -49,7 +49,7 @@ def make_opponent(
     """Pack one configuration, with a part in the fingers."""
     limits = make_limits(config, flange_from_tcp, PERIOD_S)
     around, names = make_surroundings(config, flange_from_tcp)
-    bodies = make_bodies_of(config, flange_from_tcp, part)
+    bodies = _make_bodies(config, flange_from_tcp, part, around)
     plain = read_limits(config, flange_from_tcp.as_matrix()[:3], PERIOD_S)
     opponent = Opponent(limits, around, names, part, plain, bodies)
     # The guard itself says how a part changes what is around it.
@@ -62,6 +62,15 @@ def make_bodies_of(
 ) -> Bodies:
     """Return what the oracles measure of a cell with a part in the fingers."""
     around, _ = make_surroundings(config, flange_from_tcp)
+    return _make_bodies(config, flange_from_tcp, part, around)
+
+
+def _make_bodies(
+    config: SafetyConfig,
+    flange_from_tcp: Pose,
+    part: tuple[float, float],
+    around: Surroundings,
+) -> Bodies:
     links = Links(around.frame[:_LINKS], around.ends[:_LINKS], around.radius[:_LINKS])
     return make_bodies(config, links, flange_from_tcp.as_matrix()[:3], part)
 

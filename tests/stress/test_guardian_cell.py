@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.grasp_models import write_upside_down
 from tests.running_cell import ROOT, RunningCell, start_cell
 
-pytestmark = pytest.mark.stress
+pytestmark = pytest.mark.alone
 
 MODELS = ROOT / "policies" / "models"
 

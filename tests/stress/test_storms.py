@@ -28,7 +28,7 @@ from tests.stress.injections import (
 )
 from tests.stress.kill_storm import NOISY_REST_MS
 
-pytestmark = pytest.mark.stress
+pytestmark = pytest.mark.alone
 
 NOISY_MS = dict.fromkeys(BARS_MS, NOISY_REST_MS)
 """On a shared machine that runs a whole test suite; still far from no reaction."""

@@ -25,7 +25,7 @@ from tests.stress.kill_storm import (
     run_storm,
 )
 
-pytestmark = pytest.mark.stress
+pytestmark = pytest.mark.alone
 
 LATE = {
     Cause.GRIPPER_LOST,
@@ -88,17 +88,6 @@ def help_until_it_ends(cell: RunningCell) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_ctrl_c_ends_everything_in_order(tmp_path: Path, loopback_address: str) -> None:
-    with start_cell(tmp_path, loopback_address) as cell:
-        cell.wait_for(lambda s: s["state"] == "EXECUTE", 90.0)
-        assert cell.stop() == 0
-
-    assert "killed" not in (tmp_path / "state/log/host.jsonl").read_text()
-    assert cell.report()["state"] == "STOPPED"
-    assert cell.report()["limit_violations"] == 0
-
-
-@pytest.mark.timeout(240)
 def test_killing_the_host_leaves_nothing_behind(
     tmp_path: Path, loopback_address: str
 ) -> None:
@@ -149,7 +138,7 @@ def kill_host(cell: RunningCell, least: int) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_second_controller_is_refused_and_the_first_goes_on(
+def test_a_second_controller_is_refused_and_ctrl_c_ends_the_first_in_order(
     tmp_path: Path, loopback_address: str
 ) -> None:
     with start_cell(tmp_path, loopback_address) as first:
@@ -168,6 +157,11 @@ def test_a_second_controller_is_refused_and_the_first_goes_on(
         assert first.process.poll() is None
         before = first.status()["stamp_ns"]
         first.wait_for(lambda s: s["stamp_ns"] > before, 5.0)
+        assert first.stop() == 0
+
+    assert "killed" not in (tmp_path / "state/log/host.jsonl").read_text()
+    assert first.report()["state"] == "STOPPED"
+    assert first.report()["limit_violations"] == 0
 
 
 @pytest.mark.timeout(600)

@@ -20,8 +20,9 @@ from ops.run_session import RunRequest, Session
 from ops.telemetry import TelemetryReader
 
 folder, duration_s = Path(sys.argv[1]), float(sys.argv[2])
-if sys.argv[4] == "nohup":
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Whatever the suite itself was started with.
+is_ignored = sys.argv[4] == "nohup"
+signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
 runtime = folder / "runtime"
 runtime.mkdir()
 host = ProcessHost((), ChildStart(folder, "", runtime, folder), time.monotonic)

@@ -27,6 +27,7 @@ class Guard:
         self.parts: list[tuple[float, float]] = []
         self.q = np.full(6, np.nan)
         self.qd, self.qdd = np.zeros(6), np.zeros(6)
+        self.own_cause: HoldReason | None = None
 
     def reset(self, q_measured: Any) -> None:
         self.q = np.array(q_measured)
@@ -47,7 +48,7 @@ class Guard:
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         self.held.append((reason, now_ns))
-        return Verdict(self.q.copy(), reason, -1.0, 0.0)
+        return Verdict(self.q.copy(), self.own_cause or reason, -1.0, 0.0)
 
 
 class Kernels:
@@ -194,6 +195,21 @@ def test_a_refused_wish_holds_now_with_its_own_numbers(kernels: Kernels) -> None
         4.5,
     )
     assert guard.asked == []
+
+
+def test_a_cause_of_the_guard_keeps_its_own_numbers(kernels: Kernels) -> None:
+    made, guard = make()
+    kernels.reason = int(HoldReason.UNREACHABLE)
+    guard.own_cause = HoldReason.GUARD_EXCEPTION
+
+    verdict = made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
+
+    assert guard.held == [(HoldReason.UNREACHABLE, 33)]
+    assert (verdict.reason, verdict.margin, verdict.value) == (
+        HoldReason.GUARD_EXCEPTION,
+        -1.0,
+        0.0,
+    )
 
 
 def test_a_pose_that_is_refused_is_not_gone_towards(kernels: Kernels) -> None:

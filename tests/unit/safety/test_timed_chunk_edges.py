@@ -162,6 +162,20 @@ def test_a_chunk_is_walked_from_where_it_leaves_the_path_before(walk: Walk) -> N
     assert (knots == wanted.knots).all()
 
 
+def test_a_chunk_is_walked_with_the_part_in_the_fingers(walk: Walk) -> None:
+    walk.made.attach(0.03, 0.1)
+    walk.asked.clear()
+
+    walk.made.check(chunk(), RESTING)
+
+    ((*_, around),) = walk.asked
+    assert around.radius[-1] == 0.03
+    assert around.ends[-1].tolist() == [
+        [0.0, 0.0, TOOL_Z_M],
+        [0.0, 0.0, TOOL_Z_M + 0.1],
+    ]
+
+
 @pytest.mark.parametrize("joint", range(6))
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_first_row_may_be_a_little_off(walk: Walk, joint: Any, sign: Any) -> None:

@@ -6,6 +6,7 @@ interface does neither.
 
 import ctypes
 import os
+import time
 from typing import Final
 
 from sim2real.faults.stand import StandError, pause
@@ -16,8 +17,13 @@ _DETACH: Final = 17
 _WALL: Final = 0x40000000
 
 
-def freeze_main_thread(pid: int, duration_s: float) -> None:
+def freeze_main_thread(pid: int, duration_s: float) -> int:
     """Stop the main thread of a process for so long [s].
+
+    On a busy machine the thread may run on for some milliseconds first.
+
+    Returns:
+        When it stood, at the latest, on the monotonic clock [ns].
 
     Raises:
         StandError: the kernel does not permit it.
@@ -38,5 +44,7 @@ def freeze_main_thread(pid: int, duration_s: float) -> None:
     trace(_SEIZE)
     trace(_INTERRUPT)
     os.waitpid(pid, _WALL)
+    stood_ns = time.monotonic_ns()
     pause(duration_s)
     trace(_DETACH)
+    return stood_ns

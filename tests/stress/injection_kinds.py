@@ -54,6 +54,8 @@ _FORCE: Final = frozenset({HoldReason.TCP_FORCE})
 _LEAD_S: Final = 0.02
 _PAUSE_S: Final = 0.32
 """Shorter than what the supervisor itself calls a stall: the cell goes on by itself."""
+_SIGNAL_NS: Final = 1_000_000
+"""Within this a signal takes effect."""
 _KILL_WATCH_S: Final = 0.6
 _LOSS_WATCH_S: Final = 0.6
 _QUIET_WATCH_S: Final = 0.4
@@ -108,9 +110,9 @@ def pause_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
     with record(stand) as trace:
         time.sleep(_LEAD_S)
         onset_ns = time.monotonic_ns()
-        freeze_main_thread(pid, _PAUSE_S)
+        stood_ns = freeze_main_thread(pid, _PAUSE_S)
         ended_ns = onset_ns + int(_PAUSE_S * 1e9)
-    return _judge_silence("paused", trace, onset_ns, ended_ns)
+    return _judge_silence("paused", trace, onset_ns, stood_ns, ended_ns)
 
 
 def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
@@ -130,7 +132,8 @@ def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
         state = str(stand.status().get("state"))
     if not has_returned:
         raise StandError("the supervisor was not started again")
-    found = _judge_silence(number.name, trace, onset_ns, watched_ns)
+    stood_ns = onset_ns + _SIGNAL_NS
+    found = _judge_silence(number.name, trace, onset_ns, stood_ns, watched_ns)
     wrong = _find_own_motion(trace, watched_ns, ended_ns, state)
     started_s = time.monotonic()
     resume(stand)
@@ -236,29 +239,30 @@ _LOSSES: Final = {
 
 
 def _judge_silence(
-    way: str, trace: Trace, onset_ns: int, ended_ns: int
+    way: str, trace: Trace, onset_ns: int, stood_ns: int, ended_ns: int
 ) -> Injection | Void:
     if not is_moving(trace.arm.targets, onset_ns):
         return Void.STOOD
     cycles = trace.servo.cycles
-    # The newest stamp may have been written just before the signal took effect.
-    vouched_ns = find_vouched_ns(trace.servo.orders, onset_ns + 1_000_000)
+    vouched_ns = find_vouched_ns(trace.servo.orders, stood_ns)
+    from_ns = onset_ns if vouched_ns is None else vouched_ns
+    # What vouches for an order after all has not been stopped yet.
+    silent_ns = max(onset_ns, from_ns)
     hold_ns = find_hold_ns(cycles, onset_ns, _STALE)
     rest_ns = find_last_motion(
         trace.arm.targets, onset_ns, ended_ns, states=trace.arm.states
     )
-    stood_ns = find_last_motion(trace.arm.states, onset_ns, ended_ns, SETTLED_RADPS)
+    joints_ns = find_last_motion(trace.arm.states, onset_ns, ended_ns, SETTLED_RADPS)
     setpoint_ns = find_setpoint_rest_ns(cycles, onset_ns, ended_ns)
-    from_ns = onset_ns if vouched_ns is None else min(vouched_ns, onset_ns)
     return Injection(
         way,
         {
             "hold_ms": _since_ms(hold_ns, from_ns),
-            "rest_ms": _since_ms(rest_ns, onset_ns, default=0.0),
+            "rest_ms": _since_ms(rest_ns, silent_ns, default=0.0),
         },
         {
-            "setpoints_rest_ms": _since_ms(setpoint_ns, onset_ns, default=0.0),
-            "joints_rest_ms": _since_ms(stood_ns, onset_ns, default=0.0),
+            "setpoints_rest_ms": _since_ms(setpoint_ns, silent_ns, default=0.0),
+            "joints_rest_ms": _since_ms(joints_ns, silent_ns, default=0.0),
             **_describe_turns(trace, onset_ns, ended_ns),
         },
         changes=_describe(trace, onset_ns),

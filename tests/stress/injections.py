@@ -55,9 +55,10 @@ BARS_MS: Final = {
     "slow_ms": SLOW_MS,
     "lost_ms": LOST_MS,
 }
-"""From the last time an order was vouched for to the ramp; from the signal to the last
-order to move; from the loss to the ramp; from the guard's hold to the line's own
-register; from the guard's hold to an order followed again."""
+"""From the last time an order was vouched for to the ramp; from the signal, or from an
+order that was vouched for after it, to the last order to move; from the loss to the
+ramp; from the guard's hold to the line's own register; from the guard's hold to an
+order followed again."""
 _WIRES: Final = {
     "stale": frozenset[Wire](),
     "supervisor": frozenset[Wire](),

@@ -17,11 +17,13 @@ from cell.supervisor.grasp_choice import GraspChooser
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
 from cell.supervisor.gripper_station import PartWatch, is_released
 from cell.supervisor.motion_client import MotionEndedError
+from cell.supervisor.motion_watch import ForceError
 from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
 _RELEASE_OPENING_M = 0.03
 _RELEASE_TRIES = 2
+_IN_THE_BIN = ("reaching in", "lifting")
 
 
 class Outcome(StrEnum):
@@ -29,6 +31,7 @@ class Outcome(StrEnum):
 
     PLACED = "placed"
     NOTHING_GRIPPED = "nothing gripped"
+    TOO_MUCH_FORCE = "too much force"
     LOST_WHILE_LIFTING = "lost while lifting"
     LOST_IN_TRANSFER = "lost in transfer"
 
@@ -79,8 +82,8 @@ class GraspCycle:
         station, guardian = self.station, self.station.guardian
         if guardian.begin_attempt(plan):
             chooser.ask_shadow(plan)
-        await self._approach(plan)
         try:
+            await self._approach(plan)
             grip_m = await self._grasp(plan)
             if grip_m is None or not await station.gripper.verify_part():
                 guardian.end_attempt(is_placed=False)
@@ -91,6 +94,11 @@ class GraspCycle:
         except MotionEndedError:
             guardian.end_attempt(is_placed=False)
             return await self._go_on_without_part(chooser)
+        except ForceError as error:
+            if self.phase not in _IN_THE_BIN:
+                raise
+            guardian.note_stop(error.cause, station.desk.take_ready)
+            return await self._let_go(plan, chooser)
         chooser.look_from_now()
         is_held = await station.gripper.verify_part()
         guardian.enter(None)
@@ -110,6 +118,7 @@ class GraspCycle:
         await station.motion.move_joint(plan.q_pregrasp)
         await station.gripper.wait_rest()
         station.guardian.enter(AttemptPhase.APPROACH)
+        self.phase = "reaching in"
         for pose in plan.path:
             await station.motion.move_linear(pose)
 
@@ -197,6 +206,22 @@ class GraspCycle:
         chooser.look_from_now()
         is_lifted = phase != "lifting"
         return Outcome.LOST_IN_TRANSFER if is_lifted else Outcome.LOST_WHILE_LIFTING
+
+    async def _let_go(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
+        """Leave what is pushed at or stuck in the bin, and go home slowly.
+
+        The guard permits no way but one on which the force falls; where it refuses
+        that as well, a person is needed.
+        """
+        station = self.station
+        station.record("let_go", {"while": self.phase})
+        self.phase = "clearing the view"
+        await station.motion.wait_rest()
+        await station.gripper.move(GripperCommand(plan.aperture_m))
+        station.motion.carries_part = False
+        await go_home(station)
+        chooser.look_from_now()
+        return Outcome.TOO_MUCH_FORCE
 
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station

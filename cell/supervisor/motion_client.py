@@ -32,6 +32,7 @@ from cell.supervisor.motion_watch import (
     Patience,
     is_at_rest,
     is_refusal,
+    make_veto,
 )
 from cell.supervisor.orders import (
     LARGEST_PART_M,
@@ -277,7 +278,7 @@ class MotionClient:
         # Done or not, no chunk is left lying for the servo process to find.
         self.hold()
         if reason is not HoldReason.NONE:
-            raise CauseError(Cause.COMMAND_VETOED, reason.name)
+            raise make_veto(reason)
 
     async def _move(
         self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
@@ -296,7 +297,7 @@ class MotionClient:
                 return
             await self._let_hold_pass()
         self.hold()
-        raise CauseError(Cause.COMMAND_VETOED, reason.name)
+        raise make_veto(reason)
 
     async def _wait_reached(
         self, patience: Patience, ends_when: Callable[[], bool]

@@ -498,6 +498,61 @@ async def test_a_guard_that_keeps_refusing_ends_in_held_with_its_reason() -> Non
         assert "WORKSPACE" in cell.tree()["state_reason"]
 
 
+@pytest.mark.parametrize("phase", ["reaching in", "lifting"])
+async def test_too_much_force_in_the_bin_fails_the_grasp_and_work_goes_on(
+    phase: str,
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == phase)
+        first = len(cell.servo.orders)
+        cell.servo.refusals = [HoldReason.TCP_FORCE] * 3
+
+        await cell.until(lambda: cell.supervisor.statistics.placed == 2, 60.0)
+
+        assert State.HELD not in cell.visited
+        assert ("let_go", {"while": phase}) in cell.events
+        outcomes = [f["outcome"] for name, f in cell.events if name == "attempt"]
+        assert outcomes[:2] == ["too much force", "placed"]
+    moves = [o for o in cell.servo.orders[first:] if o.mode is not MotionMode.HOLD]
+    away = moves[3]
+    assert away.mode is MotionMode.MOVE_LINEAR
+    assert away.speed_ratio <= 0.3
+    assert away.base_from_tcp.position_m[2] > GRASP_XYZ_M[2] + 0.1
+    assert away.part_length_m == 0.0
+
+
+async def test_a_stuck_part_is_let_go_before_the_arm_goes_on() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "lifting")
+        assert cell.fingers.holding_m is not None
+        cell.servo.refusals = [HoldReason.TCP_FORCE] * 3
+        await cell.until(lambda: not cell.servo.refusals)
+        stuck_at = cell.servo.q
+
+        await cell.until(lambda: cell.fingers.holding_m is None)
+
+        assert cell.servo.q == pytest.approx(stuck_at, abs=1e-9)
+
+
+async def test_where_the_guard_refuses_the_way_out_as_well_a_person_is_needed() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "lifting")
+        cell.servo.refusals = [HoldReason.TCP_FORCE] * 6
+
+        await cell.until_state(State.HELD)
+
+        assert cell.tree()["cause"] == "command_vetoed"
+        assert "TCP_FORCE" in cell.tree()["state_reason"]
+        await cell.pass_s(5.0)
+        assert cell.supervisor.state is State.HELD
+
+
 async def test_complete_finishes_the_part_in_work_and_no_other() -> None:
     cell = SupervisedCell()
     async with cell.running():

@@ -209,6 +209,23 @@ async def test_a_grasp_that_the_guard_or_the_robot_ended_has_failed(
     assert len(network.asked) == 1
 
 
+@pytest.mark.parametrize("phase", ["reaching in", "lifting"])
+async def test_a_grasp_that_met_too_much_force_has_failed_though_work_goes_on(
+    phase: str,
+) -> None:
+    cell, _ = make_cell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == phase, 30.0)
+        push(cell)
+        await until_placed(cell, 1)
+        await cell.pass_s(0.5)
+
+        view = guardian(cell)
+        assert judged(cell)[:2] == [False, True]
+        assert view["learned_interventions"] == 1
+
+
 def press_emergency_stop(cell: SupervisedCell) -> None:
     cell.servo.safety_bits = 1 << SafetyBit.EMERGENCY_STOP
     cell.servo.fault(HoldReason.EMERGENCY_STOP)

@@ -171,17 +171,21 @@ def lose_line(stand: Stand, rng: random.Random) -> Injection | Void:
 
 
 class Pushes:
-    """Guard interventions: the robot reports a force for some milliseconds."""
+    """Guard interventions: the robot reports a force for some milliseconds.
+
+    Attributes:
+        tap: where the force is put in.
+    """
 
     def __init__(self) -> None:
-        self._tap = ForceTap()
+        self.tap = ForceTap()
         self._stand: Stand | None = None
 
     def __call__(self, stand: Stand, rng: random.Random) -> Injection | Void:
         """Push once, with a random force, for a random time."""
         if self._stand is not stand:
             self._stand = stand
-            self._tap.install(stand)
+            self.tap.install(stand)
             time.sleep(1.0)
         runtime = stand.files.cell_runtime
         wait_until(lambda: not read_line(runtime)["is_slow"], 5.0)
@@ -191,14 +195,14 @@ class Pushes:
             time.sleep(2 * _LEAD_S)
             was_slow = bool(read_line(runtime)["is_slow"])
             x, y, z = force_n.tolist()
-            onset_ns = self._tap.push((x, y, z), rng.uniform(0.012, 0.03))
+            onset_ns = self.tap.push((x, y, z), rng.uniform(0.012, 0.03))
             time.sleep(_FORCE_WATCH_S)
             ended_ns = time.monotonic_ns()
             line = read_line(runtime)
         if was_slow:
             # Asked already, by something else: there is no begin to be timed.
             return Void.SLOW
-        push = Push(onset_ns, ended_ns, tuple(self._tap.carried_ns))
+        push = Push(onset_ns, ended_ns, tuple(self.tap.carried_ns))
         return judge_push(trace, push, int(line["slow_since_ns"]))
 
 

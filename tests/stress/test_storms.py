@@ -12,13 +12,14 @@ from sim2real.faults.stand_config import Wire
 from tests.running_cell import ROOT
 from tests.stress.bad_policies import POLICIES
 from tests.stress.bad_policy import Round, watch
+from tests.stress.force_tap import ForceTap
 from tests.stress.injection_kinds import (
     Inject,
     Pushes,
     lose_line,
     pause_supervisor,
 )
-from tests.stress.injection_stand import resume
+from tests.stress.injection_stand import resume, wait_until
 from tests.stress.injections import (
     BARS_MS,
     Storm,
@@ -40,14 +41,16 @@ SHIPPED: Path = ROOT / "config.yaml"
 @pytest.mark.timeout(300)
 def test_short_storms_and_a_bad_policy_end_at_rest_and_in_order() -> None:
     with open_stand(SHIPPED, frozenset({Wire.LINE, Wire.ROBOT})) as stand:
+        pushes = Pushes()
         for kind, inject in (
-            ("slow-down", Pushes()),
+            ("slow-down", pushes),
             ("stale", pause_supervisor),
             ("plc", lose_line),
         ):
             storm = take(stand, kind, inject)
             assert not find_misses(storm.records, NOISY_MS), summarise(storm)["misses"]
             assert not storm.violations
+        push_until_it_lets_go(stand, pushes.tap)
         found = let_adversary_work(stand)
 
     assert found.proposals >= 1
@@ -59,6 +62,20 @@ def take(stand: Stand, kind: str, inject: Inject) -> Storm:
     storm = Storm(kind, 0)
     run_injections(storm, stand, inject, COUNT, random.Random(0))
     return storm
+
+
+def push_until_it_lets_go(stand: Stand, tap: ForceTap) -> None:
+    """Report a large force from a lift on until the grasp is given up."""
+    resume(stand)
+    failed = stand.status()["failed"]
+    assert wait_until(lambda: stand.status()["phase"] == "lifting", 60.0)
+    tap.push((0.0, 0.0, -400.0), 20.0)
+    assert wait_until(lambda: stand.status()["phase"] == "clearing the view", 10.0)
+    tap.push((0.0, 0.0, 0.0), 0.0)
+    assert wait_until(lambda: stand.status()["failed"] > failed, 30.0)
+    status = stand.status()
+    assert status["state"] == "EXECUTE", status["state_reason"]
+    assert any("too much force" in event for event in status["events"])
 
 
 def let_adversary_work(stand: Stand) -> Round:

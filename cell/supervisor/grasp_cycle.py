@@ -7,33 +7,22 @@ decision loop; nothing here needs cleaning up.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from cell.contracts.robot import GripperCommand
 from cell.contracts.units import s_from_ns
 from cell.supervisor.attempt_record import AttemptPhase
 from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.force_contacts import ForceError
 from cell.supervisor.grasp_choice import GraspChooser
+from cell.supervisor.grasp_names import Outcome, Phase
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
 from cell.supervisor.gripper_station import PartWatch, is_released
 from cell.supervisor.motion_client import MotionEndedError
-from cell.supervisor.motion_watch import ForceError
 from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
 _RELEASE_OPENING_M = 0.03
-_RELEASE_TRIES = 2
-_IN_THE_BIN = ("reaching in", "lifting")
-
-
-class Outcome(StrEnum):
-    """How one attempt ended."""
-
-    PLACED = "placed"
-    NOTHING_GRIPPED = "nothing gripped"
-    TOO_MUCH_FORCE = "too much force"
-    LOST_WHILE_LIFTING = "lost while lifting"
-    LOST_IN_TRANSFER = "lost in transfer"
+_IN_THE_BIN = (Phase.REACHING_IN, Phase.LIFTING)
 
 
 @dataclass
@@ -47,7 +36,7 @@ class GraspCycle:
     """
 
     station: Station
-    phase: str = ""
+    phase: Phase = Phase.NONE
     failures: Counter[Outcome] = field(default_factory=Counter)
     _since_ns: int = 0
     _falls: int = 0
@@ -64,9 +53,9 @@ class GraspCycle:
         self._since_ns = self.station.clock.now_ns()
         self._falls = self.station.guardian.falls
         while not gate.shall_finish():
-            self.phase = "waiting for the line"
+            self.phase = Phase.WAITING_FOR_LINE
             await gate.pass_to_pick()
-            self.phase = "looking"
+            self.phase = Phase.LOOKING
             plan = await chooser.choose()
             if plan is None:
                 return
@@ -98,33 +87,33 @@ class GraspCycle:
             if self.phase not in _IN_THE_BIN:
                 raise
             guardian.note_stop(error.cause, station.desk.take_ready)
-            return await self._let_go(plan, chooser)
+            return await self._let_go(error, plan, chooser)
         chooser.look_from_now()
         is_held = await station.gripper.verify_part()
         guardian.enter(None)
         if not is_held:
             guardian.end_attempt(is_placed=False)
             return Outcome.LOST_IN_TRANSFER
-        self.phase = "waiting for the outfeed"
+        self.phase = Phase.WAITING_FOR_OUTFEED
         await station.gate.pass_to_place()
         await self._place(place, grip_m)
         return Outcome.PLACED
 
     async def _approach(self, plan: PickPlan) -> None:
-        self.phase = "approaching"
+        self.phase = Phase.APPROACHING
         station = self.station
         station.gate.claims_zone = True
         station.gripper.start(GripperCommand(plan.aperture_m))
         await station.motion.move_joint(plan.q_pregrasp)
         await station.gripper.wait_rest()
         station.guardian.enter(AttemptPhase.APPROACH)
-        self.phase = "reaching in"
+        self.phase = Phase.REACHING_IN
         for pose in plan.path:
             await station.motion.move_linear(pose)
 
     async def _grasp(self, plan: PickPlan) -> float | None:
         """Close, lift, and return the aperture if something is in the fingers [m]."""
-        self.phase = "grasping"
+        self.phase = Phase.GRASPING
         station = self.station
         station.statistics.note_attempt()
         force_ratio = station.layout.grip_force_ratio
@@ -133,7 +122,7 @@ class GraspCycle:
         station.motion.carries_part = grip.has_part
         station.guardian.note_shadow(station.desk.take_ready())
         station.guardian.enter(AttemptPhase.LIFT if grip.has_part else None)
-        self.phase = "lifting"
+        self.phase = Phase.LIFTING
         if not grip.has_part:
             await station.motion.move_linear(plan.retreat)
             return None
@@ -142,7 +131,7 @@ class GraspCycle:
         return grip.aperture_m
 
     async def _transfer(self, plan: PickPlan) -> PlacePlan:
-        self.phase = "transferring"
+        self.phase = Phase.TRANSFERRING
         station = self.station
         place = station.planner.plan_place(
             station.read_arm().q, plan.grasp_height_m, station.statistics.placed
@@ -159,10 +148,11 @@ class GraspCycle:
         return place
 
     async def _place(self, place: PlacePlan, grip_m: float) -> None:
-        self.phase = "placing"
+        self.phase = Phase.PLACING
         station = self.station
         await station.motion.move_linear(place.place)
-        await self._release(grip_m)
+        full_m = station.layout.max_aperture_m
+        await self._release(grip_m, (min(full_m, grip_m + _RELEASE_OPENING_M), full_m))
         # Not before: fingers that do not let go have placed nothing.
         station.guardian.end_attempt(is_placed=True)
         now_ns = station.clock.now_ns()
@@ -171,22 +161,20 @@ class GraspCycle:
         self._since_ns = now_ns
         await station.motion.move_linear(place.above)
 
-    async def _release(self, grip_m: float) -> None:
-        full_m = self.station.layout.max_aperture_m
-        opening_m = min(full_m, grip_m + _RELEASE_OPENING_M)
-        for _ in range(_RELEASE_TRIES):
+    async def _release(self, grip_m: float, openings_m: tuple[float, ...]) -> None:
+        """Open from the width of the part, one try after the other [m]."""
+        for opening_m in openings_m:
             grip = await self.station.gripper.move(GripperCommand(opening_m))
             if is_released(grip_m, grip):
                 self.station.motion.carries_part = False
                 return
-            opening_m = full_m
         raise CauseError(
             Cause.PLACE_NOT_CONFIRMED, f"fingers stay at {grip.aperture_m * 1e3:.0f} mm"
         )
 
     async def _clear_view(self, chooser: GraspChooser) -> None:
         """Leave the bin empty-handed, so that the camera sees it again."""
-        self.phase = "clearing the view"
+        self.phase = Phase.CLEARING_VIEW
         station = self.station
         station.motion.carries_part = False
         await station.motion.move_joint(
@@ -199,29 +187,45 @@ class GraspCycle:
         """Rest where the part was lost, then go home slowly with open fingers."""
         station, phase = self.station, self.phase
         station.record("part_lost", {"while": phase})
-        self.phase = "clearing the view"
+        self.phase = Phase.CLEARING_VIEW
         station.motion.carries_part = False
         await station.motion.wait_rest()
         await go_home(station)
         chooser.look_from_now()
-        is_lifted = phase != "lifting"
+        is_lifted = phase != Phase.LIFTING
         return Outcome.LOST_IN_TRANSFER if is_lifted else Outcome.LOST_WHILE_LIFTING
 
-    async def _let_go(self, plan: PickPlan, chooser: GraspChooser) -> Outcome:
+    async def _let_go(
+        self, met: ForceError, plan: PickPlan, chooser: GraspChooser
+    ) -> Outcome:
         """Leave what is pushed at or stuck in the bin, and go home slowly.
 
         The guard permits no way but one on which the force falls; where it refuses
         that as well, a person is needed.
         """
-        station = self.station
-        station.record("let_go", {"while": self.phase})
-        self.phase = "clearing the view"
-        await station.motion.wait_rest()
-        await station.gripper.move(GripperCommand(plan.aperture_m))
-        station.motion.carries_part = False
+        station, phase, self.phase = self.station, self.phase, Phase.LETTING_GO
+        station.record("let_go", {"while": phase})
+        if phase is Phase.REACHING_IN:
+            station.statistics.note_attempt()
+        if station.contacts.note(station.clock.now_ns()):
+            raise met
+        if not await station.motion.wait_rest():
+            raise met
+        if phase is Phase.LIFTING:
+            await self._open_in_the_bin(plan)
+        self.phase = Phase.CLEARING_VIEW
         await go_home(station)
         chooser.look_from_now()
         return Outcome.TOO_MUCH_FORCE
+
+    async def _open_in_the_bin(self, plan: PickPlan) -> None:
+        """Open as far as the fingers came down, for there is room for that."""
+        station = self.station
+        if station.motion.carries_part:
+            opening_m = plan.aperture_m
+            await self._release(_read_aperture_m(station), (opening_m, opening_m))
+        else:
+            await station.gripper.move(GripperCommand(plan.aperture_m))
 
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station
@@ -253,3 +257,8 @@ class GraspCycle:
 def _judge_lift(grip_m: float | None) -> Outcome:
     is_lost = grip_m is not None
     return Outcome.LOST_WHILE_LIFTING if is_lost else Outcome.NOTHING_GRIPPED
+
+
+def _read_aperture_m(station: Station) -> float:
+    state = station.gripper.state
+    return 0.0 if state is None else state.aperture_m

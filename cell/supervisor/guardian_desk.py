@@ -193,10 +193,11 @@ class GuardianDesk:
     def note_stop(
         self, cause: Cause, take_shadow: Callable[[], Proposal | NoProposal | None]
     ) -> None:
-        """Judge the present attempt as failed where it brought a stop about itself.
+        """Judge the present attempt as failed where it brought its end about itself.
 
         Args:
-            cause: of the stop. One from outside says nothing of the grasp.
+            cause: of the stop, or of its being given up. One from outside says
+                nothing of the grasp.
             take_shadow: returns the answer to the question in shadow, if it is there.
         """
         if self._record is None or not is_own_doing(cause, self._motion):

@@ -23,6 +23,7 @@ from cell.contracts.servo import (
 )
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.force_contacts import make_veto
 from cell.supervisor.interventions import InterventionLog
 from cell.supervisor.motion_watch import (
     LATCHING_HOLDS,
@@ -32,7 +33,6 @@ from cell.supervisor.motion_watch import (
     Patience,
     is_at_rest,
     is_refusal,
-    make_veto,
 )
 from cell.supervisor.orders import (
     LARGEST_PART_M,
@@ -278,12 +278,12 @@ class MotionClient:
         # Done or not, no chunk is left lying for the servo process to find.
         self.hold()
         if reason is not HoldReason.NONE:
-            raise make_veto(reason)
+            raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
     async def _move(
         self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
     ) -> None:
-        patience, reason = Patience(self._clock.now_ns()), HoldReason.NONE
+        patience, reasons = Patience(self._clock.now_ns()), list[HoldReason]()
         self.interventions.begin_move()
         for _ in range(_REISSUES):
             self._ordered_ratio = speed_ratio
@@ -295,9 +295,10 @@ class MotionClient:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
                 return
+            reasons.append(reason)
             await self._let_hold_pass()
         self.hold()
-        raise make_veto(reason)
+        raise make_veto(reasons)
 
     async def _wait_reached(
         self, patience: Patience, ends_when: Callable[[], bool]

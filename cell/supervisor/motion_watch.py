@@ -9,7 +9,7 @@ from cell.contracts.servo import (
     ServoState,
 )
 from cell.contracts.units import s_from_ns
-from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.causes import Cause
 
 LEAST_SPEED_RATIO: Final = 0.02
 """Below it an order would not end within its time."""
@@ -30,10 +30,6 @@ PASSING_HOLDS: Final = TIMING_HOLDS | {
     HoldReason.SPEED_ZERO,
 }
 """Hiccups of timing after which the servo process goes on with the same order."""
-
-
-class ForceError(CauseError):
-    """The guard refused a motion repeatedly because of the force at the tool."""
 
 
 class Losses:
@@ -69,12 +65,6 @@ class Patience:
             ratio if ratio > LEAST_SPEED_RATIO else LEAST_SPEED_RATIO
         )
         return self._used_s > _MOVE_TIMEOUT_S
-
-
-def make_veto(reason: HoldReason) -> CauseError:
-    """Return the error that says why the guard refused a motion repeatedly."""
-    kind = ForceError if reason is HoldReason.TCP_FORCE else CauseError
-    return kind(Cause.COMMAND_VETOED, reason.name)
 
 
 def is_refusal(reason: HoldReason) -> bool:

@@ -67,7 +67,8 @@ class Publisher:
             is_ready=not unmet,
             part_done=exchange.handshake.part_done,
             is_in_zone=self.watch.is_in_zone(),
-            is_holding_part=station.gripper.holds_part(),
+            # Fingers that jam while they open no longer say that they hold something.
+            is_holding_part=station.gripper.holds_part() or station.motion.carries_part,
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
             wants_slow_line=self._wants_slow_line(),

@@ -28,14 +28,19 @@ async def go_home(station: Station) -> None:
         CauseError: something on the way did not work.
     """
     holds_part = await station.gripper.verify_part()
-    if is_at_home(station) and not holds_part:
+    if is_at_home(station) and not (holds_part or station.motion.carries_part):
         return
     await _lift(station)
     if holds_part:
         await _give_back(station)
     await station.motion.move_joint(station.layout.home_q_rad, speed_ratio=SLOW_RATIO)
     station.gate.claims_zone = False
-    await station.gripper.move(GripperCommand(station.layout.max_aperture_m))
+    grip = await station.gripper.move(GripperCommand(station.layout.max_aperture_m))
+    if not grip.has_arrived:
+        raise CauseError(
+            Cause.PLACE_NOT_CONFIRMED, f"fingers stay at {grip.aperture_m * 1e3:.0f} mm"
+        )
+    station.motion.carries_part = False
 
 
 def is_at_home(station: Station) -> bool:

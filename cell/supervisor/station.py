@@ -8,6 +8,7 @@ from cell.contracts.runtime import ChunkCheck
 from cell.contracts.servo import ServoState
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.cycle_gate import CycleGate
+from cell.supervisor.force_contacts import ForceContacts
 from cell.supervisor.grasp_plan import Planner
 from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_desk import GuardianDesk
@@ -31,6 +32,7 @@ class Station:
         gate: where to wait for the line.
         planner: poses and joint targets.
         statistics: what is counted.
+        contacts: grasps that were given up because of force.
         guardian: who may propose, and what the Guardian is told.
         chunk_check: vets a chunk before its first step.
         record: receives events of note.
@@ -44,6 +46,7 @@ class Station:
     gate: CycleGate
     planner: Planner
     statistics: Statistics
+    contacts: ForceContacts
     guardian: GuardianDesk
     chunk_check: ChunkCheck
     record: Callable[[str, dict[str, object]], None]
@@ -89,6 +92,7 @@ def make_station(
         gate=CycleGate(clock, exchange, exchange.handshake),
         planner=Planner(layout),
         statistics=statistics,
+        contacts=ForceContacts(),
         guardian=GuardianDesk(
             peers.guardian, peers.policy, motion, gripper, clock, record, previous
         ),

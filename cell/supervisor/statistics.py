@@ -17,7 +17,8 @@ class Statistics:
     """Free-running counts and the figures that follow from them.
 
     Attributes:
-        attempts: times the fingers closed on a proposal.
+        attempts: times the fingers closed on a proposal, or met too much force on
+            the way to it.
         picked: attempts that ended with a part in the fingers.
         placed: parts let go in the outfeed, confirmed.
         failed: attempts that were judged and placed nothing.
@@ -48,7 +49,7 @@ class Statistics:
     _policy_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
     def note_attempt(self) -> None:
-        """Count a closing of the fingers; how it ends is another matter."""
+        """Count an attempt; how it ends is another matter."""
         self.attempts += 1
 
     def note_placed(self, cycle_s: float) -> None:

@@ -25,6 +25,10 @@ from tests.fakes.supervised_cell import SupervisedCell
 OUTFEED_XY_M = (0.22, 0.46)
 
 
+async def until_placed(cell: SupervisedCell, count: int) -> None:
+    await cell.until(lambda: cell.supervisor.statistics.placed >= count, 60.0)
+
+
 def propose_two(stamp_ns: int) -> ActionChunk:
     """Answer with a grasp and another one elsewhere."""
     other = make_chunk(stamp_ns, (-0.25, 0.50, 0.035))
@@ -515,6 +519,8 @@ async def test_too_much_force_in_the_bin_fails_the_grasp_and_work_goes_on(
         assert ("let_go", {"while": phase}) in cell.events
         outcomes = [f["outcome"] for name, f in cell.events if name == "attempt"]
         assert outcomes[:2] == ["too much force", "placed"]
+        counted = cell.supervisor.statistics
+        assert counted.attempts >= counted.placed + counted.failed
     moves = [o for o in cell.servo.orders[first:] if o.mode is not MotionMode.HOLD]
     away = moves[3]
     assert away.mode is MotionMode.MOVE_LINEAR
@@ -536,6 +542,61 @@ async def test_a_stuck_part_is_let_go_before_the_arm_goes_on() -> None:
         await cell.until(lambda: cell.fingers.holding_m is None)
 
         assert cell.servo.q == pytest.approx(stuck_at, abs=1e-9)
+
+
+async def test_a_stuck_part_that_the_fingers_do_not_let_go_needs_a_person() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "lifting")
+        cell.fingers.is_jammed = True
+        cell.servo.refusals = [HoldReason.TCP_FORCE] * 3
+        await cell.until(lambda: not cell.servo.refusals)
+        travelled_rad = cell.servo.travelled_rad
+
+        await cell.until_state(State.HELD)
+
+        assert cell.tree()["cause"] == "place_not_confirmed"
+        assert cell.servo.travelled_rad == travelled_rad
+        await cell.pass_s(0.12)
+        assert cell.told().holding_part
+
+        # Somebody frees it.
+        cell.fingers.is_jammed = False
+        await cell.command(Command.UNHOLD)
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1, 60.0)
+
+
+async def test_force_and_another_reason_in_turn_are_no_reason_to_let_go() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "lifting")
+        cell.servo.refusals = [HoldReason.KEEP_OUT_ZONE, *[HoldReason.TCP_FORCE] * 2]
+
+        await cell.until_state(State.HELD)
+
+        assert cell.tree()["cause"] == "command_vetoed"
+        assert not any(name == "let_go" for name, _ in cell.events)
+
+
+async def test_force_that_comes_back_again_and_again_needs_a_person() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        for done in range(9):
+            await cell.until(lambda: cell.supervisor.cycle_phase == "lifting", 60.0)
+            cell.servo.refusals = [HoldReason.TCP_FORCE] * 3
+            # A success in between changes nothing.
+            await until_placed(cell, done + 1)
+        assert State.HELD not in cell.visited
+        await cell.until(lambda: cell.supervisor.cycle_phase == "lifting", 60.0)
+        cell.servo.refusals = [HoldReason.TCP_FORCE] * 3
+
+        await cell.until_state(State.HELD)
+
+        assert cell.tree()["cause"] == "command_vetoed"
+        assert cell.tree()["manual_assists"] == 1
 
 
 async def test_where_the_guard_refuses_the_way_out_as_well_a_person_is_needed() -> None:

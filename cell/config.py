@@ -72,8 +72,9 @@ class RuntimeConfig(Section):
     directory: Annotated[str, AfterValidator(_check_directory)] = ""
     state_directory: Annotated[str, AfterValidator(_check_directory)] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    restart_limit: Annotated[int, Field(ge=0, le=100_000)] = 5
-    """Restarts of one process within ten minutes before it stays down."""
+    restart_limit: Annotated[int, Field(ge=0, le=10_000)] = 5
+    """Restarts of one process within ten minutes before it stays down. More than 5 are
+    for trials in a virtual cell; the whole configuration sees to that."""
 
 
 class _ArmSection(Section):
@@ -192,7 +193,12 @@ class _PlcSection(Section):
 
     period_s: Annotated[float, Field(ge=0.01, le=0.5)] = 0.05
     timeout_s: Annotated[float, Field(ge=0.01, le=1.0)] = 0.1
-    heartbeat_timeout_s: Annotated[float, Field(ge=0.05, le=1.0)] = 0.3
+    # A lost line is answered with a stop within 0.3 s. Silence counts as a loss after
+    # this time less 2 x supervisor.command_period_s (`make_line_timing`); the decision
+    # loop may look one turn late and acts in the next, which adds the same again. So
+    # the sum is this value itself. The whole configuration checks the other sum, that
+    # of a heartbeat that stands while answers go on.
+    heartbeat_timeout_s: Annotated[float, Field(ge=0.05, le=0.3)] = 0.3
 
     @model_validator(mode="after")
     def _heartbeat_outlives_its_period(self) -> Self:

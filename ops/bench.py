@@ -36,6 +36,7 @@ GUARD_LOOP_BAR_US = 300.0
 POLICY_OVERHEAD_BAR = 1.2
 LATE_BAR = 1.0
 REAL_TIME_BAR = 0.98
+REACTION_BAR_MS = 200.0
 _PERIOD_S = 0.002
 _FLOOR_S = 20.0
 
@@ -178,7 +179,22 @@ def measure_cell(config_path: Path, duration_s: float) -> list[Figure]:
             reference="grasp cycle",
         ),
         *_make_pace(report["real_time_factor"]),
+        _worst(
+            "lost by a guard's hold, worst", report["guard_intervention_lost_s_max"]
+        ),
+        _worst("line asked to slow down, worst", report["slow_down_confirmed_s_max"]),
     ]
+
+
+def _worst(name: str, time_s: float | None) -> Figure:
+    """Return a reaction of the run; one in which the guard never intervened has none.
+
+    How soon a hold begins without orders, and a stop without a line, needs somebody who
+    takes them away: that is for trials, not for a run that is left alone.
+    """
+    if time_s is None:
+        return Figure(name, None, "ms")
+    return Figure(name, time_s * 1e3, "ms", bar=Bar(REACTION_BAR_MS))
 
 
 def _make_pace(real_time_factor: float | None) -> list[Figure]:

@@ -130,6 +130,15 @@ class ProcessHost:
             for c in self._children.values()
         ]
 
+    def list_complaints(self) -> list[str]:
+        """Return what is wrong beside production, for a person; mostly empty."""
+        return [
+            f"no spare of process {name} can be kept: should it end, line and people"
+            f" wait some seconds for the next; its last words are in {name}.out"
+            for name, child in self._children.items()
+            if child.spare is not None and child.spare.is_failing
+        ]
+
     def stop(self, sleep: Callable[[float], None]) -> None:
         """End every process in order, each within its own grace; then kill."""
         for child in self._children.values():

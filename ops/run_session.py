@@ -184,8 +184,9 @@ class Session:
         telemetry = self._reader.read()
         self._keeper.note(telemetry.status, is_last=is_last)
         status = compute_run_status(telemetry.status, self._last.tree)
-        if self._keeper.complaint:
-            status["alarms"] = [*status.get("alarms", ()), self._keeper.complaint]
+        own = [*self._host.list_complaints(), self._keeper.complaint]
+        if any(own):
+            status["alarms"] = [*status.get("alarms", ()), *filter(None, own)]
         return dataclasses.replace(telemetry, status=status)
 
     def _is_over(self) -> bool:

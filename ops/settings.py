@@ -38,6 +38,10 @@ from safety.plain_frames import compute_frames
 _ROOT = Path(__file__).resolve().parent.parent
 # What the servo process and the plan to rest count on; tests of drivers may be slower.
 _LEAST_WATCHDOG_HZ = 10.0
+# The fault list's figure for a crash loop, within ten minutes.
+_MOST_RESTARTS = 5
+# From a line that is dead to the stop of an arm that moves.
+_LINE_LOSS_S = 0.3
 
 
 class Settings(Section):
@@ -186,6 +190,30 @@ class Settings(Section):
                 " cover 2 x plc.period_s and 2 x supervisor.command_period_s, or the"
                 " line is lost all the time"
             )
+        # An arm that moves is watched twice per period: the last change is seen up to
+        # half a period late, and the end of the patience (`HeartbeatTracker`) too.
+        timeout_s, period_s = self.plc.heartbeat_timeout_s, self.plc.period_s
+        patience_s = max(timeout_s - 2.5 * period_s, timeout_s / 2)
+        answer_s = patience_s + period_s + turns_s
+        if answer_s > _LINE_LOSS_S * (1 + 1e-9):
+            raise ValueError(
+                f"plc.heartbeat_timeout_s is {timeout_s}; with plc.period_s and"
+                " supervisor.command_period_s a heartbeat that stands is answered"
+                f" after {answer_s:.3f} s, and {_LINE_LOSS_S} s are allowed: lower"
+                " one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _crash_loops_end(self) -> Self:
+        limit = self.runtime.restart_limit
+        # A robot on this machine is a virtual one, and trials kill what they like.
+        if limit > _MOST_RESTARTS and not _is_loopback(_host_of(self.arm)):
+            raise ValueError(
+                f"runtime.restart_limit is {limit}; a process that ends again and again"
+                f" beside a real robot is started {_MOST_RESTARTS} times within ten"
+                f" minutes at most: give {_MOST_RESTARTS} or less"
+            )
         return self
 
     @model_validator(mode="after")
@@ -299,7 +327,7 @@ def _check_loopback(settings: Settings) -> None:
     }
     devices |= {f"cameras.{name}": camera for name, camera in settings.cameras.items()}
     for name, device in devices.items():
-        host = getattr(device, "host", "localhost")
+        host = _host_of(device)
         if not _is_loopback(host):
             raise ValueError(
                 f"virtual_cell.enabled is true, but {name}.host is {host};"
@@ -313,6 +341,11 @@ def settings_schema() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Cellward configuration"
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+def _host_of(device: object) -> str:
+    """Return where a device is; what has no address runs on this machine."""
+    return str(getattr(device, "host", "localhost"))
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import socket
 import subprocess
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,12 @@ from ops.child_signals import is_stopped
 from ops.child_start import ChildStart
 from ops.process_table import ProcessSpec, RestartPolicy
 from ops.processes.turn import TURN, WARM
+
+_RETRY_S: Final = 600.0
+"""Between tries after too many losses. Where a lack of memory or descriptors passes, a
+run of months has its spare back soon; where it stays, a try takes up to eight seconds
+of a core beside the cell, which is little in ten minutes. It is also the time after
+which the policy has forgotten a loss."""
 
 
 def _make_policy() -> RestartPolicy:
@@ -31,11 +38,14 @@ class Spare:
         spec: of the process that it is to replace.
         child_start: starts one.
         is_warm: whether it has said that it waits for nothing but its turn.
+        is_failing: whether it was lost too often, so that it is tried at long intervals
+            only, until one is warm.
     """
 
     spec: ProcessSpec
     child_start: ChildStart
     is_warm: bool = False
+    is_failing: bool = False
     _policy: RestartPolicy = field(default_factory=_make_policy)
     _process: "subprocess.Popen[bytes] | None" = None
     _link: socket.socket | None = None
@@ -74,14 +84,15 @@ class Spare:
         self._drop()
 
     def _start(self, now_s: float) -> None:
-        self._link, theirs = socket.socketpair()
-        self._link.settimeout(0.0)
-        with theirs:
-            try:
+        try:
+            self._link, theirs = socket.socketpair()
+            with theirs:
+                self._link.settimeout(0.0)
                 self._process = self.child_start.start(self.spec, theirs.fileno())
-            except OSError as error:
-                self._drop()
-                self._note_loss(f"not started: {error.strerror}", now_s)
+        except OSError as error:
+            # No descriptor, memory or process id left; production goes on without.
+            self._drop()
+            self._note_loss(f"not started: {error.strerror}", now_s)
 
     def _check(self, process: "subprocess.Popen[bytes]", now_s: float) -> None:
         code = process.poll()
@@ -93,14 +104,21 @@ class Spare:
             with contextlib.suppress(OSError):
                 self.is_warm = self._link.recv(1) == WARM
             if self.is_warm:
+                self.is_failing = False
                 structlog.get_logger().info("spare process waits", name=self.spec.name)
 
     def _note_loss(self, how: str, now_s: float) -> None:
+        log = structlog.get_logger()
         delay_s = self._policy.note_death(now_s)
-        structlog.get_logger().warning(
+        if delay_s is None and not self.is_failing:
+            self.is_failing = True
+            log.error("no spare process can be kept", name=self.spec.name, exit=how)
+        if delay_s is None or self.is_failing:
+            delay_s = _RETRY_S
+        log.warning(
             "spare process ended", name=self.spec.name, exit=how, delay_s=delay_s
         )
-        self._start_at_s = None if delay_s is None else now_s + delay_s
+        self._start_at_s = now_s + delay_s
 
     def _drop(self) -> None:
         self.is_warm = False

@@ -1,5 +1,6 @@
 """A whole controller with its virtual cell, started as a user starts it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import yaml
 
 from cell.mailbox.text import TextMailbox
 from ops.telemetry import STATUS_CAPACITY
+from sim2real.faults.process_ids import is_alive, read_pid
 from tests.loans import lend_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,15 +91,24 @@ class RunningCell:
             time.sleep(0.02)
         raise AssertionError(f"not seen in {timeout_s} s; last status: {self.status()}")
 
-    def pid_of(self, module: str) -> int | None:
-        """Return the process id of one of its processes by module name."""
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if module in child.cmdline():
-                    return int(child.pid)
-            except psutil.Error:
-                continue
-        return None
+    def pid_of(self, name: str, timeout_s: float = 30.0) -> int:
+        """Return the id of the process that works under a name; wait for one to."""
+        deadline_s = time.monotonic() + timeout_s
+        while not is_alive(pid := read_pid(self.runtime, name), self.runtime):
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"no {name} works: {self.output()}")
+            time.sleep(0.01)
+        return pid
+
+    def find_idle_pids(self, name: str, module: str) -> set[int]:
+        """Return who has not worked under a name yet: what starts, and a spare."""
+        working = read_pid(self.runtime, name)
+        found = set()
+        for child in _children_of(psutil.Process(self.process.pid)):
+            with contextlib.suppress(psutil.Error):
+                if module in child.cmdline() and child.pid != working:
+                    found.add(int(child.pid))
+        return found
 
     def output(self) -> str:
         """Return what the host printed so far."""

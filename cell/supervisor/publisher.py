@@ -56,6 +56,7 @@ class Publisher:
     longest_gap_s: float = 0.0
     slow_down: SlowDown = field(default_factory=SlowDown)
     _published_ns: int = 0
+    _has_shown: bool = False
 
     def make_outputs(self, progress: int, unmet: tuple[Unmet, ...]) -> PlcOutputs:
         """Return our block for the line; `progress` counts turns of the decisions."""
@@ -101,6 +102,10 @@ class Publisher:
         """Write the status now."""
         self._published_ns = self.station.clock.now_ns()
         self.status.write(dump(self._describe(phase, unmet)))
+        if not self._has_shown:
+            self._has_shown = True
+            # From here on others see that this life is there, and in which state.
+            self.events.add("status_shown", {"state": self.machine.state.name})
 
     def _describe(self, phase: str, unmet: tuple[Unmet, ...]) -> dict[str, Any]:
         station = self.station

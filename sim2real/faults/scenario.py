@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from cell.contracts.ladder import Rung
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
@@ -137,19 +136,32 @@ def stop_begins(evidence: Evidence, _now_ns: int) -> int | None:
     return None
 
 
-def supervisor_returns(evidence: Evidence, _now_ns: int) -> int | None:
-    """Return when a new supervisor latched, once it shows that it has."""
+def make_event_sign(source: str, event: str, **fields: object) -> Sign:
+    """Return a sign: an event with these fields is recorded."""
+
+    def find(evidence: Evidence, _now_ns: int) -> int | None:
+        for line in evidence.events():
+            is_meant = line.source == source and line.event == event
+            if is_meant and all(line.fields.get(k) == v for k, v in fields.items()):
+                return line.seen_ns
+        return None
+
+    return find
+
+
+def supervisor_returns(evidence: Evidence, now_ns: int) -> int | None:
+    """Return when a new supervisor first showed that it has latched.
+
+    It latches before that, in its first lines of code; who waits for it sees nothing.
+    """
     status = evidence.stand.status()
     stamp_ns = int(status.get("stamp_ns", 0))
     if stamp_ns <= evidence.onset_ns or status.get("state") != "ABORTED":
         return None
-    latched_ns = (
-        line.seen_ns
-        for line in evidence.events()
-        if (line.source, line.event) == ("supervisor", "rung")
-        and line.fields.get("to") == Rung.LATCH.name
-    )
-    return next(latched_ns, None)
+    return _find_latched_status(evidence, now_ns)
+
+
+_find_latched_status = make_event_sign("supervisor", "status_shown", state="ABORTED")
 
 
 def arm_rests(evidence: Evidence, now_ns: int) -> int | None:
@@ -168,19 +180,6 @@ def make_hold_sign(*reasons: HoldReason) -> Sign:
         for sample in evidence.samples():
             if sample.hold_reason in reasons:
                 return sample.seen_ns
-        return None
-
-    return find
-
-
-def make_event_sign(source: str, event: str, **fields: object) -> Sign:
-    """Return a sign: an event with these fields is recorded."""
-
-    def find(evidence: Evidence, _now_ns: int) -> int | None:
-        for line in evidence.events():
-            is_meant = line.source == source and line.event == event
-            if is_meant and all(line.fields.get(k) == v for k, v in fields.items()):
-                return line.seen_ns
         return None
 
     return find

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from cell.contracts.errors import CellError, FaultCode
 from cell.contracts.observation import RgbdFrame
-from cell.mailbox.beats import Beats
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.text import TextMailbox
@@ -36,6 +35,7 @@ from sim2real.faults.framing import (
     RawFramer,
     RtdeFramer,
 )
+from sim2real.faults.process_ids import is_alive, read_pid
 from sim2real.faults.robot_wire import RtdeTap
 from sim2real.faults.stand_config import (
     StandFiles,
@@ -113,7 +113,7 @@ class Stand:
         host.kill()
         host.wait()
         deadline_s = time.monotonic() + HANG_S
-        while any(_is_alive(pid, runtime) for pid in pids):
+        while any(is_alive(pid, runtime) for pid in pids):
             if time.monotonic() > deadline_s:
                 raise StandError(f"processes of {role} outlive their host")
             pause(_POLL_S)
@@ -140,11 +140,7 @@ class Stand:
         """Return the process id of one of the cell's processes, 0 when unknown."""
         is_virtual = name in _CELL_PROCESSES
         folder = self.files.cell_runtime if is_virtual else self.files.runtime
-        beats = Beats.open(folder / "beats")
-        try:
-            return beats.read_pid(name)
-        finally:
-            beats.close()
+        return read_pid(folder, name)
 
     # --- looking ---------------------------------------------------------------------
 
@@ -368,14 +364,3 @@ def _folder(parent: Path | None) -> Iterator[Path]:
         prefix="cellward-stand-", dir=parent, ignore_cleanup_errors=True
     ) as name:
         yield Path(name)
-
-
-def _is_alive(pid: int, runtime: Path) -> bool:
-    """Say whether a process id still belongs to a process of this cell."""
-    if pid <= 0:
-        return False
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return str(runtime).encode() in command

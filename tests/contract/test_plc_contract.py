@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from cell.config import ModbusPlcConfig, SimPlcConfig
+from cell.config import SimPlcConfig
 from cell.contracts.drivers import Clock, PlcLink
 from cell.contracts.errors import DriverError, DriverUnreachableError
 from cell.contracts.plc import PlcInputs, PlcOutputs
@@ -22,6 +22,7 @@ from cell.drivers.plc.opening import WatchedPlc, open_plc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
 from sim2real.virtual_cell.plc.server import open_plc_server
 from tests.fakes.clock import FakeClock
+from tests.fakes.patient_plc import make_patient_config
 
 HEARTBEAT_TIMEOUT_S = 0.3
 
@@ -66,10 +67,7 @@ async def sim_rig(clock: FakeClock) -> AsyncIterator[Rig]:
 async def modbus_rig(clock: FakeClock) -> AsyncIterator[Rig]:
     line = make_line()
     async with open_plc_server("127.0.0.1", 0, 1, "big") as server:
-        # A loaded machine may take its time: the deadline is not under test here.
-        config = ModbusPlcConfig(
-            host="127.0.0.1", port=server.port, timeout_s=0.9, heartbeat_timeout_s=1.0
-        )
+        config = make_patient_config(server.port)
 
         @asynccontextmanager
         async def connect() -> AsyncIterator[PlcLink]:
@@ -196,14 +194,7 @@ async def test_a_plc_that_goes_away_raises_a_driver_error(rig: Rig) -> None:
 async def test_opening_follows_the_configured_kind() -> None:
     async with open_plc_server("127.0.0.1", 0, 5, "little") as server:
         server.registers.write_inputs(make_line().inputs)
-        modbus = ModbusPlcConfig(
-            host="127.0.0.1",
-            port=server.port,
-            device_id=5,
-            word_order="little",
-            timeout_s=0.9,
-            heartbeat_timeout_s=1.0,
-        )
+        modbus = make_patient_config(server.port, device_id=5, word_order="little")
         for config in (modbus, SimPlcConfig()):
             async with asyncio.timeout(10), open_plc(config, MonotonicClock()) as link:
                 assert (await link.exchange(PlcOutputs())).zone_permit

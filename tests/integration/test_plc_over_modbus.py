@@ -29,6 +29,7 @@ from cell.drivers.plc.registers import BLOCK_WORDS, IMAGE_WORDS
 from cell.drivers.plc.sim import make_line_inputs
 from ops.exit_codes import PortTakenError
 from sim2real.virtual_cell.plc.server import PlcServer, ServerFaults, open_plc_server
+from tests.fakes.patient_plc import make_patient_config
 from tests.fakes.wire_proxy import WireProxy, proxy_to
 
 pytestmark = pytest.mark.alone
@@ -49,9 +50,7 @@ class Wire:
         self, timeout_s: float = PATIENT_S, *, direct: bool = True
     ) -> AbstractAsyncContextManager[ModbusPlc]:
         port = self.server.port if direct else self.proxy.port
-        config = ModbusPlcConfig(
-            host="127.0.0.1", port=port, timeout_s=timeout_s, heartbeat_timeout_s=1.0
-        )
+        config = make_patient_config(port, timeout_s)
         return open_modbus_plc(config, MonotonicClock())
 
     def break_with(self, faults: ServerFaults) -> None:

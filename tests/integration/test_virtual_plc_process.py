@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cell.config import ModbusPlcConfig
 from cell.contracts.drivers import PlcLink
 from cell.contracts.errors import DriverError
 from cell.contracts.plc import PlcInputs, PlcOutputs
@@ -23,6 +22,7 @@ from cell.mailbox.seqlock import Mailbox
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
 from sim2real.virtual_cell.plc.panel import COMMANDS, Answer, Panel, give
 from sim2real.virtual_cell.plc.records import PLC_FAULTS, PLC_STATE
+from tests.fakes.patient_plc import make_patient_config
 from tests.loans import lend_port
 from tests.running_cell import ROOT, write_config
 
@@ -77,9 +77,7 @@ async def wait_for_end(plc: PlcProcess) -> int:
 @asynccontextmanager
 async def connect(plc: PlcProcess) -> AsyncIterator[PlcLink]:
     """Try until the process listens."""
-    config = ModbusPlcConfig(
-        host="127.0.0.1", port=plc.port, timeout_s=0.9, heartbeat_timeout_s=1.0
-    )
+    config = make_patient_config(plc.port)
     clock = MonotonicClock()
     async with asyncio.timeout(PATIENCE_S):
         while True:

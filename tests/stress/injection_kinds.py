@@ -52,7 +52,7 @@ NEVER_MS: Final = float("inf")
 _STALE: Final = frozenset({HoldReason.COMMAND_STALE})
 _FORCE: Final = frozenset({HoldReason.TCP_FORCE})
 _LEAD_S: Final = 0.02
-_PAUSE_S: Final = 0.32
+PAUSE_S: Final = 0.32
 """Shorter than what the supervisor itself calls a stall: the cell goes on by itself."""
 _SIGNAL_NS: Final = 1_000_000
 """Within this a signal takes effect."""
@@ -110,8 +110,8 @@ def pause_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
     with record(stand) as trace:
         time.sleep(_LEAD_S)
         onset_ns = time.monotonic_ns()
-        stood_ns = freeze_main_thread(pid, _PAUSE_S)
-        ended_ns = onset_ns + int(_PAUSE_S * 1e9)
+        stood_ns = freeze_main_thread(pid, PAUSE_S)
+        ended_ns = stood_ns + int(PAUSE_S * 1e9)
     return _judge_silence("paused", trace, onset_ns, stood_ns, ended_ns)
 
 

@@ -35,6 +35,7 @@ from tests.running_cell import ROOT
 from tests.stress.injection_kinds import (
     HOLD_MS,
     LOST_MS,
+    PAUSE_S,
     REST_MS,
     SLOW_MS,
     STOP_MS,
@@ -47,6 +48,7 @@ from tests.stress.injection_kinds import (
     pause_supervisor,
 )
 from tests.stress.injection_stand import resume
+from tests.stress.kill_storm import NOISY_REST_MS
 
 BARS_MS: Final = {
     "hold_ms": HOLD_MS,
@@ -59,6 +61,11 @@ BARS_MS: Final = {
 order that was vouched for after it, to the last order to move; from the loss to the
 ramp; from the guard's hold to the line's own register; from the guard's hold to an
 order followed again."""
+NOISY_MS: Final = dict.fromkeys(BARS_MS, NOISY_REST_MS)
+"""On a shared machine that runs a whole test suite; still far from no reaction."""
+NOISY_STALE_MS: Final = {**NOISY_MS, "rest_ms": PAUSE_S * 1e3 - 20.0}
+"""The pause is all that is watched: an arm that moves to its end has not come to rest,
+and shows no later time."""
 _WIRES: Final = {
     "stale": frozenset[Wire](),
     "supervisor": frozenset[Wire](),

@@ -30,6 +30,7 @@ from sim2real.faults.arm_trace import (
     find_last_motion,
     is_moving,
 )
+from sim2real.faults.process_ids import read_pid
 from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
 from tests.running_cell import RunningCell, start_cell
 
@@ -87,7 +88,8 @@ class KillRecord:
         moving: whether the arm was commanded to move at that moment.
         rest_ms: from the signal to the last commanded motion [ms]; 0 without any.
         stand_ms: from the signal to the last motion of the simulated joints [ms].
-        was_killed_again: the process that took its place died while it started.
+        killed_again: when the process that took its place was killed as well:
+            `starting`, before its first life sign, or `working`; empty when it was not.
         state_after: first state in which the cell settled.
         recovery_s: until it executed again, with the acknowledgements of a person [s].
         self_resumed: it moved or executed again, which needed a person, without one.
@@ -99,7 +101,7 @@ class KillRecord:
     moving: bool
     rest_ms: float
     stand_ms: float
-    was_killed_again: bool
+    killed_again: str
     state_after: str
     recovery_s: float
     self_resumed: bool
@@ -131,18 +133,37 @@ def run_storm(
 
 
 def kill_once(
-    cell: RunningCell, target: str, rng: random.Random, panel: Panel
+    cell: RunningCell,
+    target: str,
+    rng: random.Random,
+    panel: Panel,
+    *,
+    is_again: bool | None = None,
 ) -> KillRecord:
-    """Send one signal, measure how long the arm stays commanded to move."""
+    """Send one signal, measure how long the arm stays commanded to move.
+
+    Args:
+        cell: what is killed in.
+        target: name of the process.
+        rng: draws the signal.
+        panel: brings the cell back.
+        is_again: whether its successor is killed as well, while it starts, and with it
+            a spare; None to draw that.
+    """
     number = rng.choice([signal.SIGKILL, signal.SIGSTOP])
-    pid = cell.pid_of(MODULES[target])
-    assert pid is not None, f"{target} is not running"
+    pid = cell.pid_of(target)
+    if is_again is None:
+        is_again = rng.random() < _AGAIN_SHARE
     with ArmRecorder(cell.runtime) as arm:
         state_before = str(cell.status().get("state", ""))
+        # A spare would have taken over, and worked, long before it could be killed.
+        spares = cell.find_idle_pids(target, MODULES[target]) if is_again else set()
         killed_ns = time.monotonic_ns()
+        for each in spares:
+            os.kill(each, signal.SIGKILL)
         os.kill(pid, number)
         time.sleep(_WATCH_S)
-        is_again = rng.random() < _AGAIN_SHARE and _kill_successor(cell, target, pid)
+        again = _kill_successor(cell, target, {pid, *spares}) if is_again else ""
         state = _wait_settled(cell)
         # A cell that waits for its camera or its policy worker goes on by itself.
         is_latched = state in _LATCHED and cell.status().get("clears") != "by itself"
@@ -167,21 +188,25 @@ def kill_once(
         moving=is_moving(arm.targets, killed_ns),
         rest_ms=_since_ms(last_ns, killed_ns),
         stand_ms=_since_ms(stood_ns, killed_ns),
-        was_killed_again=is_again,
+        killed_again=again,
         state_after=state,
         recovery_s=time.monotonic() - started_s,
         self_resumed=resumed,
     )
 
 
-def _kill_successor(cell: RunningCell, target: str, pid: int) -> bool:
-    """Kill the process that took a place as soon as it is there."""
+def _kill_successor(cell: RunningCell, target: str, before: set[int]) -> str:
+    """Kill the process that takes a place as soon as it is there; say in what stage."""
     deadline_s = time.monotonic() + 10.0
     while time.monotonic() < deadline_s:
-        successor = cell.pid_of(MODULES[target])
-        if successor not in (None, pid):
-            os.kill(successor, signal.SIGKILL)
-            return True
+        starting = cell.find_idle_pids(target, MODULES[target]) - before
+        working = {read_pid(cell.runtime, target)} - before
+        if starting and not working:
+            os.kill(starting.pop(), signal.SIGKILL)
+            return "starting"
+        if working:
+            os.kill(working.pop(), signal.SIGKILL)
+            return "working"
         time.sleep(0.01)
     raise AssertionError(f"{target} was not started again")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ops.settings import load_settings
+from sim2real.faults.evidence import LogReader
 from sim2real.faults.policy_wire import HostileWorker
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
@@ -21,18 +22,16 @@ from tests.stress.injection_kinds import (
 )
 from tests.stress.injection_stand import resume, wait_until
 from tests.stress.injections import (
-    BARS_MS,
+    NOISY_MS,
+    NOISY_STALE_MS,
     Storm,
     find_misses,
     run_injections,
     summarise,
 )
-from tests.stress.kill_storm import NOISY_REST_MS
 
 pytestmark = pytest.mark.alone
 
-NOISY_MS = dict.fromkeys(BARS_MS, NOISY_REST_MS)
-"""On a shared machine that runs a whole test suite; still far from no reaction."""
 COUNT = 2
 BAD_S = 12.0
 SHIPPED: Path = ROOT / "config.yaml"
@@ -42,13 +41,13 @@ SHIPPED: Path = ROOT / "config.yaml"
 def test_short_storms_and_a_bad_policy_end_at_rest_and_in_order() -> None:
     with open_stand(SHIPPED, frozenset({Wire.LINE, Wire.ROBOT})) as stand:
         pushes = Pushes()
-        for kind, inject in (
-            ("slow-down", pushes),
-            ("stale", pause_supervisor),
-            ("plc", lose_line),
+        for kind, inject, bars_ms in (
+            ("slow-down", pushes, NOISY_MS),
+            ("stale", pause_supervisor, NOISY_STALE_MS),
+            ("plc", lose_line, NOISY_MS),
         ):
             storm = take(stand, kind, inject)
-            assert not find_misses(storm.records, NOISY_MS), summarise(storm)["misses"]
+            assert not find_misses(storm.records, bars_ms), summarise(storm)["misses"]
             assert not storm.violations
         push_until_it_lets_go(stand, pushes.tap)
         found = let_adversary_work(stand)
@@ -65,17 +64,27 @@ def take(stand: Stand, kind: str, inject: Inject) -> Storm:
 
 
 def push_until_it_lets_go(stand: Stand, tap: ForceTap) -> None:
-    """Report a large force from a lift on until the grasp is given up."""
+    """Report a large force from a grasp on until it is given up.
+
+    While the fingers close nothing moves, so that the force is there before the lift.
+    """
     resume(stand)
     failed = stand.status()["failed"]
-    assert wait_until(lambda: stand.status()["phase"] == "lifting", 60.0)
+    log = LogReader(stand.files.logs)
+    assert wait_until(lambda: stand.status()["phase"] == "grasping", 60.0)
     tap.push((0.0, 0.0, -400.0), 20.0)
-    assert wait_until(lambda: stand.status()["phase"] == "clearing the view", 10.0)
+    assert wait_until(lambda: has_let_go(log), 10.0)
     tap.push((0.0, 0.0, 0.0), 0.0)
     assert wait_until(lambda: stand.status()["failed"] > failed, 30.0)
     status = stand.status()
     assert status["state"] == "EXECUTE", status["state_reason"]
     assert any("too much force" in event for event in status["events"])
+
+
+def has_let_go(log: LogReader) -> bool:
+    """Say whether the supervisor recorded it; its phases tell of other misses too."""
+    seen = {(line.source, line.event) for line in log.read()}
+    return ("supervisor", "let_go") in seen
 
 
 def let_adversary_work(stand: Stand) -> Round:

@@ -21,6 +21,7 @@ from tests.stress.kill_storm import (
     NOISY_REST_MS,
     bring_back,
     find_misses,
+    kill_once,
     prepare_storm,
     run_storm,
 )
@@ -170,10 +171,14 @@ def test_a_short_kill_storm_never_moves_the_arm_by_itself(
 ) -> None:
     rng = random.Random(1)
     with start_cell(tmp_path, loopback_address, change=prepare_storm) as cell:
-        records = run_storm(cell, 8, rng, tuple(MODULES))
+        records = run_storm(cell, 7, rng, tuple(MODULES))
+        panel = Panel(cell.runtime)
+        cold = kill_once(cell, "supervisor", rng, panel, is_again=True)
+        records.append(cold)
         assert cell.stop() == 0
 
     assert not find_misses(records, NOISY_REST_MS)
+    assert cold.killed_again == "starting"
     assert cell.report()["limit_violations"] == 0, json.dumps(
         cell.report()["violations_by_kind"]
     )

@@ -496,6 +496,34 @@ async def test_a_supervisor_cut_off_in_its_work_comes_back_aborted(at: str) -> N
         await cell.until_state(State.STOPPED)
 
 
+class NotedStatus(MemoryStatus):
+    """Puts each document among the records, so that the order of both is seen."""
+
+    def __init__(self, text: str, records: list[tuple[str, dict[str, object]]]) -> None:
+        super().__init__(text)
+        self._records = records
+
+    def write(self, text: str) -> None:
+        """Replace the document."""
+        super().write(text)
+        self._records.append(("document", {"state": json.loads(text)["state"]}))
+
+
+async def test_a_new_life_records_once_that_its_first_status_is_out() -> None:
+    records: list[tuple[str, dict[str, object]]] = []
+    text = json.dumps({"state": "EXECUTE"})
+    cell = SupervisedCell(status=NotedStatus(text, records), events=records)
+    async with cell.running():
+        await cell.pass_s(1.0)
+
+    names = [name for name, _ in records]
+    assert names.count("status_shown") == 1
+    shown = names.index("status_shown")
+    assert "rung" in names[:shown]
+    assert names.index("document") == shown - 1
+    assert records[shown][1] == records[shown - 1][1] == {"state": "ABORTED"}
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"state": "NONSENSE"}', "{}"])
 async def test_without_a_readable_past_the_cell_is_stopped(text: str | None) -> None:
     cell = SupervisedCell(status=MemoryStatus(text))

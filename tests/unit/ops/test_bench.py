@@ -11,6 +11,8 @@ from cell.contracts.errors import ConfigError
 from ops import bench
 from ops.exit_codes import ExitCode
 from ops.figures import Bar, Figure, Mark, has_missed, render_json, render_line
+from ops.run_report import make_report, write_report
+from ops.run_session import RunRequest
 from ops.settings import load_settings
 from tests.running_cell import write_config
 
@@ -96,3 +98,30 @@ def test_a_guard_that_refuses_the_motion_is_not_timed(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="refuses it: joint_speed of joint 0"):
         bench.measure_guard(settings.model_copy(update={"safety": slow}), cycles=300)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "mark"), [(None, Mark.NONE), (0.2, Mark.HELD), (0.201, Mark.MISSED)]
+)
+def test_answers_to_holds_of_the_guard_have_a_bar_where_it_held(
+    time_s: float | None, mark: Mark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(request: RunRequest) -> ExitCode:
+        assert request.report_path is not None
+        status = {
+            "guard_intervention_lost_s_max": time_s,
+            "slow_down_confirmed_s_max": time_s,
+        }
+        servo = {"servo_scheduler": "FIFO"}
+        write_report(request.report_path, make_report(status, servo, {}, {}))
+        return ExitCode.OK
+
+    monkeypatch.setattr(bench, "run_cell", run)
+    monkeypatch.setattr(bench, "_FLOOR_S", 0.01)
+
+    figures = {f.name: f for f in bench.measure_cell(tmp_path / "config.yaml", 1.0)}
+
+    for name in ("lost by a guard's hold, worst", "line asked to slow down, worst"):
+        figure = figures[name]
+        assert figure.mark is mark
+        assert figure.value == (None if time_s is None else pytest.approx(time_s * 1e3))

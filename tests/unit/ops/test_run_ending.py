@@ -1,5 +1,6 @@
 """When a run ends by itself, and with what."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -33,12 +34,16 @@ class FakeHost:
     def statuses(self) -> list[ChildStatus]:
         return [self.child]
 
+    def list_complaints(self) -> list[str]:
+        return ["no spare of process it can be kept"]
+
     def stop(self, _sleep: object) -> None:
         return None
 
 
 class FakeKeeper:
-    complaint = ""
+    def __init__(self, complaint: str) -> None:
+        self.complaint = complaint
 
     def note(self, *_: object, **__: object) -> None:
         return None
@@ -48,15 +53,18 @@ def make_child(*, is_essential: bool, refusal: Refusal | None = None) -> ChildSt
     return ChildStatus("it", None, 6, True, "exit code 1", refusal, is_essential)
 
 
-def run(child: ChildStatus, tmp_path: Path, duration_s: float) -> FakeHost:
+def run(
+    child: ChildStatus, tmp_path: Path, duration_s: float, complaint: str = ""
+) -> FakeHost:
     host = FakeHost(child)
-    request = RunRequest(tmp_path, duration_s, 0, None, is_live=False)
+    report = tmp_path / "report.json"
+    request = RunRequest(tmp_path, duration_s, 0, report, is_live=False)
     session = Session(
         cast("ProcessHost", host), TelemetryReader(tmp_path), request, tmp_path
     )
     kind = ModelError if child.refusal else RestartLimitError
     with pytest.raises(kind, match="process it"):
-        session.run(cast("StatusKeeper", FakeKeeper()), LastStatus({}), ())
+        session.run(cast("StatusKeeper", FakeKeeper(complaint)), LastStatus({}), ())
     return host
 
 
@@ -66,6 +74,19 @@ def test_a_run_goes_on_beside_a_process_the_cell_can_stand_without(
     host = run(make_child(is_essential=False), tmp_path, 0.3)
 
     assert host.polls > 2
+
+
+@pytest.mark.parametrize("kept", ["", "the disk is full"])
+def test_what_the_host_complains_of_stands_among_the_alarms_of_the_report(
+    kept: str, tmp_path: Path
+) -> None:
+    run(make_child(is_essential=False), tmp_path, 0.1, kept)
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["alarms"] == [
+        *("no spare of process it can be kept",),
+        *filter(None, [kept]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,9 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("supervisor.command_period_s", 0.05, "at least 3 x supervisor.command_period"),
     ("plc.heartbeat_timeout_s", 0.12, "plc: heartbeat_timeout_s must cover"),
     ("plc.timeout_s", 0.3, "timeout_s must be smaller than heartbeat"),
+    ("plc.heartbeat_timeout_s", 0.31, "must be less than or equal to 0.3"),
+    ("runtime.restart_limit", -1, "must be greater than or equal to 0"),
+    ("runtime.restart_limit", 10_001, "must be less than or equal to 10000"),
     ("cell.heightmap.pixel_m", 0.001, "heightmap covers 0.096 m, less"),
     ("arm.flange_from_tcp.position_m", [0.0, 0.0, 1.5], "arm.flange_from_tcp is 1.5"),
     ("plc.host", "192.168.1.10", "but plc.host is 192.168.1.10"),
@@ -293,6 +296,54 @@ def test_a_line_that_would_always_count_as_lost_is_refused(tmp_path: Path) -> No
     tree["plc"] |= {"period_s": 0.01, "timeout_s": 0.02, "heartbeat_timeout_s": 0.05}
 
     assert "plc.heartbeat_timeout_s is 0.05; it must cover" in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("period_s", "turn_s", "answer"),
+    # 0.3 - 2.5 x 0.02 + 0.02 + 2 x 0.02, and 0.3 / 2 + 0.1 + 2 x 0.03
+    [(0.02, 0.02, "0.310 s"), (0.1, 0.03, "0.310 s")],
+)
+def test_a_standing_heartbeat_that_would_be_answered_late_is_refused(
+    period_s: float, turn_s: float, answer: str, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["plc"] |= {"period_s": period_s, "timeout_s": 0.05}
+    tree["supervisor"]["command_period_s"] = turn_s
+    tree["safety"]["freshness_s"] = 0.09
+
+    assert f"is answered after {answer}" in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("period_s", "turn_s"),
+    # 0.3 / 2 + 0.1 + 2 x 0.025, and 0.3 - 2.5 x 0.03 + 0.03 + 2 x 0.02
+    [(0.1, 0.025), (0.03, 0.02)],
+)
+def test_a_standing_heartbeat_may_take_the_time_that_is_stated(
+    period_s: float, turn_s: float, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["plc"] |= {"period_s": period_s, "timeout_s": 0.05}
+    tree["supervisor"]["command_period_s"] = turn_s
+    tree["safety"]["freshness_s"] = 0.09
+
+    assert load(tree, tmp_path).plc.period_s == period_s
+
+
+@pytest.mark.parametrize("limit", [0, 5, 6, 10_000])
+@pytest.mark.parametrize("host", ["127.0.0.9", "192.168.1.10", "ur-1.plant"])
+def test_only_a_virtual_robot_stands_many_restarts(
+    limit: int, host: str, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["runtime"]["restart_limit"] = limit
+    tree["virtual_cell"]["enabled"] = False
+    tree["arm"]["host"] = host
+
+    if limit <= 5 or host.startswith("127."):
+        assert load(tree, tmp_path).runtime.restart_limit == limit
+    else:
+        assert f"runtime.restart_limit is {limit}; a process" in refusal(tree, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 import errno
 import os
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
+from structlog.typing import EventDict
 
 from ops.child_start import ChildStart
 from ops.spare import Spare
@@ -34,6 +37,13 @@ def wait_for_spare(bench: HostBench, *but: int) -> int:
     return pid
 
 
+def poll_until_said(bench: HostBench, event: str) -> EventDict:
+    """Poll until the host logs an event; return the line."""
+    with structlog.testing.capture_logs() as lines:
+        bench.poll_until(lambda: any(line["event"] == event for line in lines))
+    return next(line for line in lines if line["event"] == event)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_spare_takes_over_and_the_next_one_waits(
     bench: HostBench, number: signal.Signals
@@ -45,13 +55,17 @@ def test_the_spare_takes_over_and_the_next_one_waits(
     bench.poll_until(lambda: bench.child.restarts == 1)
 
     assert bench.start() == spare
-    assert wait_for_spare(bench, spare) != first
+    poll_until_said(bench, "spare process waits")
+    assert len(find_spares(bench.folder) - {spare}) == 1
 
 
 def test_a_spare_beats_for_nobody_before_its_turn(bench: HostBench) -> None:
     first = bench.start()
-    wait_for_spare(bench)
 
+    # Once it says that it waits, it has done all that it does before its turn.
+    poll_until_said(bench, "spare process waits")
+
+    assert len(find_spares(bench.folder)) == 1
     assert bench.beats.read_pid(bench.child.name) == first
     assert bench.child.restarts == 0
 
@@ -73,13 +87,8 @@ def test_without_a_living_spare_the_process_starts_as_ever(
 
 def test_the_record_says_when_a_spare_is_ready(bench: HostBench) -> None:
     bench.start()
-    with structlog.testing.capture_logs() as lines:
-        wait_for_spare(bench)
-        bench.poll_until(
-            lambda: any(line["event"] == "spare process waits" for line in lines)
-        )
 
-    assert lines[-1]["name"] == bench.child.name
+    assert poll_until_said(bench, "spare process waits")["name"] == bench.child.name
 
 
 @pytest.fixture
@@ -89,12 +98,16 @@ def spare(bench: HostBench) -> Iterator[Spare]:
     made.stop()
 
 
-def tend_until_lost(spare: Spare, now_s: float) -> None:
+def tend_until(spare: Spare, condition: Callable[[], bool], now_s: float) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
-    while spare.pid is not None:
+    while not condition():
         assert time.monotonic() < deadline_s
         spare.tend(now_s)
         time.sleep(0.005)
+
+
+def tend_until_lost(spare: Spare, now_s: float) -> None:
+    tend_until(spare, lambda: spare.pid is None, now_s)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -115,30 +128,103 @@ def test_a_spare_that_is_lost_is_replaced_after_a_while(
     assert spare.pid not in {None, lost}
 
 
-def test_spares_that_never_live_are_given_up(bench: HostBench, spare: Spare) -> None:
-    bench.behave(waits=False)
-
-    for turn in range(10):
+def lose_six(spare: Spare) -> None:
+    """Lose six spares at 0, 60 ... 300 s, of those that never live to wait."""
+    for turn in range(6):
+        assert not spare.is_failing
         spare.tend(60.0 * turn)
         tend_until_lost(spare, 60.0 * turn)
 
-    assert len(find_spares(bench.folder)) == 6
-    assert spare.take() is None
 
-
-def test_a_spare_that_cannot_be_started_is_tried_again(
-    spare: Spare, monkeypatch: pytest.MonkeyPatch
+def test_spares_that_never_live_are_tried_at_long_intervals_only(
+    bench: HostBench, spare: Spare
 ) -> None:
-    def have_no_memory(*_: object) -> None:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    bench.behave(waits=False)
+
+    with structlog.testing.capture_logs() as lines:
+        lose_six(spare)
+        for now_s in (360.0, 899.0):
+            spare.tend(now_s)
+            assert spare.pid is None
+        spare.tend(901.0)
+        tend_until_lost(spare, 901.0)
+        spare.tend(1500.0)
+        assert spare.pid is None
+
+    assert spare.is_failing
+    assert spare.take() is None
+    assert len(find_spares(bench.folder)) == 7
+    events = [line["event"] for line in lines]
+    assert events.count("no spare process can be kept") == 1
+    delays_s = [line["delay_s"] for line in lines if "delay_s" in line]
+    assert delays_s == [5.0, 10.0, 20.0, 40.0, 60.0, 600.0, 600.0]
+
+
+def test_a_spare_that_waits_at_last_is_kept_like_any_other(
+    bench: HostBench, spare: Spare
+) -> None:
+    bench.behave(waits=False)
+    lose_six(spare)
+
+    bench.behave()
+    tend_until(spare, lambda: spare.is_warm, 901.0)
+    assert not spare.is_failing
+
+    assert spare.pid is not None
+    os.kill(spare.pid, signal.SIGKILL)
+    tend_until_lost(spare, 1000.0)
+    spare.tend(1006.0)
+    assert spare.pid is not None
+
+
+def test_the_host_complains_for_as_long_as_no_spare_can_be_kept(
+    bench: HostBench,
+) -> None:
+    child = bench.host._children[bench.child.name]
+    assert child.spare is not None
+    assert bench.host.list_complaints() == []
+
+    child.spare.is_failing = True
+
+    (complaint,) = bench.host.list_complaints()
+    assert "no spare of process child can be kept" in complaint
+
+
+def fail_with(number: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "number"),
+    [
+        (ChildStart, "start", errno.ENOMEM),
+        (socket, "socketpair", errno.EMFILE),
+        (socket, "socketpair", errno.ENFILE),
+        (socket.socket, "settimeout", errno.ENOBUFS),
+    ],
+)
+def test_a_spare_that_cannot_be_started_is_tried_again(
+    spare: Spare, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: int
+) -> None:
+    before = count_descriptors()
 
     with monkeypatch.context() as context:
-        context.setattr(ChildStart, "start", have_no_memory)
-        spare.tend(100.0)
+        context.setattr(owner, name, fail_with(number))
+        with structlog.testing.capture_logs() as lines:
+            spare.tend(100.0)
     assert spare.pid is None
+    assert count_descriptors() == before
+    assert lines[-1]["exit"] == f"not started: {os.strerror(number)}"
 
     spare.tend(106.0)
     assert spare.pid is not None
+
+
+def count_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_spare_takes_its_turn_before_it_is_warm_and_lives_on(

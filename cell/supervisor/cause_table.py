@@ -212,7 +212,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             clears=Clears.BY_ITSELF,
             is_live=True,
         ),
-        # Whoever died again and again may do so in the next motion too: no waiting helps.
+        # Whoever died again and again may do so in the next motion: no waiting helps.
         Cause.PROCESS_GIVEN_UP: CauseFacts(
             FaultCode.PROCESS_RESTART_LIMIT,
             Reaction.ABORT,

@@ -16,7 +16,11 @@ from policies.runtime.modality_gate import ModalityGate
 from policies.runtime.onnx_session import OnnxSession
 from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.wire import Readiness
-from policies.runtime.worker import LoadedPolicies, make_observation
+from policies.runtime.worker import (
+    ExcludingPolicy,
+    LoadedPolicies,
+    make_observation,
+)
 from policies.runtime.workspace import GraspWorkspace
 
 _FALLBACK_MINIMUM_SCORE = 0.25
@@ -67,17 +71,29 @@ def load_policies(
         )
     except ModelError as error:
         _warm_up(fallback, workspace)
-        greeting = Readiness(
-            ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
-        )
-        return LoadedPolicies(
-            fallback, fallback, greeting, _complain(error, config.live, fallback.name)
-        )
+        return make_stand_in(error, config.live, fallback)
     _warm_up(fallback, workspace)
     greeting = _greet(live.name, sha256, fallback.name)
     # Nothing makes up for lost modalities yet: the gate admits the real thing alone.
     gate = ModalityGate(None, config.compensation_confidence)
     return LoadedPolicies(live, fallback, greeting, gate=gate)
+
+
+def make_stand_in(
+    error: ModelError, live: str, fallback: ExcludingPolicy
+) -> LoadedPolicies:
+    """Return what is served in place of a live model that may not be used.
+
+    Args:
+        error: what is wrong with it.
+        live: its configured name.
+        fallback: the policy that picks now.
+    """
+    greeting = Readiness(
+        ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
+    )
+    complaint = _complain(error, live, fallback.name)
+    return LoadedPolicies(fallback, fallback, greeting, complaint)
 
 
 def _load_live(

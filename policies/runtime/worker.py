@@ -151,6 +151,13 @@ class PolicyWorker:
                     self._receive(key.data)
             self._answer_ready()
 
+    def replace_policies(self, policies: LoadedPolicies) -> None:
+        """Serve others from now on; clients have to come again for the new greeting."""
+        self._policies = policies
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None:
+                self._drop(key.data)
+
     def close(self) -> None:
         """Drop every client and remove the socket."""
         for key in list(self._selector.get_map().values()):

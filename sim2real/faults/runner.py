@@ -18,8 +18,11 @@ from sim2real.faults.judgement import check_code
 from sim2real.faults.ladder_checks import LADDER_CHECKS
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
 from sim2real.faults.load_checks import LOAD_CHECKS
+from sim2real.faults.model_checks import MODEL_CHECKS
+from sim2real.faults.outside_checks import OUTSIDE_CHECKS
 from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
 from sim2real.faults.process_scenarios import PROCESS_SCENARIOS
+from sim2real.faults.restart_scenario import RESTART_SCENARIOS
 from sim2real.faults.results import (
     Outcome,
     RowResult,
@@ -30,6 +33,7 @@ from sim2real.faults.results import (
 from sim2real.faults.robot_scenarios import ROBOT_SCENARIOS
 from sim2real.faults.rows import FaultRow, Way
 from sim2real.faults.scenario import CellScenario, MissingAidError
+from sim2real.faults.session_checks import SESSION_CHECKS
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
 from sim2real.faults.trial import try_on_cell
@@ -41,13 +45,17 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **DEVICE_SCENARIOS,
     **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
+    **RESTART_SCENARIOS,
 }
 """Of the rows that need a whole cell."""
 
 CHECKS: Final[dict[str, Check]] = {
     **GUARD_CHECKS,
+    **SESSION_CHECKS,
     **ZONE_CHECKS,
+    **OUTSIDE_CHECKS,
     **LOAD_CHECKS,
+    **MODEL_CHECKS,
     **LADDER_CHECKS,
 }
 """Of the rows that need only the code."""
@@ -133,7 +141,10 @@ class FaultRun:
             self._say(f"{row.id} {name or row.name}: starting a cell of its own ...")
             try:
                 with open_stand(
-                    self._config, scenario.wires, scenario.environment
+                    self._config,
+                    scenario.wires,
+                    scenario.environment,
+                    scenario.restart_limit,
                 ) as stand:
                     result = _try_cell(row, scenario, stand, with_fault=with_fault)
             except MissingAidError as error:

@@ -12,14 +12,13 @@ from cell.drivers.clock import MonotonicClock
 from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from ops.processes.shell import ProcessContext, enter_process, run_entry
-from ops.settings import Settings, compute_model_root
+from ops.settings import compute_model_root
 from ops.workspace import make_workspace
-from policies.model_directory import read_model_directory
 from policies.runtime.deadline import kernel_deadline
 from policies.runtime.loading import load_policies, make_stand_in
 from policies.runtime.model_watch import ModelWatch
 from policies.runtime.wire import SOCKET_NAME
-from policies.runtime.worker import LoadedPolicies, PolicyWorker
+from policies.runtime.worker import PolicyWorker
 
 _CAMERA = "overhead"
 # A short, rare burst that production waits for, beside a camera process that never
@@ -63,17 +62,18 @@ def _serve(context: ProcessContext, box: complaint.ComplaintBox) -> None:
         frame_wait_s=0.8 * settings.policy.deadline_s,
         deadline=partial(kernel_deadline, _DEADLINES * settings.policy.deadline_s),
     )
-    watch = _make_watch(settings, policies)
+    watch = ModelWatch(policies.digests, ns_from_s(settings.policy.recheck_s))
     clock = MonotonicClock()
 
     def turn() -> None:
         """Beat, and look after the files of the running model."""
         nonlocal watch
         context.beat()
-        error = None if watch is None else watch.turn(clock.now_ns())
+        error = watch.turn(clock.now_ns())
         if error is None:
             return
-        watch = None
+        # One alarm is enough: nothing but another start leads back to that model.
+        watch = ModelWatch({}, watch.period_ns)
         stand_in = make_stand_in(error, settings.policy.live, policies.fallback)
         log.error("model_files_changed", error=str(error))
         box.write(stand_in.complaint)
@@ -84,23 +84,6 @@ def _serve(context: ProcessContext, box: complaint.ComplaintBox) -> None:
     finally:
         worker.close()
         frames.close()
-
-
-def _make_watch(settings: Settings, policies: LoadedPolicies) -> ModelWatch | None:
-    """Return what looks after the live model's files, None where none was loaded.
-
-    Raises:
-        ModelError: they have changed since they were loaded.
-    """
-    if not policies.readiness.sha256:
-        return None
-    directory = compute_model_root(settings) / settings.policy.live
-    return ModelWatch(
-        directory,
-        read_model_directory(directory).manifest.model_file,
-        policies.readiness.sha256,
-        ns_from_s(settings.policy.recheck_s),
-    )
 
 
 if __name__ == "__main__":

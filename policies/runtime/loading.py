@@ -10,7 +10,8 @@ from cell.contracts.errors import Complaint, ModelError, PolicyError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
 from policies.config import SCRIPTED, PolicyConfig
-from policies.model_directory import read_model_directory
+from policies.manifest import Manifest
+from policies.model_directory import VerifiedModel, read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.modality_gate import ModalityGate
 from policies.runtime.onnx_session import OnnxSession
@@ -66,17 +67,17 @@ def load_policies(
         greeting = _greet(fallback.name, "", fallback.name)
         return LoadedPolicies(fallback, fallback, greeting)
     try:
-        live, sha256 = _load_live(
+        live, model = _load_live(
             models_root / config.live, workspace, config.minimum_score
         )
     except ModelError as error:
         _warm_up(fallback, workspace)
         return make_stand_in(error, config.live, fallback)
     _warm_up(fallback, workspace)
-    greeting = _greet(live.name, sha256, fallback.name)
+    greeting = _greet(live.name, model.manifest.model_sha256, fallback.name)
     # Nothing makes up for lost modalities yet: the gate admits the real thing alone.
     gate = ModalityGate(None, config.compensation_confidence)
-    return LoadedPolicies(live, fallback, greeting, gate=gate)
+    return LoadedPolicies(live, fallback, greeting, gate=gate, digests=model.digests)
 
 
 def make_stand_in(
@@ -98,8 +99,8 @@ def make_stand_in(
 
 def _load_live(
     directory: Path, workspace: GraspWorkspace, minimum_score: float
-) -> tuple[HeightmapPolicy, str]:
-    """Return a model that has answered once, and the digest of its file.
+) -> tuple[HeightmapPolicy, VerifiedModel[Manifest]]:
+    """Return a policy that has answered once, and the model that it runs.
 
     Raises:
         ModelError: the directory holds no usable model for this cell.
@@ -114,7 +115,7 @@ def _load_live(
         raise ModelError(
             f"{directory}: the model does not answer ({error}); export it again"
         ) from error
-    return policy, model.manifest.model_sha256
+    return policy, model
 
 
 def _greet(model: str, sha256: str, fallback: str) -> Readiness:

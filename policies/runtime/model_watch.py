@@ -6,12 +6,11 @@ nobody who asks for a grasp waits for it.
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Final
 
 from cell.contracts.errors import ModelError, ModelMissingError
-from policies.manifest import MANIFEST_NAME
 
 _SLICE_BYTES: Final = 1 << 20
 
@@ -19,29 +18,21 @@ _Look = Generator[None, None, ModelError | None]
 
 
 class ModelWatch:
-    """Hashes manifest and model file once a period."""
+    """Hashes the files of a model once a period.
 
-    def __init__(
-        self, directory: Path, model_file: str, sha256: str, period_ns: int
-    ) -> None:
+    Attributes:
+        period_ns: from the end of one look to the begin of the next [ns].
+    """
+
+    def __init__(self, digests: Mapping[Path, str], period_ns: int) -> None:
         """Prepare; the first look begins one period after the first turn.
 
         Args:
-            directory: of the running model, verified just now.
-            model_file: name of the network's file in it.
-            sha256: digest that the network's file had when it was loaded.
+            digests: sha256 of the model's files when they were loaded, by path.
             period_ns: from the end of one look to the begin of the next [ns].
-
-        Raises:
-            ModelError: the manifest cannot be read.
         """
-        manifest = directory / MANIFEST_NAME
-        self._expected = {directory / model_file: sha256}
-        try:
-            self._expected[manifest] = hashlib.sha256(manifest.read_bytes()).hexdigest()
-        except OSError as error:
-            raise _explain(manifest, error) from error
-        self._period_ns = period_ns
+        self.period_ns = period_ns
+        self._expected = dict(digests)
         self._due_ns: int | None = None
         self._look: _Look | None = None
 
@@ -52,7 +43,7 @@ class ModelWatch:
             now_ns: monotonic clock [ns].
         """
         if self._due_ns is None:
-            self._due_ns = now_ns + self._period_ns
+            self._due_ns = now_ns + self.period_ns
         if self._look is None:
             if now_ns < self._due_ns:
                 return None
@@ -60,7 +51,7 @@ class ModelWatch:
         try:
             next(self._look)
         except StopIteration as end:
-            self._look, self._due_ns = None, now_ns + self._period_ns
+            self._look, self._due_ns = None, now_ns + self.period_ns
             found: ModelError | None = end.value
             return found
         return None

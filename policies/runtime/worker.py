@@ -91,6 +91,8 @@ class LoadedPolicies:
         readiness: the greeting.
         complaint: why the live model could not be loaded, None when it was.
         gate: what the live policy may answer on; the fallback wants the real thing.
+        digests: sha256 of the live model's files when they were loaded, by path; empty
+            where the live policy needs none.
     """
 
     live: ExcludingPolicy
@@ -98,6 +100,7 @@ class LoadedPolicies:
     readiness: Readiness
     complaint: Complaint | None = None
     gate: ModalityGate = field(default_factory=ModalityGate)
+    digests: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass

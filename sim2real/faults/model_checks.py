@@ -2,22 +2,33 @@
 
 from typing import Final
 
+from cell.contracts.units import ns_from_s
 from ops.settings import Settings
+from ops.workspace import make_workspace
+from policies.config import PolicyConfig
 from policies.manifest import MANIFEST_NAME
+from policies.runtime.loading import load_policies, make_stand_in
+from policies.runtime.model_watch import ModelWatch
 from sim2real.faults.guard_checks import Check
 from sim2real.faults.judgement import Judgement
 from sim2real.faults.load_checks import (
+    LIVE_MODEL,
+    Loading,
     copied_model,
     judge_loadings,
     load_spoilt,
 )
+from sim2real.faults.table_rungs import read_complaint_rung
 
 _SHARES: Final = (0.1, 0.5, 0.9)
 """Where in a file the damage is, as a part of its length."""
+_HOUR_S: Final = 3600.0
+_TURNS: Final = 5000
+"""More than a look takes, whatever the size of a model."""
 
 
 def damaged_files(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F50: one bit of the weights; and each file of the model cut short."""
+    """F50: one bit of the weights, at rest and while they run; each file cut short."""
     loadings = []
     for share in _SHARES if with_fault else _SHARES[:1]:
         with copied_model(settings) as directory:
@@ -33,7 +44,33 @@ def damaged_files(settings: Settings, with_fault: bool) -> Judgement:  # noqa: F
                 path.write_bytes(content[:left])
                 loadings.append(load_spoilt(settings, directory))
                 path.write_bytes(content)
+    loadings.append(_damage_while_running(settings, with_fault=with_fault))
     return judge_loadings("refused by digest, the fallback picks", loadings)
+
+
+def _damage_while_running(settings: Settings, *, with_fault: bool) -> Loading:
+    """Flip a bit on disk under the model that runs; it has to show within the hour."""
+    config = PolicyConfig(live=LIVE_MODEL)
+    period_ns = ns_from_s(settings.policy.recheck_s)
+    with copied_model(settings) as directory:
+        loaded = load_policies(config, directory.parent, make_workspace(settings))
+        watch = ModelWatch(loaded.digests, period_ns)
+        watch.turn(0)
+        path = next(p for p in directory.iterdir() if p.name != MANIFEST_NAME)
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1 if with_fault else 0
+        path.write_bytes(content)
+        now_ns = min(period_ns, ns_from_s(_HOUR_S))
+        found = [watch.turn(now_ns) for _ in range(_TURNS)]
+    error = next((each for each in found if each is not None), None)
+    if error is None:
+        return Loading("the damage did not show within the hour", None)
+    stand_in = make_stand_in(error, LIVE_MODEL, loaded.fallback)
+    is_fallback = stand_in.live is stand_in.fallback
+    return Loading(
+        "" if is_fallback else "the fallback does not stand in",
+        read_complaint_rung(stand_in.complaint),
+    )
 
 
 MODEL_CHECKS: Final[dict[str, Check]] = {"F50": damaged_files}

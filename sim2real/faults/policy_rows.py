@@ -174,7 +174,7 @@ POLICY_ROWS: Final = (
         _POLICY,
         Rung.DEGRADE,
         "the digest differs: refused, the fallback policy picks",
-        (None, "when it is loaded"),
+        (None, "when it is loaded; while it runs, within an hour"),
     ),
     _listed(
         51,

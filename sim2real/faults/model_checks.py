@@ -1,9 +1,17 @@
 """Rows about model files that are damaged on disk, tried on the real loaders."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+from cell.contracts.errors import ModelError
 from cell.contracts.units import ns_from_s
-from ops.settings import Settings
+from cell.supervisor.causes import Cause
+from ops.guardian_loading import load_watch
+from ops.guardian_watch import read_manifest
+from ops.settings import Settings, compute_model_root
 from ops.workspace import make_workspace
 from policies.config import PolicyConfig
 from policies.manifest import MANIFEST_NAME
@@ -18,7 +26,7 @@ from sim2real.faults.load_checks import (
     judge_loadings,
     load_spoilt,
 )
-from sim2real.faults.table_rungs import read_complaint_rung
+from sim2real.faults.table_rungs import read_complaint_rung, read_rung
 
 _SHARES: Final = (0.1, 0.5, 0.9)
 """Where in a file the damage is, as a part of its length."""
@@ -45,6 +53,7 @@ def damaged_files(settings: Settings, with_fault: bool) -> Judgement:  # noqa: F
                 loadings.append(load_spoilt(settings, directory))
                 path.write_bytes(content)
     loadings.append(_damage_while_running(settings, with_fault=with_fault))
+    loadings += _cut_guardian(settings, with_fault=with_fault)
     return judge_loadings("refused by digest, the fallback picks", loadings)
 
 
@@ -71,6 +80,26 @@ def _damage_while_running(settings: Settings, *, with_fault: bool) -> Loading:
         "" if is_fallback else "the fallback does not stand in",
         read_complaint_rung(stand_in.complaint),
     )
+
+
+def _cut_guardian(settings: Settings, *, with_fault: bool) -> Iterator[Loading]:
+    """Cut manifest and network of the Guardian short; its loader has to refuse both."""
+    source = compute_model_root(settings) / settings.guardian.model
+    for name in (MANIFEST_NAME, read_manifest(settings).model_file):
+        with tempfile.TemporaryDirectory(prefix="cellward-models-") as root:
+            copy = Path(root) / settings.guardian.model
+            shutil.copytree(source, copy)
+            content = (copy / name).read_bytes()
+            left = len(content) // 2 if with_fault else len(content)
+            (copy / name).write_bytes(content[:left])
+            policy = settings.policy.model_copy(update={"directory": root})
+            try:
+                load_watch(settings.model_copy(update={"policy": policy}))
+            except ModelError:
+                rung = read_rung(Cause.GUARDIAN_INVALID)
+                yield Loading("", rung)
+            else:
+                yield Loading(f"the Guardian's {name} was taken", None)
 
 
 MODEL_CHECKS: Final[dict[str, Check]] = {"F50": damaged_files}

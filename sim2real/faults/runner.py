@@ -7,6 +7,7 @@ out leaves a cell nobody knows the state of, so the next row gets a fresh one.
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,7 @@ from sim2real.faults.scenario import CellScenario, MissingAidError
 from sim2real.faults.session_checks import SESSION_CHECKS
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
+from sim2real.faults.suspend_scenario import SUSPEND_SCENARIOS
 from sim2real.faults.trial import try_on_cell
 from sim2real.faults.zone_checks import ZONE_CHECKS
 
@@ -46,6 +48,7 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
     **RESTART_SCENARIOS,
+    **SUSPEND_SCENARIOS,
 }
 """Of the rows that need a whole cell."""
 
@@ -126,9 +129,7 @@ class FaultRun:
                     row = left.pop(0)
                     gc.collect()
                     self._say(f"{row.id} {row.name} ...")
-                    result = _try_cell(
-                        row, SCENARIOS[row.id], stand, with_fault=with_fault
-                    )
+                    result = _try_variants(row, stand, with_fault=with_fault)
                     self._keep(result)
                     if result.reason:
                         break
@@ -207,9 +208,26 @@ def _try_code(row: FaultRow, settings: Settings, *, with_fault: bool) -> RowResu
         return RowResult(row, Outcome.FAILED, reason=str(error))
 
 
+def _try_variants(row: FaultRow, stand: Stand, *, with_fault: bool) -> RowResult:
+    """Try a row and its variants on one cell; one that cannot be tried is the last."""
+    first = SCENARIOS[row.id]
+    results = []
+    for name, scenario in (("", first), *first.variants):
+        result = _try_cell(row, scenario, stand, with_fault=with_fault)
+        results.append(name_variant(result, name))
+        if result.reason:
+            break
+    return join_results(results)
+
+
 def _try_cell(
     row: FaultRow, scenario: CellScenario, stand: Stand, *, with_fault: bool
 ) -> RowResult:
+    row = replace(
+        row,
+        bound_ms=scenario.bound_ms or row.bound_ms,
+        causes=scenario.causes or row.causes,
+    )
     try:
         judgement = try_on_cell(stand, row, scenario, with_fault=with_fault)
     except (CellError, OSError) as error:

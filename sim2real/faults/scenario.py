@@ -107,7 +107,9 @@ class CellScenario:
         restart_limit: of the controller's processes; None for the configured one.
             Kills are what a stand is for, so by default there is none to speak of.
         variants: further ways in which the fault comes, by name; each gets a cell of
-            its own.
+            its own where the row does.
+        bound_ms: of a variant that has another one than its row [ms].
+        causes: of a variant that may name others than its row.
     """
 
     inject: Act
@@ -127,6 +129,8 @@ class CellScenario:
     environment: Callable[[Path], Mapping[str, str]] = no_environment
     restart_limit: int | None = RESTARTS
     variants: tuple[tuple[str, "CellScenario"], ...] = ()
+    bound_ms: float | None = None
+    causes: tuple[str, ...] = ()
 
 
 # --- signs ---

@@ -178,7 +178,10 @@ class Evidence:
     def find_hold_rung(self) -> Rung:
         """Return R2 where the servo process held by itself since the onset, else R0."""
         reasons = {sample.hold_reason for sample in self.samples()}
-        has_held = reasons & (TIMING_HOLDS | INTERVENTIONS)
+        has_held = bool(reasons & (TIMING_HOLDS | INTERVENTIONS))
+        # A short one may fall between two looks.
+        events = {(line.source, line.event) for line in self.events()}
+        has_held |= bool(events & {("servo", "held"), ("servo", "refused")})
         return Rung.HOLD if has_held else Rung.RECORD
 
     def find_rung(self) -> Rung:

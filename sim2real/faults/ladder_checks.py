@@ -80,7 +80,8 @@ class LadderRig:
 
 def two_at_once(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F93: every ordered pair of causes, moving and still."""
-    missed, seen = [], [Rung.LOG]
+    missed: list[str] = []
+    seen = [Rung.LOG]
     for first, second in itertools.permutations(Cause, 2):
         for is_moving in (True, False):
             rig = LadderRig()
@@ -122,7 +123,8 @@ def _try_pair(
 
 def during_recovery(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F94: a second cause strikes while the first is about to be over."""
-    missed, seen = [], [Rung.LOG]
+    missed: list[str] = []
+    seen = [Rung.LOG]
     for first, second in itertools.product(Cause, Cause):
         if min(_rung(c, is_moving=True) for c in (first, second)) < Rung.HOLD:
             continue
@@ -159,7 +161,8 @@ def _try_recovery(rig: LadderRig, first: Cause, second: Cause | None) -> Iterato
 def flapping(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F95: each cause whose hold may end by itself comes and goes."""
     causes = [cause for cause in Cause if make_rule(cause).flapping is not None]
-    missed, seen = [], []
+    missed: list[str] = []
+    seen: list[Rung] = []
     for cause in causes:
         for rate_hz in _FLAP_HZ if with_fault else (0.0,):
             rig = LadderRig()

@@ -1,5 +1,6 @@
 """Rows about the guard and the servo process's session around it, on the real code."""
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -95,7 +96,7 @@ def raising(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     if with_fault:
         orders = [break_guard(settings)]
         orders += [
-            break_guard(settings, lambda stage=stage: break_stage(stage))
+            break_guard(settings, partial(break_stage, stage))
             for stage in stages
             if stage.is_in_motion
         ]

@@ -255,13 +255,6 @@ _silent_ends, _wall_clock = _SilentEnds(), WallClock()
 _starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
-    "F47": CellScenario(
-        inject=_send("policy", signal.SIGSTOP),
-        repair=do_nothing,
-        sign=stop_begins,
-        lasts_s=0.6,
-        is_latched=False,
-    ),
     "F48": CellScenario(
         inject=_send("policy", signal.SIGSEGV),
         repair=do_nothing,

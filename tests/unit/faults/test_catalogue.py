@@ -244,6 +244,14 @@ def test_rows_that_assert_no_event_are_those_of_the_page() -> None:
     without = [r.id for r in ROWS if r.way is Way.CODE and not r.events]
 
     assert f"no event is asserted for {', '.join(without)}:" in page
+    silent = [
+        r.id
+        for r in ROWS
+        if r.way is Way.CELL
+        and not r.causes
+        and SCENARIOS[r.id].event == ("supervisor", "state")
+    ]
+    assert f"{', '.join(silent)} ask for none:" in page
 
 
 def test_an_event_that_was_not_recorded_is_missed() -> None:

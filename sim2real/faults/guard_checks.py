@@ -335,5 +335,6 @@ GUARD_CHECKS: Final[dict[str, Check]] = {
     "F53": in_singularity,
     "F54": infeasible,
     "F59": overrun,
+    "F69": foreign_clock,
 }
 """By row."""

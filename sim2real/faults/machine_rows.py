@@ -61,6 +61,7 @@ def _code(
     rung: Rung,
     reaction: str,
     bound: tuple[float | None, str],
+    *events: str,
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -71,6 +72,7 @@ def _code(
         way=Way.CODE,
         bound_ms=bound[0],
         bound=bound[1],
+        events=events,
     )
 
 
@@ -158,17 +160,13 @@ _PROCESS_ROWS: Final = (
         (("EXECUTE", "SUSPENDED"), ()),
         (None, "no effect at all"),
     ),
-    _cell(
+    _code(
         69,
-        "the controller's computer sleeps for 10 s; a stamp of another monotonic clock",
-        Rung.LATCH,
-        "the robot's watchdog ends its program, the cell wakes up latched; neither the "
-        "future nor the far past is fresh",
-        (
-            ("ABORTED",),
-            ("robot_not_running", "servo_fault", "servo_lost", "supervisor_stalled"),
-        ),
-        (200.0, "arm commanded to rest: 200 ms; a foreign stamp: 8 ms"),
+        "a command carries the stamp of another monotonic clock",
+        Rung.HOLD,
+        "neither the future nor the far past is fresh",
+        (8.0, "one guard period: 8 ms"),
+        "held",
     ),
     _cell(
         70,

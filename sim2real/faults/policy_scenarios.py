@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.guard_checks import Check, huge_step
@@ -43,10 +43,6 @@ _PATIENCE_S: Final = 400.0
 _CYCLE_S: Final = 15.0
 _GO_ON_S: Final = 60.0
 _MORE_ATTEMPTS: Final = 3
-_LONG_S: Final = 2.5
-"""The deadline of an answer is 1 s."""
-_SLOW_MS: Final = 30_000.0
-"""One cycle, and three rounds of questions that nobody answers in time."""
 
 _worker = HostileWorker()
 
@@ -170,28 +166,9 @@ def _lost(number: signal.Signals, why: str) -> CellScenario:
     )
 
 
-def _think_long(_chunk: dict[str, Any]) -> None:
-    """Hold an answer back for longer than anybody waits for it."""
-    pause(_LONG_S)
-
-
 def _stop_worker(stand: Stand) -> None:
     os.kill(stand.pid_of("policy"), signal.SIGSTOP)
 
-
-_SLOW: Final = CellScenario(
-    inject=_spoil(_think_long),
-    repair=_worker.give_back,
-    sign=stop_begins,
-    moment=_prepare,
-    patience_s=_SLOW_MS / 1e3,
-    lasts_s=0.6,
-    is_latched=False,
-    stops_arm=False,
-    bound_ms=_SLOW_MS,
-    causes=("policy_timeout", "policy_unavailable"),
-)
-"""It hangs for nobody but who asks it, and it is asked once a cycle."""
 
 POLICY_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F40": _spoilt(
@@ -204,7 +181,6 @@ POLICY_SCENARIOS: Final[dict[str, CellScenario]] = {
         sign=stop_begins,
         lasts_s=0.6,
         is_latched=False,
-        variants=(("an answer takes longer than its deadline", _SLOW),),
     ),
     "F44": _decays(RisingError()),
     "F45": _decays(FallingSuccess()),

@@ -80,11 +80,7 @@ ROBOT_ROWS: Final = (
         Rung.STOP,
         "no setpoint is sent any more; the robot's own watchdog ends its program",
         _LINK,
-        (
-            40.0,
-            "last setpoint: 40 ms; from there to the end of the program by the robot's "
-            "own watchdog: 120 ms, for the 100 ms of the fault list and two packages",
-        ),
+        (40.0, "last setpoint: 40 ms"),
     ),
     _row(
         19,

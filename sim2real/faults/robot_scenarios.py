@@ -8,7 +8,6 @@ from typing import Final
 from cell.contracts.servo import HoldReason
 from sim2real.faults.chaos_rule import Flow, Rule
 from sim2real.faults.evidence import Evidence
-from sim2real.faults.judgement import find_late
 from sim2real.faults.robot_wire import RtdeTap
 from sim2real.faults.scenario import (
     Act,
@@ -35,10 +34,6 @@ _STALL_S: Final = 0.08
 _NEWEST_S: Final = 0.008
 _STALE_MS: Final = 60.0
 """The arm's sample counts as stale after 50 ms."""
-_WATCHDOG_MS: Final = 120.0
-"""The robot's watchdog wants ten setpoints a second; two packages, and the proxy."""
-_FLIPPED_MS: Final = 500.0
-"""Most bits are of no weight; of 250 packages some are hit where it counts."""
 _WATCH_S: Final = 0.02
 _DECIDED_MS: Final = 100.0
 """From the order at the robot to the supervisor's own stop, in the watch included."""
@@ -80,33 +75,6 @@ def _set(rule: Rule) -> Act:
 
 
 _MEND: Final = _set(Rule())
-
-
-def _fall_silent(stand: Stand) -> None:
-    """Let no package through; the tap still sees what the robot says."""
-    _tap(stand).watch("runtime_state")
-    _set(Rule(is_black_hole=True))(stand)
-
-
-def _find_own_watchdog(evidence: Evidence) -> str:
-    """Miss the end of the program by the robot's own watchdog, soon after the last."""
-    tap = _tap(evidence.stand)
-    if not tap.changed_ns:
-        return "the robot's own watchdog did not end its program"
-    time_ms = (tap.changed_ns - tap.setpoint_ns) / 1e6
-    return find_late(time_ms, _WATCHDOG_MS, "the robot's own watchdog: ")
-
-
-def _mend_and_reset(stand: Stand) -> None:
-    """Mend the wire; a stream that lost its frame needs another connection."""
-    _MEND(stand)
-    stand.wires[Wire.ROBOT].reset_connections()
-
-
-def _find_flips(evidence: Evidence) -> str:
-    """Miss packages in which a bit was turned over."""
-    is_flipped = evidence.stand.wires[Wire.ROBOT].counts["flipped"]
-    return "" if is_flipped else "no bit was turned over"
 
 
 class _Stall:
@@ -214,20 +182,6 @@ def _unlock(stand: Stand) -> None:
 
 _loss, _stall = _Loss(), _Stall()
 
-_FLIPPED: Final = CellScenario(
-    inject=_set(Rule(flip_ratio=1.0)),
-    repair=_mend_and_reset,
-    sign=last_setpoint,
-    effect=_find_flips,
-    wires=_ROBOT,
-    bound_ms=_FLIPPED_MS,
-    causes=(
-        *("robot_link_lost", "robot_not_running", "servo_fault", "servo_lost"),
-        *("protective_stop", "emergency_stop", "safeguard_stop", "robot_fault"),
-    ),
-)
-"""RTDE has no sum of its own: which bit it is decides what the cell stops for."""
-
 ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F17": CellScenario(
         inject=_loss.begin,
@@ -241,10 +195,9 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         stops_arm=False,
     ),
     "F18": CellScenario(
-        inject=_fall_silent,
+        inject=_set(Rule(is_black_hole=True)),
         repair=_MEND,
         sign=last_setpoint,
-        looks=(_find_own_watchdog,),
         wires=_ROBOT,
     ),
     "F19": CellScenario(
@@ -269,7 +222,6 @@ ROBOT_SCENARIOS: Final[dict[str, CellScenario]] = {
         repair=_freeze(),
         sign=last_setpoint,
         wires=_ROBOT,
-        variants=(("a bit turned over in each package", _FLIPPED),),
     ),
     "F21": CellScenario(
         inject=_strike(UrFault.PROTECTIVE_STOP),

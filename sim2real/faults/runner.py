@@ -37,7 +37,6 @@ from sim2real.faults.scenario import CellScenario, MissingAidError
 from sim2real.faults.session_checks import SESSION_CHECKS
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
-from sim2real.faults.suspend_scenario import SUSPEND_SCENARIOS
 from sim2real.faults.trial import try_on_cell
 from sim2real.faults.zone_checks import ZONE_CHECKS
 
@@ -48,7 +47,6 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
     **RESTART_SCENARIOS,
-    **SUSPEND_SCENARIOS,
 }
 """Of the rows that need a whole cell."""
 

@@ -2,7 +2,13 @@
 
 from enum import IntEnum
 
-from cell.contracts.errors import CellError, ConfigError, FaultCode, ModelError
+from cell.contracts.errors import (
+    CellError,
+    ConfigError,
+    FaultCode,
+    ModelError,
+    StorageError,
+)
 
 
 class ExitCode(IntEnum):
@@ -40,12 +46,6 @@ class RestartLimitError(CellError):
     """A process died so often that it stays down."""
 
     code = FaultCode.PROCESS_RESTART_LIMIT
-
-
-class StorageError(CellError):
-    """A file that must be written cannot be written."""
-
-    code = FaultCode.STORAGE_FULL
 
 
 _BY_TYPE: tuple[tuple[type[CellError], ExitCode], ...] = (

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import structlog
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from ops.child_start import ChildStart
 from ops.config_file import read_config_file
 from ops.controller_lock import lock_robot, lock_runtime
-from ops.exit_codes import ExitCode, StorageError
+from ops.exit_codes import ExitCode
 from ops.host import ProcessHost
 from ops.last_status import (
     FILE_NAME,

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from cell.supervisor.statistics import Statistics
-from ops.exit_codes import StorageError
 
 REPORT_VERSION = 1
 

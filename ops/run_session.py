@@ -14,9 +14,9 @@ from typing import Any
 
 from rich.live import Live
 
-from cell.contracts.errors import CellError, ConfigError, ModelError
+from cell.contracts.errors import CellError, ConfigError, ModelError, StorageError
 from ops.child_signals import ChildSignals
-from ops.exit_codes import ExitCode, RestartLimitError, StorageError
+from ops.exit_codes import ExitCode, RestartLimitError
 from ops.host import ProcessHost
 from ops.last_status import LastStatus, StatusKeeper
 from ops.run_report import (

@@ -4,8 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from cell.contracts.errors import ConfigError
-from ops.exit_codes import StorageError
+from cell.contracts.errors import ConfigError, StorageError
 
 _MARK = ".cellward"
 _KEPT = ("lock", _MARK)

@@ -46,7 +46,7 @@ _OVERHEAD = "overhead"
 _WATCHED = ("camera", "policy")
 # The servo process is watched by its states, more closely than by its life sign.
 _WATCHED_BY_STATE = ("servo",)
-_STAYS_DOWN = " died too often and stays down until Cellward is started again"
+_STAYS_DOWN = " ended too often, or for good"
 _STOP_LOOK_NS = 200_000_000
 _STOP_TASK = "stop"
 
@@ -176,6 +176,7 @@ async def run_supervisor(context: ProcessContext, check: ChunkCheck) -> None:
         ladder=Ladder(make_rules()),
         read_frame_stamp_ns=read_frame_stamp_ns,
         find_lost_process=_make_find_lost_process(context, clock),
+        find_given_up=_make_find_given_up(context),
         status=StatusRecord(
             TextMailbox(runtime / "status", STATUS_CAPACITY),
             runtime / PREVIOUS_STATUS,
@@ -232,18 +233,30 @@ def _make_find_lost_process(context: ProcessContext, clock: Clock) -> Callable[[
     beats = context.beats
 
     def is_lost(name: str, now_ns: int) -> bool:
+        if beats.is_given_up(name):
+            return False
         pid = beats.read_pid(name)
         return math.isinf(beats.age_s(name, now_ns)) or (pid > 0 and is_ending(pid))
 
     def find_lost_process() -> str:
         now_ns = clock.now_ns()
-        silent = [name for name in _WATCHED if is_lost(name, now_ns)]
-        silent += [name for name in _WATCHED_BY_STATE if beats.is_given_up(name)]
-        return ", ".join(
-            f"{name}{_STAYS_DOWN if beats.is_given_up(name) else ''}" for name in silent
-        )
+        return ", ".join(name for name in _WATCHED if is_lost(name, now_ns))
 
     return find_lost_process
+
+
+def _make_find_given_up(context: ProcessContext) -> Callable[[], str]:
+    """Return what names the processes that the host does not start any more.
+
+    The Guardian's is none of them: without it the fallback policy picks.
+    """
+    beats = context.beats
+
+    def find_given_up() -> str:
+        names = [n for n in (*_WATCHED, *_WATCHED_BY_STATE) if beats.is_given_up(n)]
+        return ", ".join(f"{name}{_STAYS_DOWN}" for name in names)
+
+    return find_given_up
 
 
 async def _watch_stop(stop: StopFlag, supervisor: Supervisor, clock: Clock) -> None:

@@ -30,6 +30,9 @@ class PolicyConfig(Section):
     minimum_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
     compensation_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
     """How sure of itself must be what makes up for a lost modality."""
+    recheck_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 3600.0
+    """From one look at the running model's files to the next [s]; a file that is not
+    the one any more that was loaded makes the fallback pick."""
 
 
 class GuardianConfig(Section):

@@ -35,16 +35,26 @@ class VerifiedModel(Generic[_Manifest_co]):
         directory: where it was read from.
         manifest: the parsed manifest.
         model_bytes: content of the model file.
+        manifest_sha256: digest of the manifest's own file.
     """
 
     directory: Path
     manifest: _Manifest_co
     model_bytes: bytes
+    manifest_sha256: str
 
     @property
     def label(self) -> str:
         """Name and version for the record."""
         return f"{self.manifest.name}-{self.manifest.version}"
+
+    @property
+    def digests(self) -> dict[Path, str]:
+        """Digests of its files, as they were read."""
+        return {
+            self.directory / self.manifest.model_file: self.manifest.model_sha256,
+            self.directory / MANIFEST_NAME: self.manifest_sha256,
+        }
 
 
 def read_model_directory(directory: Path) -> VerifiedModel[Manifest]:
@@ -85,7 +95,8 @@ def _read(
     model_path = directory / manifest.model_file
     model_bytes = _read_bytes(model_path, MAX_MODEL_BYTES)
     _check_digest(model_path, model_bytes, manifest.model_sha256)
-    return VerifiedModel(directory, manifest, model_bytes)
+    digest = hashlib.sha256(text).hexdigest()
+    return VerifiedModel(directory, manifest, model_bytes, digest)
 
 
 def read_any_directory(directory: Path) -> VerifiedModel[ModelManifest]:

@@ -106,6 +106,12 @@ class ConfigPermissionsError(ConfigError):
     code = FaultCode.CONFIG_PERMISSIONS
 
 
+class StorageError(CellError):
+    """A file that must be written cannot be written, on disk or in shared memory."""
+
+    code = FaultCode.STORAGE_FULL
+
+
 class ModelError(CellError):
     """A model directory is missing, damaged or does not fit its manifest."""
 

@@ -12,8 +12,9 @@ import os
 from pathlib import Path
 from typing import Self
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from cell.contracts.units import s_from_ns
+from cell.mailbox.room import take_room
 
 _SLOTS = 64
 _NAME_BYTES = 24
@@ -37,6 +38,7 @@ class Beats:
 
         Raises:
             ConfigError: the file has another size.
+            StorageError: it is new, and there is no room for it.
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(descriptor).st_size
@@ -46,7 +48,12 @@ class Beats:
                 f"{path} was made by another version of this program: stop every "
                 "process of the cell and delete its runtime directory"
             )
-        os.ftruncate(descriptor, _SLOTS * _SLOT_BYTES)
+        try:
+            if size == 0:
+                take_room(descriptor, path, _SLOTS * _SLOT_BYTES)
+        except StorageError:
+            os.close(descriptor)
+            raise
         return cls(descriptor)
 
     def claim(self, name: str) -> None:

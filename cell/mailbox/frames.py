@@ -20,6 +20,7 @@ import numpy as np
 from cell.contracts.errors import ConfigError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
+from cell.mailbox.room import take_room
 
 _MAGIC: Final = 0x31474E4952574331  # "1CWRING1"
 _FILE_HEADER: Final = struct.Struct("<6Q")
@@ -243,11 +244,11 @@ def _file_bytes(height: int, width: int, slots: int) -> int:
 def _create_file(path: Path, height: int, width: int, slots: int) -> None:
     """Put a whole, empty ring at `path` in one step, so that nobody sees half of it."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(_FILE_HEADER.pack(_MAGIC, height, width, slots, 0, 0))
-        file.truncate(_file_bytes(height, width, slots))
-    draft.chmod(0o600)
     try:
+        with draft.open("wb") as file:
+            take_room(file.fileno(), path, _file_bytes(height, width, slots))
+            file.write(_FILE_HEADER.pack(_MAGIC, height, width, slots, 0, 0))
+        draft.chmod(0o600)
         path.hardlink_to(draft)
     except FileExistsError:
         pass  # the other side was first; both attach to its file

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ConfigError
+from cell.mailbox.room import take_room
 
 _MAGIC = 0x314B434F4C514553  # "SEQLOCK1"
 _HEADER_BYTES = 64
@@ -52,6 +53,7 @@ class Mailbox:
 
         Raises:
             ConfigError: the file holds a record of another layout.
+            StorageError: it is new, and there is no room for it.
         """
         memory = _map_file(path, _HEADER_BYTES + 2 * _slot_stride(dtype))
         mailbox = cls(memory, dtype)
@@ -128,7 +130,7 @@ def _map_file(path: Path, size: int) -> mmap.mmap:
     try:
         present = os.fstat(descriptor).st_size
         if present == 0:
-            os.ftruncate(descriptor, size)
+            take_room(descriptor, path, size)
         elif present != size:
             raise _mismatch(path)
         return mmap.mmap(descriptor, size)

@@ -212,6 +212,16 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             clears=Clears.BY_ITSELF,
             is_live=True,
         ),
+        # Whoever died again and again may do so in the next motion: no waiting helps.
+        Cause.PROCESS_GIVEN_UP: CauseFacts(
+            FaultCode.PROCESS_RESTART_LIMIT,
+            Reaction.ABORT,
+            Reaction.ABORT,
+            Clears.BY_CLEAR,
+            "a process of the controller stays down",
+            "read its log, mend it, start Cellward again; acknowledge, Clear",
+            is_live=True,
+        ),
         Cause.CAMERA_STALE: _held_row(
             FaultCode.CAMERA_STALE,
             "no fresh picture of the bin",

@@ -54,6 +54,7 @@ class Cause(StrEnum):
     GRIPPER_LOST = "gripper_lost"
     GRIPPER_FAULT = "gripper_fault"
     PROCESS_LOST = "process_lost"
+    PROCESS_GIVEN_UP = "process_given_up"
     CAMERA_STALE = "camera_stale"
     CAMERA_UNREACHABLE = "camera_unreachable"
     CAMERA_BLIND = "camera_blind"

@@ -57,7 +57,9 @@ class Conditions:
         is_gripper_lost: nothing is known about the fingers.
         is_gripper_faulty: it says that it cannot work.
         gripper_detail: why nothing is known.
-        lost_process: a process that should run and does not, empty when all do.
+        lost_process: a process that does not run and will be started again, empty when
+            there is none.
+        given_up: a process that is not started any more, empty when there is none.
         frame_age_s: age of the newest picture of the bin [s].
         is_policy_ready: a policy worker is there.
         has_stalled: our own decisions stood still for a while just now.
@@ -84,6 +86,7 @@ class Conditions:
     frame_age_s: float
     is_policy_ready: bool
     lost_process: str = ""
+    given_up: str = ""
     has_stalled: bool = False
     is_speed_zero: bool = False
     lost_write: str = ""
@@ -209,6 +212,8 @@ def _find_at_tools(now: Conditions) -> Iterator[Finding]:
         yield Finding(Cause.GRIPPER_LOST, now.gripper_detail)
     elif now.is_gripper_faulty and not now.is_making_ready:
         yield Finding(Cause.GRIPPER_FAULT)
+    if now.given_up:
+        yield Finding(Cause.PROCESS_GIVEN_UP, now.given_up)
     if now.lost_process:
         yield Finding(Cause.PROCESS_LOST, now.lost_process)
     if now.frame_age_s > FRAME_AGE_LIMIT_S:

@@ -179,8 +179,10 @@ class Peers:
         ladder: the rule of what every cause does and who may end it.
         read_frame_stamp_ns: newest frame of the camera over the bin.
         status: where the status is published, and where the previous one is found.
-        find_lost_process: returns the name of a process that the host knows to have
-            ended, empty while all run.
+        find_lost_process: returns the name of a process that has ended and will be
+            started again, empty while there is none.
+        find_given_up: returns the name of a process that is not started any more, empty
+            while there is none.
         complaints: what other processes complain about.
         beat: tells the process host that the decision loop makes progress.
         record: receives every event of note, as a name and its fields.
@@ -197,6 +199,7 @@ class Peers:
     read_frame_stamp_ns: ReadFrameStamp
     status: StatusPort
     find_lost_process: Callable[[], str] = lambda: ""
+    find_given_up: Callable[[], str] = lambda: ""
     complaints: Complaints = field(default_factory=NoComplaints)
     beat: Callable[[], None] = lambda: None
     record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None

@@ -68,6 +68,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.SERVO_FAULT: 7011,
         Cause.ARM_NOT_RELEASED: 7012,
         Cause.RETURNED_TOO_OFTEN: 7020,
+        Cause.PROCESS_GIVEN_UP: 7021,
         Cause.PROCESS_LOST: 7050,
     }
 )

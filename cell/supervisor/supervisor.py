@@ -95,6 +95,7 @@ class Supervisor:
             peers.policy,
             peers.read_frame_stamp_ns,
             peers.find_lost_process,
+            peers.find_given_up,
             peers.complaints,
         )
         self._publisher = Publisher(

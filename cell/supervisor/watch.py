@@ -27,6 +27,7 @@ class Watch:
         policy: PolicyClient,
         read_frame_stamp_ns: ReadFrameStamp,
         find_lost_process: Callable[[], str],
+        find_given_up: Callable[[], str],
         complaints: Complaints,
     ) -> None:
         self.alarms: tuple[Finding, ...] = ()
@@ -35,6 +36,7 @@ class Watch:
         self._policy = policy
         self._read_frame_stamp_ns = read_frame_stamp_ns
         self._find_lost_process = find_lost_process
+        self._find_given_up = find_given_up
         self._complaints = complaints
         self._newest: Conditions | None = None
         self._boots = 0
@@ -64,6 +66,7 @@ class Watch:
             is_gripper_faulty=gripper.is_faulty(),
             gripper_detail=gripper.detail,
             lost_process=self._find_lost_process(),
+            given_up=self._find_given_up(),
             frame_age_s=self.frame_age_s(),
             is_policy_ready=self._policy.is_ready(),
             has_stalled=has_stalled,

@@ -7,13 +7,16 @@ from functools import partial
 import structlog
 
 from cell.contracts.errors import CellError, Complaint
+from cell.contracts.units import ns_from_s
+from cell.drivers.clock import MonotonicClock
 from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import compute_model_root
 from ops.workspace import make_workspace
 from policies.runtime.deadline import kernel_deadline
-from policies.runtime.loading import load_policies
+from policies.runtime.loading import load_policies, make_stand_in
+from policies.runtime.model_watch import ModelWatch
 from policies.runtime.wire import SOCKET_NAME
 from policies.runtime.worker import PolicyWorker
 
@@ -59,8 +62,25 @@ def _serve(context: ProcessContext, box: complaint.ComplaintBox) -> None:
         frame_wait_s=0.8 * settings.policy.deadline_s,
         deadline=partial(kernel_deadline, _DEADLINES * settings.policy.deadline_s),
     )
+    watch = ModelWatch(policies.digests, ns_from_s(settings.policy.recheck_s))
+    clock = MonotonicClock()
+
+    def turn() -> None:
+        """Beat, and look after the files of the running model."""
+        nonlocal watch
+        context.beat()
+        error = watch.turn(clock.now_ns())
+        if error is None:
+            return
+        # One alarm is enough: nothing but another start leads back to that model.
+        watch = ModelWatch({}, watch.period_ns)
+        stand_in = make_stand_in(error, settings.policy.live, policies.fallback)
+        log.error("model_files_changed", error=str(error))
+        box.write(stand_in.complaint)
+        worker.replace_policies(stand_in)
+
     try:
-        worker.serve(lambda: context.stop.is_set, context.beat)
+        worker.serve(lambda: context.stop.is_set, turn)
     finally:
         worker.close()
         frames.close()

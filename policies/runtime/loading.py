@@ -10,13 +10,18 @@ from cell.contracts.errors import Complaint, ModelError, PolicyError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
 from policies.config import SCRIPTED, PolicyConfig
-from policies.model_directory import read_model_directory
+from policies.manifest import Manifest
+from policies.model_directory import VerifiedModel, read_model_directory
 from policies.runtime.heightmap_policy import HeightmapPolicy
 from policies.runtime.modality_gate import ModalityGate
 from policies.runtime.onnx_session import OnnxSession
 from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.wire import Readiness
-from policies.runtime.worker import LoadedPolicies, make_observation
+from policies.runtime.worker import (
+    ExcludingPolicy,
+    LoadedPolicies,
+    make_observation,
+)
 from policies.runtime.workspace import GraspWorkspace
 
 _FALLBACK_MINIMUM_SCORE = 0.25
@@ -62,28 +67,40 @@ def load_policies(
         greeting = _greet(fallback.name, "", fallback.name)
         return LoadedPolicies(fallback, fallback, greeting)
     try:
-        live, sha256 = _load_live(
+        live, model = _load_live(
             models_root / config.live, workspace, config.minimum_score
         )
     except ModelError as error:
         _warm_up(fallback, workspace)
-        greeting = Readiness(
-            ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
-        )
-        return LoadedPolicies(
-            fallback, fallback, greeting, _complain(error, config.live, fallback.name)
-        )
+        return make_stand_in(error, config.live, fallback)
     _warm_up(fallback, workspace)
-    greeting = _greet(live.name, sha256, fallback.name)
+    greeting = _greet(live.name, model.manifest.model_sha256, fallback.name)
     # Nothing makes up for lost modalities yet: the gate admits the real thing alone.
     gate = ModalityGate(None, config.compensation_confidence)
-    return LoadedPolicies(live, fallback, greeting, gate=gate)
+    return LoadedPolicies(live, fallback, greeting, gate=gate, digests=model.digests)
+
+
+def make_stand_in(
+    error: ModelError, live: str, fallback: ExcludingPolicy
+) -> LoadedPolicies:
+    """Return what is served in place of a live model that may not be used.
+
+    Args:
+        error: what is wrong with it.
+        live: its configured name.
+        fallback: the policy that picks now.
+    """
+    greeting = Readiness(
+        ready=False, model="", sha256="", fallback=fallback.name, error=str(error)
+    )
+    complaint = _complain(error, live, fallback.name)
+    return LoadedPolicies(fallback, fallback, greeting, complaint)
 
 
 def _load_live(
     directory: Path, workspace: GraspWorkspace, minimum_score: float
-) -> tuple[HeightmapPolicy, str]:
-    """Return a model that has answered once, and the digest of its file.
+) -> tuple[HeightmapPolicy, VerifiedModel[Manifest]]:
+    """Return a policy that has answered once, and the model that it runs.
 
     Raises:
         ModelError: the directory holds no usable model for this cell.
@@ -98,7 +115,7 @@ def _load_live(
         raise ModelError(
             f"{directory}: the model does not answer ({error}); export it again"
         ) from error
-    return policy, model.manifest.model_sha256
+    return policy, model
 
 
 def _greet(model: str, sha256: str, fallback: str) -> Readiness:

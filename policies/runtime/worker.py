@@ -91,6 +91,8 @@ class LoadedPolicies:
         readiness: the greeting.
         complaint: why the live model could not be loaded, None when it was.
         gate: what the live policy may answer on; the fallback wants the real thing.
+        digests: sha256 of the live model's files when they were loaded, by path; empty
+            where the live policy needs none.
     """
 
     live: ExcludingPolicy
@@ -98,6 +100,7 @@ class LoadedPolicies:
     readiness: Readiness
     complaint: Complaint | None = None
     gate: ModalityGate = field(default_factory=ModalityGate)
+    digests: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -150,6 +153,13 @@ class PolicyWorker:
                 else:
                     self._receive(key.data)
             self._answer_ready()
+
+    def replace_policies(self, policies: LoadedPolicies) -> None:
+        """Serve others from now on; clients have to come again for the new greeting."""
+        self._policies = policies
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None:
+                self._drop(key.data)
 
     def close(self) -> None:
         """Drop every client and remove the socket."""

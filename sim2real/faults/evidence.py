@@ -16,7 +16,12 @@ from typing import Any, Final, Self
 import numpy as np
 
 from cell.contracts.ladder import Rung as LadderRung
-from cell.contracts.servo import HoldReason, ServoPhase
+from cell.contracts.servo import (
+    INTERVENTIONS,
+    TIMING_HOLDS,
+    HoldReason,
+    ServoPhase,
+)
 from cell.mailbox.seqlock import Mailbox
 from cell.mailbox.servo_link import STATE
 from sim2real.faults.arm_trace import ArmRecorder, find_first_motion, find_last_motion
@@ -170,7 +175,16 @@ class Evidence:
         """Return the looks at the servo process since the onset."""
         return [s for s in list(self.servo.samples) if s.seen_ns >= self.onset_ns]
 
-    def find_rung(self) -> Rung | None:
+    def find_hold_rung(self) -> Rung:
+        """Return R2 where the servo process held by itself since the onset, else R0."""
+        reasons = {sample.hold_reason for sample in self.samples()}
+        has_held = bool(reasons & (TIMING_HOLDS | INTERVENTIONS))
+        # A short one may fall between two looks.
+        events = {(line.source, line.event) for line in self.events()}
+        has_held |= bool(events & {("servo", "held"), ("servo", "refused")})
+        return Rung.HOLD if has_held else Rung.RECORD
+
+    def find_rung(self) -> Rung:
         """Return the highest rung of the reaction ladder since the onset.
 
         The supervisor records each change about what keeps the cell at rest, and shows

@@ -14,6 +14,9 @@ _MBAP_LENGTH_END: Final = 6
 _MBAP_LONGEST: Final = 260
 RTDE_HEADER: Final = struct.Struct(">HB")
 """Size of the whole package, type."""
+_MQTT_LENGTH_BYTES: Final = 4
+_MQTT_MORE: Final = 0x80
+"""Another byte of the length follows."""
 _GREETING_MAGIC: Final = b"CWFEED1\n"
 _GREETING: Final = struct.Struct("<8sI")
 PAIR: Final = struct.Struct("<IQqII")
@@ -102,6 +105,23 @@ class FeedFramer(SizedFramer):
             return None
         *_, rgb_bytes, depth_bytes = PAIR.unpack_from(buffer)
         return PAIR.size + int(rgb_bytes) + int(depth_bytes)
+
+
+class MqttFramer(SizedFramer):
+    """MQTT control packets, whatever their version."""
+
+    def find_size(self, buffer: bytearray) -> int | None:
+        """Return the size that the fixed header names, seven bits a byte."""
+        remaining = 0
+        for index in range(_MQTT_LENGTH_BYTES):
+            if len(buffer) <= 1 + index:
+                return None
+            digit = buffer[1 + index]
+            remaining |= (digit & 0x7F) << 7 * index
+            if digit < _MQTT_MORE:
+                # Type 0 does not exist: such a stream is none of MQTT.
+                return 2 + index + remaining if buffer[0] >> 4 else 0
+        return 0
 
 
 class LineFramer:

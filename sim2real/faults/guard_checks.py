@@ -21,7 +21,12 @@ from safety.guard import EnvelopeGuard
 from safety.limits import MINIMUM_SINGULAR_VALUE
 from sim2real.faults.judgement import Judgement
 from sim2real.faults.rows import Rung
-from sim2real.faults.servo_rig import break_guard, order_target
+from sim2real.faults.servo_rig import (
+    Seen,
+    come_late,
+    order_by_another_clock,
+    order_target,
+)
 
 PERIOD_S: Final = 0.002
 _START_S: Final = 1000.0
@@ -131,25 +136,51 @@ def judge(
     *missed: str,
     reaction_ms: float | None = None,
     rung: Rung | None = None,
+    table_rung: Rung | None = None,
+    events: Sequence[str] = (),
 ) -> Judgement:
     """Put a judgement together; empty sentences miss nothing."""
     return Judgement(
-        reaction, reaction_ms, None, tuple(m for m in missed if m), rung=rung
+        reaction,
+        reaction_ms,
+        None,
+        tuple(m for m in missed if m),
+        rung=rung,
+        table_rung=table_rung,
+        events=tuple(events),
     )
 
 
-def judge_rigs(reaction: str, rigs: Sequence[GuardRig], *missed: str) -> Judgement:
-    """Put a judgement together from guards that should have held; the slowest."""
+def judge_rigs(
+    reaction: str, rigs: Sequence[GuardRig], *missed: str, sessions: Sequence[Seen] = ()
+) -> Judgement:
+    """Put a judgement together from guards that should have held; the slowest.
+
+    Args:
+        reaction: what was seen, for a person.
+        rigs: guards that were asked.
+        missed: what was not as it should be; empty sentences miss nothing.
+        sessions: of the servo process in which the same was ordered; all have to record
+            what the row names.
+    """
     times_ms = [rig.reaction_ms for rig in rigs]
     known_ms = [time_ms for time_ms in times_ms if time_ms is not None]
     has_held = len(known_ms) == len(times_ms)
     return judge(
         reaction,
         *missed,
+        *(seen.missed for seen in sessions),
         "" if has_held else "the arm was not brought to rest",
         reaction_ms=max(known_ms) if has_held and known_ms else None,
         rung=Rung.HOLD if has_held else None,
+        events=find_common_events(sessions),
     )
+
+
+def find_common_events(sessions: Sequence[Seen]) -> tuple[str, ...]:
+    """Return what every one of the sessions recorded, by name and sorted."""
+    names = [set(seen.events) for seen in sessions]
+    return tuple(sorted(set.intersection(*names))) if names else ()
 
 
 def refuses(rig: GuardRig, request: Any, *reasons: HoldReason) -> str:
@@ -162,30 +193,6 @@ def refuses(rig: GuardRig, request: Any, *reasons: HoldReason) -> str:
     if not bool((verdict.q == before).all()):
         return "the setpoint moved although the request was refused"
     return ""
-
-
-def wrong_units(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F27: a target that wraps by a turn, and one in degrees; alone, and ordered."""
-    home = np.array(settings.arm.home_q_rad)
-    wrapped = home.copy()
-    wrapped[0] += 2.0 * np.pi
-    targets = (wrapped, np.degrees(home)) if with_fault else (home, home)
-    rigs = [GuardRig(settings) for _ in targets]
-    missed = [
-        refuses(rig, target, HoldReason.JOINT_SPEED,
-                HoldReason.JOINT_POSITION, HoldReason.JOINT_ACCELERATION)
-        for rig, target in zip(rigs, targets, strict=True)
-    ]  # fmt: skip
-    found = judge_rigs("refused against the present position", rigs, *missed)
-    orders = [order_target(settings, target) for target in targets]
-    missed = [*found.missed, *(order.missed for order in orders)]
-    rung = min((order.rung for order in orders if order.rung), default=None)
-    return judge(
-        f"{found.reaction}; ordered as a motion: {orders[0].seen}",
-        *missed,
-        reaction_ms=found.reaction_ms,
-        rung=rung,
-    )
 
 
 def not_finite(settings: Settings, with_fault: bool) -> str:  # noqa: FBT001
@@ -232,11 +239,14 @@ def near_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa
         return judge("", f"verdict {verdict.reason.name}, not SINGULAR")
     rested = rig.come_to_rest()
     sigma = compute_smallest_singular_value(rig.q, rig.tool)
+    through = q.copy()
+    through[4] = -q[4]
     return judge_rigs(
         f"rests at a smallest singular value of {sigma:.3f}",
         [rig],
         "" if rested else "the ramp did not end",
         "" if sigma >= MINIMUM_SINGULAR_VALUE else f"it rests at {sigma:.4f}",
+        sessions=[order_target(settings, through, q)],
     )
 
 
@@ -255,7 +265,12 @@ def in_singularity(settings: Settings, with_fault: bool) -> Judgement:  # noqa: 
         missed.append("it was released without a position")
     if not bool(np.isfinite(rig.q).all()):
         missed.append("the setpoint is no number")
-    return judge_rigs("refused, every setpoint a number", [rig], *missed)
+    return judge_rigs(
+        "refused, every setpoint a number",
+        [rig],
+        *missed,
+        sessions=[order_target(settings, target, q)],
+    )
 
 
 def infeasible(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
@@ -272,71 +287,11 @@ def infeasible(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
             return judge("", "a request was passed on")
         if not bool((verdict.q == before).all()):
             return judge("", "the arm was moved")
-    return judge_rigs("500 requests refused, the arm stayed", [rig])
-
-
-def outside_workspace(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F55: from outside, only the way back is granted."""
-    rig = GuardRig(settings)
-    q = rig.home.copy()
-    if with_fault:
-        q = _find_outside(settings, rig)
-    signs = _order_signs(settings, rig, q)
-    out = GuardRig(settings, q)
-    back = GuardRig(settings, q)
-    missed = [refuses(out, out.step(0, signs[0]), HoldReason.WORKSPACE)]
-    verdict = back.ask(back.step(0, signs[1]))
-    if verdict.reason is not HoldReason.NONE:
-        missed.append(f"the way back: {verdict.reason.name}")
-    return judge_rigs("outward refused, inward granted", [out], *missed)
-
-
-def _overshoot_m(settings: Settings, rig: GuardRig, q: Vector) -> float:
-    place = compute_base_from_tcp(q, rig.tool).position_m
-    low = np.array(settings.safety.workspace_min_m) - place
-    high = place - np.array(settings.safety.workspace_max_m)
-    return float(np.maximum(np.maximum(low, high), 0.0).sum())
-
-
-def _find_outside(settings: Settings, rig: GuardRig) -> Vector:
-    """Turn the base until the tool stands well outside of the workspace."""
-    for turn in np.arange(0.1, np.pi, 0.05):
-        for sign in (1.0, -1.0):
-            q = rig.home.copy()
-            q[0] += sign * turn
-            if _overshoot_m(settings, rig, q) > 0.03:
-                return q
-    return rig.home
-
-
-def _order_signs(settings: Settings, rig: GuardRig, q: Vector) -> tuple[float, float]:
-    """Return the directions of the base joint that lead out and back."""
-    further = q.copy()
-    further[0] += 0.01
-    is_out = _overshoot_m(settings, rig, further) > _overshoot_m(settings, rig, q)
-    return (1.0, -1.0) if is_out else (-1.0, 1.0)
-
-
-def raising(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F58: an exception inside the guard, from a stamp that no machine can hold."""
-    rig = GuardRig(settings)
-    rig.ask(rig.home)
-    before = rig.q.copy()
-    rig.strike()
-    verdict = rig.ask(rig.step(0, 1.0), stamp_ns=2**70 if with_fault else None)
-    missed = []
-    if verdict.reason is not HoldReason.GUARD_EXCEPTION:
-        missed.append(f"verdict {verdict.reason.name}, not GUARD_EXCEPTION")
-    if not bool((verdict.q == before).all()):
-        missed.append("the setpoint moved")
-    found = judge_rigs("the shell held", [rig], *missed)
-    order = break_guard(settings) if with_fault else order_target(settings, rig.home)
-    return judge(
-        f"{found.reaction}; in motion: {order.seen}",
-        *found.missed,
-        order.missed,
-        reaction_ms=found.reaction_ms,
-        rung=order.rung,
+    beyond = low if with_fault else rig.home
+    return judge_rigs(
+        "500 requests refused, the arm stayed",
+        [rig],
+        sessions=[order_target(settings, beyond)],
     )
 
 
@@ -352,14 +307,16 @@ def overrun(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
         missed.append(f"verdict {verdict.reason.name}, not CYCLE_OVERRUN")
     elif not rig.come_to_rest():
         missed.append("the ramp did not end")
-    return judge_rigs("ramped to rest", [rig], *missed)
+    late = come_late(settings, gap_s)
+    return judge_rigs("ramped to rest", [rig], *missed, sessions=[late])
 
 
 def foreign_clock(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F69: stamps of the far past and of the future."""
     missed = []
     rigs = []
-    for age_s in (10.0, -10.0, 1e6, -1e6) if with_fault else (0.0,):
+    ages_s = (10.0, -10.0, 1e6, -1e6) if with_fault else (0.0,)
+    for age_s in ages_s:
         rig = GuardRig(settings)
         rigs.append(rig)
         before = rig.q.copy()
@@ -367,16 +324,16 @@ def foreign_clock(settings: Settings, with_fault: bool) -> Judgement:  # noqa: F
         is_refused = verdict.reason is HoldReason.COMMAND_STALE
         if not is_refused or not bool((verdict.q == before).all()):
             missed.append(f"{age_s:g} s old: {verdict.reason.name}")
-    return judge_rigs("refused as stale", rigs, *missed)
+    # Of a stamp below zero the session says that nobody vouches for the order.
+    known_s = [age_s for age_s in ages_s if age_s < _START_S]
+    orders = [order_by_another_clock(settings, age_s) for age_s in known_s]
+    return judge_rigs("refused as stale", rigs, *missed, sessions=orders)
 
 
 GUARD_CHECKS: Final[dict[str, Check]] = {
-    "F27": wrong_units,
     "F52": near_singularity,
     "F53": in_singularity,
     "F54": infeasible,
-    "F55": outside_workspace,
-    "F58": raising,
     "F59": overrun,
     "F69": foreign_clock,
 }

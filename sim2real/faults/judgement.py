@@ -1,5 +1,6 @@
 """What became of one row, and what of it is not as the row says. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,6 +21,9 @@ class Judgement:
             at.
         missed: what is not as the row says; empty when all is.
         rung: strongest reaction that was seen; None when none was, or none is meant.
+        table_rung: that of the cause which the answer leads to, by the table of causes
+            and not by a cell that was seen; None where none was asked for.
+        events: what the code under test recorded, by name.
     """
 
     reaction: str
@@ -27,6 +31,8 @@ class Judgement:
     rest_ms: float | None = None
     missed: tuple[str, ...] = ()
     rung: Rung | None = None
+    table_rung: Rung | None = None
+    events: tuple[str, ...] = ()
 
     @property
     def is_late_only(self) -> bool:
@@ -49,17 +55,32 @@ def check_code(row: FaultRow, judgement: Judgement) -> Judgement:
             missed.append("no time of the reaction was measured")
         elif late := find_late(judgement.reaction_ms, row.bound_ms):
             missed.append(late)
-    missed += find_low(row, judgement.rung)
+    missed += find_low(row, judgement.rung, judgement.table_rung)
+    lost = [name for name in row.events if name not in judgement.events]
+    missed += [f"no event '{name}' was recorded" for name in lost]
     return replace(judgement, missed=tuple(missed))
 
 
-def find_low(row: FaultRow, seen: Rung | None) -> list[str]:
-    """Return a sentence where a reaction is weaker than the row's.
+def find_weakest(rungs: Sequence[Rung | None]) -> Rung | None:
+    """Return the lowest of several reactions; None where one of them is missing."""
+    known = [rung for rung in rungs if rung is not None]
+    return min(known) if known and len(known) == len(rungs) else None
 
-    Below a hold nothing has to come to rest, and other checks say what has to be seen.
+
+def find_low(row: FaultRow, *found: Rung | None) -> list[str]:
+    """Return a sentence where every reaction that was found is weaker than the row's.
+
+    Nothing is weaker than a record, so of those rows no rung is asked for.
+
+    Args:
+        row: what must happen.
+        found: the rung that was seen, and that of the table where it was asked; None
+            for neither.
     """
-    if row.rung < Rung.HOLD:
+    if row.unranked or row.rung is Rung.RECORD:
         return []
-    if seen is None:
+    known = [rung for rung in found if rung is not None]
+    if not known:
         return [f"no rung was seen, {row.rung} is due"]
-    return [] if seen >= row.rung else [f"rung {seen} only, {row.rung} is due"]
+    best = max(known)
+    return [] if best >= row.rung else [f"rung {best} only, {row.rung} is due"]

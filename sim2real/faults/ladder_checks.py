@@ -27,13 +27,22 @@ _SHOWN: Final = 3
 
 
 class LadderRig:
-    """The ladder of this cell, its state, and its clock."""
+    """The ladder of this cell, its state, and its clock.
+
+    Attributes:
+        rules: of the cell.
+        ladder: with these rules.
+        state: what it remembers.
+        now_s: its clock [s].
+        highest: rung that it has stood on so far.
+    """
 
     def __init__(self) -> None:
         self.rules = make_rules()
         self.ladder = Ladder(self.rules)
         self.state = LadderState()
         self.now_s = 1000.0
+        self.highest = Rung.LOG
 
     def see(self, *causes: Cause, is_moving: bool = True) -> Rung:
         """Look once at what is there, and return the rung."""
@@ -41,6 +50,7 @@ class LadderRig:
         self.state = self.ladder.observe(
             self.state, names, names, ns_from_s(self.now_s), is_moving=is_moving
         )
+        self.highest = max(self.highest, self.state.rung)
         return self.state.rung
 
     def watch(self, duration_s: float, *causes: Cause, look_s: float = _LOOK_S) -> int:
@@ -70,21 +80,23 @@ class LadderRig:
 
 def two_at_once(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F93: every ordered pair of causes, moving and still."""
-    missed = [
-        sentence
-        for first, second in itertools.permutations(Cause, 2)
-        for is_moving in (True, False)
-        for sentence in _try_pair(
-            (first, second) if with_fault else (), is_moving=is_moving
-        )
-    ]
+    missed: list[str] = []
+    seen = [Rung.LOG]
+    for first, second in itertools.permutations(Cause, 2):
+        for is_moving in (True, False):
+            rig = LadderRig()
+            pair = (first, second) if with_fault else ()
+            missed += _try_pair(rig, pair, is_moving=is_moving)
+            seen.append(rig.highest)
     count = 2 * len(Cause) * (len(Cause) - 1)
-    return _sum_up(f"{count} pairs, the stronger reaction stays", missed)
+    # Each pair has a rung of its own, which `_try_pair` compares; this is the highest.
+    return _sum_up(f"{count} pairs, the stronger reaction stays", missed, max(seen))
 
 
-def _try_pair(pair: Sequence[Cause], *, is_moving: bool) -> Iterator[str]:
+def _try_pair(
+    rig: LadderRig, pair: Sequence[Cause], *, is_moving: bool
+) -> Iterator[str]:
     """Strike with one cause, then the other too; let the first go, then both."""
-    rig = LadderRig()
     highest = max((_rung(c, is_moving=is_moving) for c in pair), default=Rung.TERMINATE)
     rig.see(*pair[:1], is_moving=is_moving)
     rig.see(*pair, is_moving=is_moving)
@@ -111,17 +123,19 @@ def _try_pair(pair: Sequence[Cause], *, is_moving: bool) -> Iterator[str]:
 
 def during_recovery(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F94: a second cause strikes while the first is about to be over."""
-    missed = [
-        sentence
-        for first, second in itertools.product(Cause, Cause)
-        if min(_rung(cause, is_moving=True) for cause in (first, second)) >= Rung.HOLD
-        for sentence in _try_recovery(first, second if with_fault else None)
-    ]
-    return _sum_up("no hold ended while another cause stood, none oscillated", missed)
+    missed: list[str] = []
+    seen = [Rung.LOG]
+    for first, second in itertools.product(Cause, Cause):
+        if min(_rung(c, is_moving=True) for c in (first, second)) < Rung.HOLD:
+            continue
+        rig = LadderRig()
+        missed += _try_recovery(rig, first, second if with_fault else None)
+        seen.append(rig.highest)
+    reaction = "no hold ended while another cause stood, none oscillated"
+    return _sum_up(reaction, missed, max(seen))
 
 
-def _try_recovery(first: Cause, second: Cause | None) -> Iterator[str]:
-    rig = LadderRig()
+def _try_recovery(rig: LadderRig, first: Cause, second: Cause | None) -> Iterator[str]:
     others = () if second is None else (second,)
     name = f"{first.value}, then {' '.join(c.value for c in others) or 'nothing'}"
     rig.see(first)
@@ -147,18 +161,19 @@ def _try_recovery(first: Cause, second: Cause | None) -> Iterator[str]:
 def flapping(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F95: each cause whose hold may end by itself comes and goes."""
     causes = [cause for cause in Cause if make_rule(cause).flapping is not None]
-    missed = [
-        sentence
-        for cause in causes
-        for rate_hz in (_FLAP_HZ if with_fault else (0.0,))
-        for sentence in _try_flapping(cause, rate_hz)
-    ]
+    missed: list[str] = []
+    seen: list[Rung] = []
+    for cause in causes:
+        for rate_hz in _FLAP_HZ if with_fault else (0.0,):
+            rig = LadderRig()
+            missed += _try_flapping(rig, cause, rate_hz)
+            seen.append(rig.highest)
     reaction = f"{len(causes)} causes at 1 to 20 Hz: a person after {FLAPPING.count}"
-    return _sum_up(reaction, missed, rows.Rung.STOP)
+    # Every one of them has to get there, so the lowest counts.
+    return _sum_up(reaction, missed, min(seen))
 
 
-def _try_flapping(cause: Cause, rate_hz: float) -> Iterator[str]:
-    rig = LadderRig()
+def _try_flapping(rig: LadderRig, cause: Cause, rate_hz: float) -> Iterator[str]:
     returns = 0
     for _ in range(FLAPPING.count):
         if rate_hz:
@@ -180,14 +195,12 @@ def _rung(cause: Cause, *, is_moving: bool) -> Rung:
     return compute_rung(cause, facts.moving if is_moving else facts.still)
 
 
-def _sum_up(
-    reaction: str, missed: Sequence[str], rung: rows.Rung = rows.Rung.LATCH
-) -> Judgement:
-    """Put a judgement together; `rung` is what every one of the tries has reached."""
+def _sum_up(reaction: str, missed: Sequence[str], seen: Rung) -> Judgement:
+    """Put a judgement together; `seen` is where the ladder has stood."""
     shown = list(missed[:_SHOWN])
     if len(missed) > _SHOWN:
         shown.append(f"and {len(missed) - _SHOWN} more")
-    return judge(reaction, *shown, rung=None if missed else rung)
+    return judge(reaction, *shown, rung=rows.Rung(f"R{int(seen)}"))
 
 
 LADDER_CHECKS: Final[dict[str, Check]] = {

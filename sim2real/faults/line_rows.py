@@ -139,7 +139,8 @@ LINE_ROWS: Final = (
     _row(
         16,
         "the PLC accepts connections and closes each at once",
-        "stop; tries grow rarer, no descriptor is leaked",
+        "stop; tries grow rarer, no descriptor is leaked: few more than are open are "
+        "permitted meanwhile",
         (300.0, _HB3),
     ),
 )

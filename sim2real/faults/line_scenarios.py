@@ -1,9 +1,12 @@
 """How F01 to F16 are tried: the line PLC, its wire, and a second client at it."""
 
+import contextlib
 import os
+import resource
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +44,11 @@ _HEARTBEAT_REGISTER: Final = BLOCK_START[Block.CELL_TO_PLC] + 4
 _STORM_LIMIT: Final = 30
 """Requests or connections in three seconds; a storm has hundreds."""
 _STORM_S: Final = 3.0
+_FLIPPED_MS: Final = 1000.0
+"""Twenty exchanges: a bit that nothing depends on is not missed."""
 _LEAK_LIMIT: Final = 4
+_FEW: Final = 64
+"""Descriptors that the supervisor may have meanwhile, of the fault list."""
 _REBOOT_S: Final = 30.0
 _KNOCK_S: Final = 2.5
 _AT_REST: Final = ("HELD", "ABORTED")
@@ -130,6 +137,12 @@ def _plug_cable_in(stand: Stand) -> None:
 def _start_backwards(stand: Stand) -> None:
     rule = Rule(change=BackwardHeartbeat())
     stand.wires[Wire.LINE].set_rule(Flow.TO_CLIENT, rule)
+
+
+def _find_flips(evidence: Evidence) -> str:
+    """Miss answers in which a bit was turned over."""
+    is_flipped = evidence.stand.wires[Wire.LINE].counts["flipped"]
+    return "" if is_flipped else "no bit was turned over"
 
 
 def _reboot(stand: Stand) -> None:
@@ -256,17 +269,25 @@ class _ClosedDoor:
     def __init__(self) -> None:
         self._accepted = 0
         self._descriptors = 0
+        self._pid = 0
+        self._limits = (0, 0)
 
     def shut(self, stand: Stand) -> None:
         """Begin."""
         proxy = stand.wires[Wire.LINE]
         self._accepted = proxy.counts["accepted"]
         self._descriptors = _count_descriptors(stand)
+        self._pid = stand.pid_of("supervisor")
+        self._limits = resource.prlimit(self._pid, resource.RLIMIT_NOFILE)
+        few = (max(_FEW, self._descriptors + _LEAK_LIMIT), self._limits[1])
+        resource.prlimit(self._pid, resource.RLIMIT_NOFILE, few)
         proxy.set_accepts(Accepts.CLOSE)
         proxy.reset_connections()
 
     def open(self, stand: Stand) -> None:
         """End."""
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(self._pid, resource.RLIMIT_NOFILE, self._limits)
         stand.wires[Wire.LINE].set_accepts(Accepts.CARRY)
 
     def find(self, evidence: Evidence) -> str:
@@ -276,6 +297,8 @@ class _ClosedDoor:
             return "nobody tried to connect"
         if knocks > _STORM_LIMIT:
             return f"{knocks} connections in {_STORM_S:.0f} s are a storm"
+        if evidence.stand.pid_of("supervisor") != self._pid:
+            return "the supervisor ended for want of descriptors"
         leaked = _count_descriptors(evidence.stand) - self._descriptors
         return f"{leaked} descriptors leaked" if leaked > _LEAK_LIMIT else ""
 
@@ -285,6 +308,18 @@ def _count_descriptors(stand: Stand) -> int:
 
 
 _storm, _rival, _door = _Storm(), _Rival(), _ClosedDoor()
+
+_FLIPPED: Final = CellScenario(
+    inject=_wire_rule(Flow.TO_CLIENT, Rule(flip_ratio=1.0)),
+    repair=_plug_cable_in,
+    sign=stop_begins,
+    effect=_find_flips,
+    patience_s=10.0,
+    wires=_LINE,
+    bound_ms=_FLIPPED_MS,
+    causes=("plc_lost", "plc_map_mismatch", "plc_restarted", "plc_write_lost"),
+)
+"""Modbus TCP has no sum of its own: which bit it is decides what is noticed."""
 
 LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F01": CellScenario(
@@ -316,7 +351,10 @@ LINE_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F08": _switched(shift_map=1),
     "F09": _switched(tear_block=1),
     "F10": _switched(_WITHHELD, delay_ms=350),
-    "F11": _on_wire(Flow.TO_CLIENT, spoil_transaction, _WITHHELD),
+    "F11": replace(
+        _on_wire(Flow.TO_CLIENT, spoil_transaction, _WITHHELD),
+        variants=(("a bit turned over in each answer", _FLIPPED),),
+    ),
     "F12": CellScenario(
         inject=_storm.inject,
         repair=make_switch(),

@@ -5,8 +5,9 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from cell.contracts.errors import ConfigError, PolicyError
 from cell.contracts.observation import ActionChunk
 from cell.contracts.runtime import TensorSession
 from cell.servo.realtime import freeze_garbage_collector
-from ops.process_table import RestartPolicy
+from cell.supervisor.causes import Cause
 from ops.settings import Settings, compute_model_root, parse_settings
 from ops.workspace import make_workspace
 from policies.config import PolicyConfig
@@ -33,14 +34,13 @@ from policies.runtime.loading import (
 from policies.runtime.onnx_session import OnnxSession
 from policies.runtime.worker import ExcludingPolicy, make_observation
 from sim2real.faults.guard_checks import Check, judge, not_finite
-from sim2real.faults.judgement import Judgement
+from sim2real.faults.judgement import Judgement, find_weakest
 from sim2real.faults.rows import Rung
+from sim2real.faults.table_rungs import read_complaint_rung, read_rung
 
-_MODEL: Final = "heightmap"
+LIVE_MODEL: Final = "heightmap"
 _HOLE_M: Final = 0.06
 _HEAP: Final = 2_000_000
-_RESTARTS: Final = 5
-"""Of the fault list, within ten minutes."""
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -62,7 +62,7 @@ class NanSession:
 
 def nan_answer(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F40: one NaN from the network, and one at the guard's door."""
-    model = read_model_directory(compute_model_root(settings) / _MODEL)
+    model = read_model_directory(compute_model_root(settings) / LIVE_MODEL)
     workspace = make_workspace(settings)
     session = NanSession(OnnxSession(model), is_broken=with_fault)
     policy = HeightmapPolicy(model.manifest, session, workspace, 0.0)
@@ -84,24 +84,47 @@ def nan_answer(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
 @contextmanager
 def copied_model(settings: Settings) -> Iterator[Path]:
     """Lend a copy of the shipped model, to be spoilt."""
-    source = compute_model_root(settings) / _MODEL
+    source = compute_model_root(settings) / LIVE_MODEL
     with tempfile.TemporaryDirectory(prefix="cellward-model-") as root:
-        directory = Path(root) / _MODEL
+        directory = Path(root) / LIVE_MODEL
         directory.mkdir()
         for path in source.iterdir():
             (directory / path.name).write_bytes(path.read_bytes())
         yield directory
 
 
-def load_spoilt(settings: Settings, directory: Path) -> str:
-    """Miss the refusal of a model, and the fallback in its place."""
-    config = PolicyConfig(live=_MODEL)
+@dataclass(frozen=True)
+class Loading:
+    """What came of loading a spoilt model.
+
+    Attributes:
+        missed: what should have been; empty when all was.
+        rung: of the complaint by the table of causes, None without one.
+    """
+
+    missed: str
+    rung: Rung | None
+
+
+def load_spoilt(settings: Settings, directory: Path) -> Loading:
+    """Load a model that has to be refused, with the fallback in its place."""
+    config = PolicyConfig(live=LIVE_MODEL)
     policies = load_policies(config, directory.parent, make_workspace(settings))
+    rung = read_complaint_rung(policies.complaint)
     if policies.complaint is None:
-        return "the model was taken"
+        return Loading("the model was taken", rung)
     if policies.live is not policies.fallback:
-        return "the fallback does not stand in"
-    return ""
+        return Loading("the fallback does not stand in", rung)
+    return Loading("", rung)
+
+
+def judge_loadings(reaction: str, loadings: Sequence[Loading]) -> Judgement:
+    """Put a judgement together from models that all had to be refused."""
+    return judge(
+        reaction,
+        *(loading.missed for loading in loadings),
+        table_rung=find_weakest([loading.rung for loading in loadings]),
+    )
 
 
 def _rename(role: str, key: str, value: Any) -> Change:
@@ -122,7 +145,7 @@ _SPOILT: Final[tuple[Change, ...]] = (
 
 def wrong_model(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F42: five models whose tensors are not what the manifest says."""
-    missed = []
+    loadings = []
     for change in _SPOILT if with_fault else _SPOILT[:1]:
         with copied_model(settings) as directory:
             path = directory / MANIFEST_NAME
@@ -130,31 +153,21 @@ def wrong_model(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
             if with_fault:
                 change(manifest)
             path.write_text(json.dumps(manifest), "utf-8")
-            missed.append(load_spoilt(settings, directory))
-    return judge("all refused, the fallback picks", *missed)
-
-
-def flipped_bit(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F50: one bit of the weights."""
-    missed = []
-    for share in (0.1, 0.5, 0.9) if with_fault else (0.5,):
-        with copied_model(settings) as directory:
-            path = next(p for p in directory.iterdir() if p.name != MANIFEST_NAME)
-            content = bytearray(path.read_bytes())
-            content[int(share * len(content))] ^= 1 if with_fault else 0
-            path.write_bytes(content)
-            missed.append(load_spoilt(settings, directory))
-    return judge("refused by digest, the fallback picks", *missed)
+            loadings.append(load_spoilt(settings, directory))
+    return judge_loadings("all refused, the fallback picks", loadings)
 
 
 def depth_hole(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
     """F39: no depth where the only part lies, asked of both policies."""
     workspace = make_workspace(settings)
     learned = load_heightmap_policy(
-        compute_model_root(settings) / _MODEL, workspace, settings.policy.minimum_score
+        compute_model_root(settings) / LIVE_MODEL,
+        workspace,
+        settings.policy.minimum_score,
     )
     centre_m = workspace.base_from_bin.position_m
-    missed = []
+    missed: list[str] = []
+    rungs: list[Rung | None] = []
     nothings = (0.0, np.nan, np.inf) if with_fault else (0.0,)
     both: tuple[ExcludingPolicy, ...] = (learned, make_fallback(workspace))
     for policy, nothing in itertools.product(both, nothings):
@@ -163,15 +176,20 @@ def depth_hole(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
             frame.depth_m[frame.depth_m < np.max(frame.depth_m)] = nothing
         answer = policy.propose_except(make_observation(frame), ())
         if not isinstance(answer, ActionChunk):
+            cause = Cause.CAMERA_BLIND if answer.is_blind else Cause.STARVED
+            rungs.append(read_rung(cause))
             continue
+        rungs.append(None)
         place_m = answer.steps[-1].base_from_tcp.position_m
         if not float(np.linalg.norm((place_m - centre_m)[:2])) > _HOLE_M:
             missed.append(
                 f"with {nothing} for depth {policy.name} proposes a grasp in the hole"
             )
-    # An answer of a policy is no motion yet: nothing is proposed, so nothing is done.
-    rung = None if missed else Rung.HOLD
-    return judge("neither policy proposes a grasp in the hole", *missed, rung=rung)
+    return judge(
+        "neither policy proposes a grasp in the hole",
+        *missed,
+        table_rung=find_weakest(rungs),
+    )
 
 
 def _set(section: str, key: str, value: Any) -> Change:
@@ -225,34 +243,10 @@ def large_heap(_settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT
     return judge("frozen before the loop", *missed, reaction_ms=pause_ms)
 
 
-def restart_loop(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT001
-    """F71: deaths one second apart, or minutes apart, with the limit configured."""
-    limit = settings.runtime.restart_limit
-    policy = RestartPolicy(limit=limit)
-    apart_s = 1.0 if with_fault else 200.0
-    delays = [policy.note_death(number * apart_s) for number in range(_RESTARTS + 1)]
-    missed = []
-    if not limit <= _RESTARTS:
-        missed.append(f"runtime.restart_limit permits {limit} restarts")
-    if any(delay is None for delay in delays[: min(limit, _RESTARTS)]):
-        missed.append("it was given up too early")
-    if delays[-1] is not None:
-        missed.append("it is started again after five restarts in ten minutes")
-    # What stays down holds the cell, and only another start of Cellward leads out.
-    has_given_up = delays[-1] is None
-    return judge(
-        f"stays down after {limit} restarts",
-        *missed,
-        rung=Rung.LATCH if has_given_up else None,
-    )
-
-
 LOAD_CHECKS: Final[dict[str, Check]] = {
     "F39": depth_hole,
     "F42": wrong_model,
-    "F50": flipped_bit,
     "F60": wide_limits,
     "F65": large_heap,
-    "F71": restart_loop,
 }
 """By row."""

@@ -56,7 +56,12 @@ def _cell(
 
 
 def _code(
-    number: int, name: str, rung: Rung, reaction: str, bound: tuple[float | None, str]
+    number: int,
+    name: str,
+    rung: Rung,
+    reaction: str,
+    bound: tuple[float | None, str],
+    *events: str,
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -67,6 +72,7 @@ def _code(
         way=Way.CODE,
         bound_ms=bound[0],
         bound=bound[1],
+        events=events,
     )
 
 
@@ -160,6 +166,7 @@ _PROCESS_ROWS: Final = (
         Rung.HOLD,
         "neither the future nor the far past is fresh",
         (8.0, "one guard period: 8 ms"),
+        "held",
     ),
     _cell(
         70,
@@ -169,11 +176,13 @@ _PROCESS_ROWS: Final = (
         _RESTARTED,
         (60_000.0, "ready: 60 s"),
     ),
-    _code(
+    _cell(
         71,
         "a process dies again and again",
         Rung.LATCH,
-        "after five restarts in ten minutes it stays down",
+        "after five restarts in ten minutes it stays down; the cell latches, and no "
+        "button leads on before another start",
+        (("ABORTED",), ("process_given_up",)),
         (None, "five restarts in ten minutes"),
     ),
     _cell(

@@ -8,7 +8,7 @@ from sim2real.faults.parts import (
     NOT_BUILT,
     PICTURE_NOVELTY,
 )
-from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
+from sim2real.faults.rows import NO_CAUSE, Boundary, FaultRow, Rung, Way
 
 _FIFTY: Final = (None, "within 50 attempts")
 _ONE_CYCLE: Final = "one guard period: 8 ms"
@@ -21,6 +21,7 @@ def _code(
     rung: Rung,
     reaction: str,
     bound: tuple[float | None, str],
+    *events: str,
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -31,6 +32,7 @@ def _code(
         way=Way.CODE,
         bound_ms=bound[0],
         bound=bound[1],
+        events=events,
     )
 
 
@@ -89,6 +91,7 @@ def _spoilt(number: int, name: str, reaction: str) -> FaultRow:
         way=Way.CELL,
         states=("EXECUTE", "SUSPENDED"),
         bound="before the first step of that answer",
+        unranked=NO_CAUSE,
     )
 
 
@@ -167,11 +170,11 @@ POLICY_ROWS: Final = (
     ),
     _code(
         50,
-        "one bit of the weights on disk flips",
+        "one bit of the weights on disk flips, or a file of the model is cut short",
         _POLICY,
         Rung.DEGRADE,
         "the digest differs: refused, the fallback policy picks",
-        (None, "when it is loaded"),
+        (None, "when it is loaded; while it runs, within an hour"),
     ),
     _listed(
         51,
@@ -189,6 +192,7 @@ POLICY_ROWS: Final = (
         Rung.HOLD,
         "the arm rests before the smallest singular value is below its limit",
         (8.0, _ONE_CYCLE),
+        "refused",
     ),
     _code(
         53,
@@ -197,6 +201,7 @@ POLICY_ROWS: Final = (
         Rung.HOLD,
         "every step is refused, every setpoint is a number",
         (8.0, _ONE_CYCLE),
+        "refused",
     ),
     _code(
         54,
@@ -205,14 +210,16 @@ POLICY_ROWS: Final = (
         Rung.HOLD,
         "the request is never passed on; the arm stays where it is",
         (8.0, _ONE_CYCLE),
+        "refused",
     ),
     _code(
         55,
-        "the arm already stands outside of the workspace",
+        "the arm already stands outside of the workspace, or within a keep-out zone",
         _GUARD,
         Rung.HOLD,
-        "only motion towards the inside is granted",
+        "only motion towards the inside, or out of the zone, is granted",
         (8.0, _ONE_CYCLE),
+        "refused",
     ),
     _code(
         56,
@@ -221,6 +228,7 @@ POLICY_ROWS: Final = (
         Rung.HOLD,
         "the swept path is looked at, not its ends: the tool rests before the plate",
         (8.0, _ONE_CYCLE),
+        "refused",
     ),
     _code(
         57,
@@ -229,10 +237,11 @@ POLICY_ROWS: Final = (
         Rung.LATCH,
         "checked again before use; refused for good, the robot's program is ended",
         (200.0, "greatest age at which it is handed out: 200 ms, two policy periods"),
+        "fault",
     ),
     _code(
         58,
-        "the guard itself raises",
+        "the guard itself raises: for a stamp, and at each of its stages in turn",
         _GUARD,
         Rung.LATCH,
         "the outer shell answers with a hold; at rest the robot's program is ended, "
@@ -242,6 +251,7 @@ POLICY_ROWS: Final = (
             f"{_ONE_CYCLE}. The fault list asks for the end of the process (R5): "
             "the robot's program ends in its place, the process tells why",
         ),
+        "fault",
     ),
     _code(
         59,
@@ -250,6 +260,7 @@ POLICY_ROWS: Final = (
         Rung.HOLD,
         "the motion ramps to rest",
         (16.0, "two guard periods: 16 ms"),
+        "held",
     ),
     _code(
         60,

@@ -30,6 +30,7 @@ from sim2real.faults.scenario import (
     find_placed_part,
     find_stop,
     make_event_sign,
+    stop_begins,
 )
 from sim2real.faults.stand import Stand, pause
 
@@ -165,11 +166,22 @@ def _lost(number: signal.Signals, why: str) -> CellScenario:
     )
 
 
+def _stop_worker(stand: Stand) -> None:
+    os.kill(stand.pid_of("policy"), signal.SIGSTOP)
+
+
 POLICY_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F40": _spoilt(
         spoil_with_nan, "no_proposal", nan_answer, cause="policy_output_invalid"
     ),
     "F41": _spoilt(spoil_with_distance, "chunk_refused", huge_step),
+    "F47": CellScenario(
+        inject=_stop_worker,
+        repair=do_nothing,
+        sign=stop_begins,
+        lasts_s=0.6,
+        is_latched=False,
+    ),
     "F44": _decays(RisingError()),
     "F45": _decays(FallingSuccess()),
     "F46": replace(

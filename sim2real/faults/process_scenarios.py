@@ -70,17 +70,17 @@ class _Starvation:
 
     def begin(self, stand: Stand) -> None:
         """End the worker, and wait for its successor to end for want of memory."""
-        before = _find_workers(stand)
+        before = find_workers(stand)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         deadline_s = time.monotonic() + _START_S
         while not (self._pids or time.monotonic() > deadline_s):
-            self._pids = _find_workers(stand) - before
+            self._pids = find_workers(stand) - before
             pause(_LOOK_S)
         for pid in self._pids:
             with contextlib.suppress(OSError):
                 resource.prlimit(pid, resource.RLIMIT_AS, (_LITTLE, _LITTLE))
-        while self._pids & _find_workers(stand) and time.monotonic() < deadline_s:
+        while self._pids & find_workers(stand) and time.monotonic() < deadline_s:
             pause(_LOOK_S)
         # Its host looks a few times a second, and then writes it down.
         pause(_HOST_S)
@@ -99,7 +99,7 @@ class _Starvation:
         return ""
 
 
-def _find_workers(stand: Stand) -> set[int]:
+def find_workers(stand: Stand) -> set[int]:
     """Return the policy workers of this cell, from the moment they are started."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -255,13 +255,6 @@ _silent_ends, _wall_clock = _SilentEnds(), WallClock()
 _starvation, _throttle, _second = _Starvation(), _Throttle(), _SecondController()
 
 PROCESS_SCENARIOS: Final[dict[str, CellScenario]] = {
-    "F47": CellScenario(
-        inject=_send("policy", signal.SIGSTOP),
-        repair=do_nothing,
-        sign=stop_begins,
-        lasts_s=0.6,
-        is_latched=False,
-    ),
     "F48": CellScenario(
         inject=_send("policy", signal.SIGSEGV),
         repair=do_nothing,

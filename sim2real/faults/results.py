@@ -188,6 +188,8 @@ def _make_row(result: RowResult) -> dict[str, Any]:
         "reaction_ms": _round(judgement.reaction_ms) if judgement else None,
         "rest_ms": _round(judgement.rest_ms) if judgement else None,
         "rung_seen": judgement.rung if judgement else None,
+        "rung_by_table": judgement.table_rung if judgement else None,
+        "events_seen": list(judgement.events) if judgement else [],
         "missed": list(judgement.missed) if judgement else [],
         "late_only": result.is_late_only,
     }
@@ -199,6 +201,7 @@ def _make_facts(row: FaultRow) -> dict[str, Any]:
         "name": row.name,
         "boundary": str(row.boundary),
         "rung": str(row.rung),
+        "rung_unchecked": row.unranked,
         "expected": row.reaction,
         "states": list(row.states),
         "causes": list(row.causes),

@@ -9,7 +9,7 @@ from sim2real.faults.parts import (
     PART_BANDS,
     ROBOT_IDENTITY,
 )
-from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
+from sim2real.faults.rows import NO_CAUSE, Boundary, FaultRow, Rung, Way
 
 _STOPPED = ("ABORTED", "HELD")
 _GOING_ON = ("EXECUTE", "SUSPENDED")
@@ -37,6 +37,7 @@ def _row(
     reaction: str,
     settles: tuple[tuple[str, ...], tuple[str, ...]],
     bound: tuple[float | None, str],
+    unranked: str = "",
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -49,6 +50,7 @@ def _row(
         causes=settles[1],
         bound_ms=bound[0],
         bound=bound[1],
+        unranked=unranked,
     )
 
 
@@ -165,6 +167,7 @@ ROBOT_ROWS: Final = (
         bound_ms=8.0,
         bound="one guard period: 8 ms, for the setpoint. The fault list asks for a "
         "latch (R4); a refused order stops (R3): it left the arm within its limits",
+        events=("refused",),
     ),
     _row(
         28,
@@ -174,6 +177,7 @@ ROBOT_ROWS: Final = (
         "nothing is placed; counted as lost, the cell goes on with another part",
         (_GOING_ON, ()),
         (150.0, "150 ms"),
+        NO_CAUSE,
     ),
     _row(
         29,
@@ -272,7 +276,7 @@ ROBOT_ROWS: Final = (
         id="F39",
         name="the depth image has a hole where the part lies",
         boundary=Boundary.CAMERA,
-        rung=Rung.HOLD,
+        rung=Rung.DEGRADE,
         reaction="neither policy proposes a grasp there",
         way=Way.CODE,
         bound_ms=None,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Boundary(StrEnum):
@@ -38,6 +39,13 @@ class Way(StrEnum):
     LISTED = "listed only"
 
 
+NO_CAUSE: Final = (
+    "the ladder knows no cause of it: the recorded event, and a part that is placed or "
+    "counted as lost meanwhile, stand for the rung"
+)
+"""Why the rung of a row is not compared that degrades without a cause."""
+
+
 @dataclass(frozen=True)
 class FaultRow:
     """One fault and what the cell owes.
@@ -54,6 +62,9 @@ class FaultRow:
         bound_ms: longest time from onset to reaction [ms]; None when it is none.
         bound: the same for a person, with its origin.
         reason: why it cannot be tried; empty when it can.
+        unranked: why its rung is not compared with one that was seen; empty when it is.
+        events: what the code under test has to record, by name; a cell's stand in its
+            scenario.
     """
 
     id: str
@@ -67,6 +78,8 @@ class FaultRow:
     bound_ms: float | None = None
     bound: str = ""
     reason: str = ""
+    unranked: str = ""
+    events: tuple[str, ...] = ()
 
     @property
     def is_runnable(self) -> bool:

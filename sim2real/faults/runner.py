@@ -7,6 +7,7 @@ out leaves a cell nobody knows the state of, so the next row gets a fresh one.
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,11 @@ from sim2real.faults.judgement import check_code
 from sim2real.faults.ladder_checks import LADDER_CHECKS
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
 from sim2real.faults.load_checks import LOAD_CHECKS
+from sim2real.faults.model_checks import MODEL_CHECKS
+from sim2real.faults.outside_checks import OUTSIDE_CHECKS
 from sim2real.faults.policy_scenarios import POLICY_SCENARIOS
 from sim2real.faults.process_scenarios import PROCESS_SCENARIOS
+from sim2real.faults.restart_scenario import RESTART_SCENARIOS
 from sim2real.faults.results import (
     Outcome,
     RowResult,
@@ -30,6 +34,7 @@ from sim2real.faults.results import (
 from sim2real.faults.robot_scenarios import ROBOT_SCENARIOS
 from sim2real.faults.rows import FaultRow, Way
 from sim2real.faults.scenario import CellScenario, MissingAidError
+from sim2real.faults.session_checks import SESSION_CHECKS
 from sim2real.faults.stand import Stand, open_stand
 from sim2real.faults.stand_config import Wire
 from sim2real.faults.trial import try_on_cell
@@ -41,13 +46,17 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **DEVICE_SCENARIOS,
     **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
+    **RESTART_SCENARIOS,
 }
 """Of the rows that need a whole cell."""
 
 CHECKS: Final[dict[str, Check]] = {
     **GUARD_CHECKS,
+    **SESSION_CHECKS,
     **ZONE_CHECKS,
+    **OUTSIDE_CHECKS,
     **LOAD_CHECKS,
+    **MODEL_CHECKS,
     **LADDER_CHECKS,
 }
 """Of the rows that need only the code."""
@@ -118,9 +127,7 @@ class FaultRun:
                     row = left.pop(0)
                     gc.collect()
                     self._say(f"{row.id} {row.name} ...")
-                    result = _try_cell(
-                        row, SCENARIOS[row.id], stand, with_fault=with_fault
-                    )
+                    result = _try_variants(row, stand, with_fault=with_fault)
                     self._keep(result)
                     if result.reason:
                         break
@@ -133,7 +140,10 @@ class FaultRun:
             self._say(f"{row.id} {name or row.name}: starting a cell of its own ...")
             try:
                 with open_stand(
-                    self._config, scenario.wires, scenario.environment
+                    self._config,
+                    scenario.wires,
+                    scenario.environment,
+                    scenario.restart_limit,
                 ) as stand:
                     result = _try_cell(row, scenario, stand, with_fault=with_fault)
             except MissingAidError as error:
@@ -196,9 +206,26 @@ def _try_code(row: FaultRow, settings: Settings, *, with_fault: bool) -> RowResu
         return RowResult(row, Outcome.FAILED, reason=str(error))
 
 
+def _try_variants(row: FaultRow, stand: Stand, *, with_fault: bool) -> RowResult:
+    """Try a row and its variants on one cell; one that cannot be tried is the last."""
+    first = SCENARIOS[row.id]
+    results = []
+    for name, scenario in (("", first), *first.variants):
+        result = _try_cell(row, scenario, stand, with_fault=with_fault)
+        results.append(name_variant(result, name))
+        if result.reason:
+            break
+    return join_results(results)
+
+
 def _try_cell(
     row: FaultRow, scenario: CellScenario, stand: Stand, *, with_fault: bool
 ) -> RowResult:
+    row = replace(
+        row,
+        bound_ms=scenario.bound_ms or row.bound_ms,
+        causes=scenario.causes or row.causes,
+    )
     try:
         judgement = try_on_cell(stand, row, scenario, with_fault=with_fault)
     except (CellError, OSError) as error:

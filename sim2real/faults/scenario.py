@@ -13,7 +13,7 @@ from cell.mailbox.servo_link import ServoLink
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.judgement import find_late
 from sim2real.faults.stand import Stand, StandError, pause
-from sim2real.faults.stand_config import Wire
+from sim2real.faults.stand_config import RESTARTS, Wire
 
 _QUIET_NS: Final = 400_000_000
 _LONG_RAD: Final = 0.7
@@ -103,8 +103,12 @@ class CellScenario:
         fresh: it needs a cell of its own, and leaves none behind.
         environment: variables that the controller is started with; raises StandError
             where what they name is not there.
+        restart_limit: of the controller's processes; None for the configured one.
+            Kills are what a stand is for, so by default there is none to speak of.
         variants: further ways in which the fault comes, by name; each gets a cell of
-            its own.
+            its own where the row does.
+        bound_ms: of a variant that has another one than its row [ms].
+        causes: of a variant that may name others than its row.
     """
 
     inject: Act
@@ -122,7 +126,10 @@ class CellScenario:
     stops_arm: bool = True
     fresh: bool = False
     environment: Callable[[Path], Mapping[str, str]] = no_environment
+    restart_limit: int | None = RESTARTS
     variants: tuple[tuple[str, "CellScenario"], ...] = ()
+    bound_ms: float | None = None
+    causes: tuple[str, ...] = ()
 
 
 # --- signs ---

@@ -5,6 +5,7 @@ program is ended for it and nothing but a release begins anew is another.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +29,6 @@ from cell.servo.motions import MotionLimits
 from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import ArmSession, Desk, Tool
 from cell.supervisor.causes import Cause
-from cell.supervisor.rungs import make_rule
 from ops.settings import Settings
 from safety.action_cache import SafeActionCache
 from safety.guard import EnvelopeGuard
@@ -36,6 +36,7 @@ from safety.limits import make_limits
 from safety.projection_limits import make_projection_limits
 from safety.requests import ProjectedRequests
 from sim2real.faults.rows import Rung
+from sim2real.faults.table_rungs import read_rung
 
 _PERIOD_S: Final = 0.002
 _PERIOD_NS: Final = ns_from_s(_PERIOD_S)
@@ -44,6 +45,14 @@ _NO_TIME_NS: Final = 2**70
 _SWING: Final = np.array([0.8, 0.0, 0.0, 0.0, 0.0, 0.3])
 _UNDER_WAY: Final = 100
 _LONGEST: Final = 1500
+
+Fault = Callable[[], AbstractContextManager[None]]
+"""Lends something broken for as long as the context lasts."""
+
+
+def do_nothing() -> AbstractContextManager[None]:
+    """Break nothing."""
+    return nullcontext()
 
 
 class RigArm:
@@ -118,11 +127,22 @@ class RigPort:
 
 
 class ServoRig:
-    """A session with the limits of a configuration, armed and at rest at home."""
+    """A session with the limits of a configuration, armed and at rest.
 
-    def __init__(self, settings: Settings) -> None:
-        self.home = np.array(settings.arm.home_q_rad)
+    Attributes:
+        home: where it began, shape (6,) [rad].
+        arm: of a few lines.
+        port: the supervisor's side.
+        age_ns: of the order's stamp in each cycle [ns]; negative for the future.
+        events: what the session recorded, as names and fields, in order.
+    """
+
+    def __init__(self, settings: Settings, q: Vector | None = None) -> None:
+        """Arm at `q`, shape (6,) [rad]; by default at the home of the cell."""
+        self.home = np.array(settings.arm.home_q_rad) if q is None else q.copy()
         self.arm, self.port = RigArm(self.home), RigPort()
+        self.age_ns = 0
+        self.events: list[tuple[str, dict[str, object]]] = []
         tool = settings.arm.flange_from_tcp.pose()
         limits = make_limits(settings.safety, tool, _PERIOD_S)
         guard = GuardMeter(
@@ -149,7 +169,7 @@ class ServoRig:
             tool=Tool(tool, settings.arm.gripper_mass_kg),
             freshness_ns=freshness_ns,
             latch=Latch.closed(None),
-            record=lambda _event, _fields: None,
+            record=lambda event, fields: self.events.append((event, fields)),
         )
         self._session = ArmSession(self.arm, desk)
         self._now_ns = ns_from_s(1000.0)
@@ -209,7 +229,8 @@ class ServoRig:
 
     def _cycle(self) -> None:
         if self.port.command is not None:
-            self.port.command = replace(self.port.command, stamp_ns=self._now_ns)
+            stamp_ns = self._now_ns - self.age_ns
+            self.port.command = replace(self.port.command, stamp_ns=stamp_ns)
         self._session.cycle(self._now_ns)
 
 
@@ -220,32 +241,58 @@ class Seen:
     Attributes:
         seen: for a person.
         missed: what should have been; empty when all was.
-        rung: of the reaction, None when there was none.
+        rung: of the reaction that was seen, None when there was none.
+        table_rung: of the cause that a supervisor makes of it, by the table of causes.
+        events: what the session recorded, by name.
     """
 
     seen: str
     missed: str = ""
     rung: Rung | None = None
+    table_rung: Rung | None = None
+    events: tuple[str, ...] = ()
 
 
-def order_target(settings: Settings, q_target: Vector) -> Seen:
-    """Order a motion that the guard has to refuse, and see what becomes of it."""
-    rig = ServoRig(settings)
+def order_target(
+    settings: Settings, q_target: Vector, q_start: Vector | None = None
+) -> Seen:
+    """Order a motion that the guard has to refuse, and see what becomes of it.
+
+    Args:
+        settings: of the cell.
+        q_target: where to, shape (6,) [rad].
+        q_start: from where, shape (6,) [rad]; by default from home.
+    """
+    rig = ServoRig(settings, q_start)
     rig.order(q_target)
     rig.run_until(lambda: rig.state.hold_reason in INTERVENTIONS)
     reason = rig.state.hold_reason
     if reason not in INTERVENTIONS:
         return Seen(f"carried out ({reason.name})", "the motion was not refused")
-    # Refused for good: the order of a supervisor that gets this back is over.
-    rung = make_rule(Cause.COMMAND_VETOED).moving
     travel_rad = float(np.max(np.abs(rig.arm.sent[-1] - rig.home)))
-    return Seen(f"{reason.name} after {travel_rad:.2f} rad", "", Rung(f"R{int(rung)}"))
+    return Seen(
+        f"{reason.name} after {travel_rad:.2f} rad",
+        rung=Rung.HOLD,
+        # Refused for good: the order of a supervisor that gets this back is over.
+        table_rung=read_rung(Cause.COMMAND_VETOED),
+        events=_name_events(rig, reason),
+    )
 
 
-def break_guard(settings: Settings) -> Seen:
-    """Let the guard raise once in the middle of a motion."""
+def break_guard(settings: Settings, fail: Fault = do_nothing) -> Seen:
+    """Let the guard raise once in the middle of a motion, and latch for it.
+
+    Args:
+        settings: of the cell.
+        fail: breaks something of the guard for one cycle; without it the sample has a
+            stamp that no machine can hold.
+    """
     rig = _start_swing(settings)
-    rig.step_without_time()
+    if fail is do_nothing:
+        rig.step_without_time()
+    else:
+        with fail():
+            rig.step()
     return _see_latch(rig, HoldReason.GUARD_EXCEPTION)
 
 
@@ -256,11 +303,43 @@ def stand_still(settings: Settings, gap_s: float) -> Seen:
     return _see_latch(rig, HoldReason.PLAN_REFUSED)
 
 
+def come_late(settings: Settings, gap_s: float) -> Seen:
+    """Let one cycle in the middle of a motion come so long after the last [s]."""
+    rig = _start_swing(settings)
+    rig.step(gap_ns=ns_from_s(gap_s))
+    return _see_hold(rig, HoldReason.CYCLE_OVERRUN)
+
+
+def order_by_another_clock(settings: Settings, age_s: float) -> Seen:
+    """Let the order under way carry a stamp of such an age [s] for one cycle."""
+    rig = _start_swing(settings)
+    rig.age_ns = ns_from_s(age_s)
+    rig.step()
+    return _see_hold(rig, HoldReason.COMMAND_STALE)
+
+
 def _start_swing(settings: Settings) -> ServoRig:
     rig = ServoRig(settings)
     rig.order(rig.home + _SWING)
     rig.step(_UNDER_WAY)
     return rig
+
+
+def _name_events(rig: ServoRig, reason: HoldReason) -> tuple[str, ...]:
+    """Return the names of events that say why: the reason stands in each of them."""
+    name = reason.name.lower()
+    return tuple(
+        event
+        for event, fields in rig.events
+        if any(name in str(value).lower() for value in fields.values())
+    )
+
+
+def _see_hold(rig: ServoRig, reason: HoldReason) -> Seen:
+    seen = rig.state.hold_reason
+    if seen is not reason:
+        return Seen(seen.name, f"no hold for {reason.name}, but {seen.name}")
+    return Seen(seen.name, rung=Rung.HOLD, events=_name_events(rig, reason))
 
 
 def _see_latch(rig: ServoRig, reason: HoldReason) -> Seen:
@@ -274,4 +353,8 @@ def _see_latch(rig: ServoRig, reason: HoldReason) -> Seen:
     rig.step(_UNDER_WAY)
     if len(rig.arm.sent) > sent:
         return Seen(seen.name, "setpoints were sent after the latch")
-    return Seen(f"{seen.name}: program ended, latched", "", Rung.LATCH)
+    return Seen(
+        f"{seen.name}: program ended, latched",
+        rung=Rung.LATCH,
+        events=_name_events(rig, reason),
+    )

@@ -38,6 +38,7 @@ from sim2real.faults.framing import (
 from sim2real.faults.process_ids import is_alive, read_pid
 from sim2real.faults.robot_wire import RtdeTap
 from sim2real.faults.stand_config import (
+    RESTARTS,
     StandFiles,
     Wire,
     lend_hosts,
@@ -273,6 +274,7 @@ def open_stand(
     base: Path,
     wires: frozenset[Wire],
     make_environment: Callable[[Path], Mapping[str, str]] = lambda _folder: {},
+    restart_limit: int | None = RESTARTS,
 ) -> Iterator[Stand]:
     """Start a cell whose `wires` can be disturbed; whatever happens, end all of it.
 
@@ -281,6 +283,7 @@ def open_stand(
         wires: connections that go through a proxy.
         make_environment: returns further variables for the controller, from a folder
             for its files.
+        restart_limit: of the controller's processes; None for that of the base.
 
     Raises:
         CellError: it does not come up.
@@ -289,7 +292,7 @@ def open_stand(
         folder = stack.enter_context(_folder(None))
         memory = stack.enter_context(_folder(_MEMORY if _MEMORY.is_dir() else None))
         hosts = stack.enter_context(lend_hosts())
-        files = write_stand_files(base, folder, memory, hosts, wires)
+        files = write_stand_files(base, folder, memory, hosts, wires, restart_limit)
         tap = RtdeTap() if Wire.ROBOT in wires else None
         proxies = {
             wire: proxy

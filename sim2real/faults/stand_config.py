@@ -26,7 +26,7 @@ _RTDE_PORT: Final = 30004
 _PAIRS: Final = range(2, 200, 2)
 _KINDS: Final = {"arm": "rtde", "gripper": "robotiq_urcap", "plc": "modbus"}
 # Kills are what a stand is for; the limit itself is tried on its own.
-_RESTARTS: Final = 10_000
+RESTARTS: Final = 10_000
 
 
 class Wire(Enum):
@@ -95,6 +95,7 @@ def write_stand_files(
     memory: Path,
     hosts: tuple[str, str],
     wires: frozenset[Wire],
+    restart_limit: int | None = RESTARTS,
 ) -> StandFiles:
     """Write both configurations.
 
@@ -104,6 +105,7 @@ def write_stand_files(
         memory: for shared memory.
         hosts: address of the virtual cell, address of the disturbed wires.
         wires: which connections go through the second address.
+        restart_limit: of the controller's processes; None for that of the base.
 
     Raises:
         ConfigError: the configuration has devices that the virtual cell lacks.
@@ -120,8 +122,9 @@ def write_stand_files(
             **content.get("runtime", {}),
             "directory": str(memory / role),
             "state_directory": str(folder / role),
-            "restart_limit": _RESTARTS,
         }
+        if restart_limit is not None:
+            content["runtime"]["restart_limit"] = restart_limit
         path = paths[role] = folder / f"{role}.yaml"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(content), encoding="utf-8")

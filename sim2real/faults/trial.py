@@ -53,7 +53,7 @@ def try_on_cell(
             # Where no reaction came there is nothing to settle, and the row has failed.
             has_reacted = reacted_ns is not None
             status = _await_settled(stand, row) if has_reacted else stand.status()
-            rung = evidence.find_rung()
+            rung = _find_rung(evidence, row)
             missed = _judge_meanwhile(evidence, row, scenario, status)
             missed += _judge_rung(evidence, row, rung)
         finally:
@@ -135,11 +135,22 @@ def _judge_meanwhile(
     return missed + ([effect] if effect else [])
 
 
+def _find_rung(evidence: Evidence, row: FaultRow) -> Rung:
+    """Return the strongest reaction that was seen.
+
+    A ramp of the guard that ends by itself is none of the ladder's: where the row names
+    no cause, the servo process's own hold counts as one.
+    """
+    seen = evidence.find_rung()
+    if row.causes or row.rung is not Rung.HOLD:
+        return seen
+    return max(seen, evidence.find_hold_rung())
+
+
 def _judge_rung(evidence: Evidence, row: FaultRow, seen: Rung | None) -> list[str]:
     """Compare with the rung of the ladder; a process that ended is its own evidence."""
     if row.rung is not Rung.EXIT:
-        # A ramp of the guard that ends by itself is none of the ladder's.
-        return find_low(row, seen) if row.causes else []
+        return find_low(row, seen)
     missed = find_low(replace(row, rung=Rung.LATCH), seen)
     if any((line.source, line.event) == _ENDED for line in evidence.events()):
         return missed

@@ -21,12 +21,13 @@ from sim2real.faults.guard_checks import (
     judge_rigs,
 )
 from sim2real.faults.judgement import Judgement
-from sim2real.faults.servo_rig import stand_still
+from sim2real.faults.servo_rig import order_target, stand_still
 
 _PLATE_M: Final = 0.001
 """Thickness of the plate; the tool passes 5 mm in a cycle."""
 _AHEAD_M: Final = 0.2
 _TIP_M: Final = 0.005
+_ACROSS_RAD: Final = 1.0
 _FAST_RADPS: Final = 2.8
 _CYCLES: Final = 1500
 _LATE_S: Final = 0.25
@@ -41,7 +42,8 @@ def thin_plate(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
     side = np.cross([0.0, 0.0, 1.0], start_m)
     side /= np.linalg.norm(side)
     plate_m = start_m + _AHEAD_M * side
-    rig = GuardRig(_put_plate(settings, plate_m, side) if with_fault else settings)
+    cell = put_plate(settings, plate_m, side) if with_fault else settings
+    rig = GuardRig(cell)
     reasons = set()
     for _ in range(_CYCLES):
         qd = rig.qd.copy()
@@ -54,18 +56,30 @@ def thin_plate(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
             return judge("", "the tool went into the plate")
     if HoldReason.KEEP_OUT_ZONE not in reasons:
         return judge("", "nothing was refused for the plate")
-    return judge_rigs("the tool came to rest before the plate", [rig])
+    across = rig.home.copy()
+    across[0] += _ACROSS_RAD
+    order = order_target(cell, across)
+    return judge_rigs("the tool came to rest before the plate", [rig], sessions=[order])
 
 
-def _put_plate(settings: Settings, centre_m: Vector, normal: Vector) -> Settings:
-    """Return the settings with nothing in the cell but a plate, and a bare tip."""
+def put_plate(
+    settings: Settings, centre_m: Vector, normal: Vector, thick_m: float = _PLATE_M
+) -> Settings:
+    """Return the settings with nothing in the cell but a plate, and a bare tip.
+
+    Args:
+        settings: of the cell.
+        centre_m: of the plate in the robot's base, shape (3,) [m].
+        normal: of its faces, level, shape (3,).
+        thick_m: from face to face [m].
+    """
     tip_m = tuple(settings.arm.flange_from_tcp.pose().position_m.tolist())
     plate = BoxZone(
         name="plate",
         kind="box",
         keeps_out=("fingers",),
         centre_m=tuple(centre_m.tolist()),
-        half_m=(_PLATE_M / 2, 0.3, 0.3),
+        half_m=(thick_m / 2, 0.3, 0.3),
         rotvec_rad=(0.0, 0.0, float(np.arctan2(normal[1], normal[0]))),
     )
     tip = ToolCapsule(
@@ -106,6 +120,7 @@ def stale_plan(settings: Settings, with_fault: bool) -> Judgement:  # noqa: FBT0
         stood.missed,
         reaction_ms=1e3 * life_s,
         rung=stood.rung,
+        events=stood.events,
     )
 
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cell.contracts.errors import CellError
-from ops.exit_codes import ExitCode, StorageError, compute_exit_code
+from cell.contracts.errors import CellError, StorageError
+from ops.exit_codes import ExitCode, compute_exit_code
 from sim2real.grasping import commands
 from sim2real.grasping.guardian_commands import RUNS
 from sim2real.grasping.setup import DEFAULT_CONFIG

@@ -131,6 +131,7 @@ class SupervisedCell:
         self.policy = FakePolicy(self.clock)
         self.frame_stamp_ns: int | None = self.clock.now_ns()
         self.lost_process = ""
+        self.given_up = ""
         self.beats = 0
         self.supervisor = self.make_supervisor()
         self._task: asyncio.Task[None] | None = None
@@ -149,6 +150,7 @@ class SupervisedCell:
                 read_frame_stamp_ns=lambda: self.frame_stamp_ns,
                 status=self.status,
                 find_lost_process=lambda: self.lost_process,
+                find_given_up=lambda: self.given_up,
                 complaints=self.complaints,
                 beat=self._beat,
                 record=self._record,

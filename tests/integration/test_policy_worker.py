@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from time import monotonic_ns
@@ -11,6 +11,7 @@ import pytest
 
 from cell.contracts.errors import (
     DriverUnreachableError,
+    ModelError,
     PolicyError,
     PolicyTimeoutError,
 )
@@ -19,7 +20,7 @@ from cell.drivers.clock import MonotonicClock
 from cell.mailbox.frames import FrameRing, FrameSource, frame_ring_path
 from policies.client import PolicyWorkerClient
 from policies.config import PolicyConfig
-from policies.runtime.loading import load_policies
+from policies.runtime.loading import load_policies, make_stand_in
 from policies.runtime.wire import SOCKET_NAME
 from policies.runtime.worker import PolicyWorker
 from tests.fakes.grasp_models import make_frame, make_workspace, write_model
@@ -54,9 +55,11 @@ def running_worker(
 
 
 @contextmanager
-def serving(worker: PolicyWorker) -> Iterator[None]:
+def serving(
+    worker: PolicyWorker, turn: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=worker.serve, args=(stop.is_set, lambda: None))
+    thread = threading.Thread(target=worker.serve, args=(stop.is_set, turn))
     thread.start()
     try:
         yield
@@ -279,3 +282,34 @@ async def test_an_answer_on_an_older_frame_is_not_used(
         async with connected(runtime_directory) as client:
             with pytest.raises(PolicyError, match="older frame than asked"):
                 await client.propose(fallback=False, min_frame_stamp_ns=600)
+
+
+async def test_a_model_that_may_not_be_used_any_more_is_replaced_while_it_runs(
+    runtime_directory: Path, models: Path, ring: FrameRing
+) -> None:
+    ring.write(make_frame([PART], stamp_ns=500))
+    policies = load_policies(PolicyConfig(live="tiny"), models, make_workspace())
+    stand_in = make_stand_in(ModelError("a bit flipped"), "tiny", policies.fallback)
+    is_due = threading.Event()
+
+    def turn() -> None:
+        if is_due.is_set():
+            is_due.clear()
+            worker.replace_policies(stand_in)
+
+    with closing(FrameSource(frame_ring_path(runtime_directory, "overhead"))) as frames:
+        worker = PolicyWorker(policies, frames, runtime_directory / SOCKET_NAME, 0.3)
+        with serving(worker, turn):
+            async with connected(runtime_directory) as client:
+                assert client.has_learned()
+                is_due.set()
+                await wait_for(client, is_connected=False)
+                await wait_for(client, is_connected=True)
+                answered = await client.propose(fallback=False, min_frame_stamp_ns=400)
+
+                assert not client.has_learned()
+
+    assert isinstance(answered.answer, ActionChunk)
+    assert answered.answer.model == "scripted-1"
+    assert stand_in.complaint is not None
+    assert "a bit flipped; scripted-1 picks in place of tiny" in stand_in.complaint.text

@@ -9,6 +9,7 @@ import pytest
 from cell.contracts.plc import PlcOutputs
 from cell.contracts.robot import SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode
+from cell.supervisor.reaction_desk import MOTION_STATES
 from cell.supervisor.states import Command, State
 from cell.supervisor.task_watch import TaskEndedError
 from tests.fakes.policy import fail_with
@@ -159,6 +160,53 @@ async def test_a_lost_process_holds_at_once_and_ends_by_itself() -> None:
         cell.lost_process = ""
 
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+
+
+@pytest.mark.parametrize("is_first_held", [False, True])
+async def test_a_process_that_is_given_up_latches_and_no_command_leads_on(
+    is_first_held: bool,
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.servo.travelled_rad > 0.2)
+        if is_first_held:
+            cell.lost_process = "camera"
+            await cell.until_state(State.HELD)
+        cell.lost_process, cell.given_up = "", "camera"
+        await cell.until_state(State.ABORTED)
+        travelled_rad = cell.servo.travelled_rad
+        assert cell.tree()["ladder"]["rung_name"] == "LATCH"
+        assert cell.tree()["fault_code"] == 702
+        assert "stays down: camera" in cell.tree()["state_reason"]
+
+        await cell.command(Command.CLEAR)
+        await cell.pass_s(5.0)
+        assert cell.supervisor.state is State.ABORTED
+        await cell.acknowledge()
+        for command in (Command.CLEAR, Command.RESET, Command.START, Command.UNHOLD):
+            await cell.command(command)
+            await cell.pass_s(5.0)
+
+        assert cell.supervisor.state not in MOTION_STATES
+        assert cell.servo.travelled_rad == travelled_rad
+
+
+async def test_a_cell_that_is_at_rest_is_not_started_without_a_process_given_up() -> (
+    None
+):
+    cell = SupervisedCell()
+    cell.given_up = "policy ended too often, or for good"
+    async with cell.running():
+        await cell.pass_s(0.5)
+        await cell.command(Command.RESET)
+        await cell.pass_s(60.0)
+        await cell.command(Command.START)
+
+        assert cell.supervisor.state is not State.EXECUTE
+        assert cell.servo.travelled_rad == 0.0
+        said = "; ".join(cell.tree()["permissives"])
+        assert "stays down (policy ended too often, or for good)" in said
 
 
 async def test_a_hold_commanded_while_held_is_not_ended_by_the_returning_camera() -> (

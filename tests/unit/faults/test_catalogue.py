@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from cell.supervisor.states import State
 from ops.exit_codes import ExitCode
 from sim2real.faults.__main__ import compute_code, main
 from sim2real.faults.catalogue import ROWS, find_rows
-from sim2real.faults.judgement import Judgement, check_code, find_low
+from sim2real.faults.judgement import (
+    Judgement,
+    check_code,
+    find_low,
+    find_weakest,
+)
 from sim2real.faults.parts import AUDIT_LOG, MARKS, NOT_BUILT, find_marks
 from sim2real.faults.results import (
     Outcome,
@@ -191,9 +197,10 @@ def test_a_row_with_a_bound_fails_on_its_own_bound(fault: FaultRow) -> None:
     if fault.way is not Way.CODE or fault.bound_ms is None:
         return
     seen = Rung.EXIT
-    in_time = check_code(fault, Judgement("held", fault.bound_ms, rung=seen))
-    late = check_code(fault, Judgement("held", fault.bound_ms + 1.0, rung=seen))
-    unseen = check_code(fault, Judgement("held", None, rung=seen))
+    in_time, late, unseen = (
+        check_code(fault, Judgement("held", time_ms, rung=seen, events=fault.events))
+        for time_ms in (fault.bound_ms, fault.bound_ms + 1.0, None)
+    )
 
     assert not in_time.missed
     assert late.is_late_only
@@ -208,6 +215,60 @@ def test_a_reaction_below_the_rung_of_its_row_is_missed() -> None:
     assert find_low(latch, Rung.HOLD) == ["rung R2 only, R4 is due"]
     assert find_low(latch, None) == ["no rung was seen, R4 is due"]
     assert find_low(row("F17"), None) == []
+
+
+def test_a_rung_of_the_table_counts_beside_a_weaker_one_that_was_seen() -> None:
+    assert find_low(row("F27"), Rung.HOLD, Rung.STOP) == []
+    assert find_low(row("F27"), Rung.HOLD, None) == ["rung R2 only, R3 is due"]
+    assert find_weakest([Rung.STOP, Rung.HOLD]) is Rung.HOLD
+    assert find_weakest([Rung.STOP, None]) is find_weakest([]) is None
+
+
+@pytest.mark.parametrize("fault", ROWS, ids=lambda fault: fault.id)
+def test_the_rung_of_every_row_is_checked_or_it_says_why_not(fault: FaultRow) -> None:
+    is_checked = find_low(fault, None) != []
+
+    assert is_checked is (fault.rung is not Rung.RECORD and not fault.unranked)
+
+
+def test_rungs_that_are_not_checked_are_those_of_the_page() -> None:
+    page = " ".join((ROOT / "ops/handbook/faults.md").read_text("utf-8").split())
+    unranked = [r.id for r in ROWS if r.unranked]
+
+    assert unranked == ["F28", "F40", "F41"]
+    assert f"is not compared for {', '.join(unranked)}:" in page
+
+
+def test_rows_that_assert_no_event_are_those_of_the_page() -> None:
+    page = " ".join((ROOT / "ops/handbook/faults.md").read_text("utf-8").split())
+    without = [r.id for r in ROWS if r.way is Way.CODE and not r.events]
+
+    assert f"no event is asserted for {', '.join(without)}:" in page
+    silent = [
+        r.id
+        for r in ROWS
+        if r.way is Way.CELL
+        and not r.causes
+        and SCENARIOS[r.id].event == ("supervisor", "state")
+    ]
+    assert f"{', '.join(silent)} ask for none:" in page
+
+
+def test_an_event_that_was_not_recorded_is_missed() -> None:
+    fault = row("F59")
+    seen = Judgement("held", 1.0, rung=Rung.HOLD, events=("held",))
+
+    assert check_code(fault, seen).missed == ()
+    assert check_code(fault, replace(seen, events=())).missed == (
+        "no event 'held' was recorded",
+    )
+
+
+def test_the_output_tells_a_rung_that_was_seen_from_one_of_the_table() -> None:
+    judgement = Judgement("refused", 1.0, rung=Rung.HOLD, table_rung=Rung.STOP)
+    tree = make_tree([judge_row(row("F27"), judgement)])["rows"][0]
+
+    assert (tree["rung_seen"], tree["rung_by_table"]) == (Rung.HOLD, Rung.STOP)
 
 
 def test_variants_of_a_row_make_one_result_that_names_them() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ops.exit_codes import PortTakenError
 from sim2real.faults.chaos_proxy import ChaosProxy
 from sim2real.faults.chaos_rule import PLAIN, Accepts, Flow, Passage, Rule
-from sim2real.faults.framing import Framer, LineFramer
+from sim2real.faults.framing import Framer, LineFramer, MqttFramer
 
 HOST = "127.0.0.1"
 SHORT_S = 0.15
@@ -168,6 +168,23 @@ def test_a_change_may_rewrite_and_may_answer_by_itself(server: EchoServer) -> No
         assert ask(client, "read") == b"READ\n"
         assert bytes(server.received) == b"READ\n"
         assert proxy.counts["changed"] == 2
+
+
+def test_packets_of_mqtt_are_lost_whole(server: EchoServer) -> None:
+    connect = bytes.fromhex("100c00044d5154540402003c0000")
+    publish = b"\x30\x06\x00\x01ta!!"
+    ping = b"\xc0\x00"
+
+    def lose_publish(packet: bytes, _link: int) -> Passage:
+        return Passage(b"" if packet[0] >> 4 == 3 else packet)
+
+    with proxied(server, MqttFramer) as (proxy, client):
+        proxy.set_rule(Flow.TO_SERVER, Rule(change=lose_publish))
+        for piece in (connect[:5], connect[5:] + publish[:3], publish[3:] + ping):
+            client.sendall(piece)
+
+        assert read(client, len(connect + ping)) == connect + ping
+        assert proxy.counts["changed"] == 1
 
 
 def test_a_reset_reaches_the_client_as_one(server: EchoServer) -> None:

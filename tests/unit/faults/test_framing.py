@@ -13,6 +13,7 @@ from sim2real.faults.framing import (
     Framer,
     LineFramer,
     MbapFramer,
+    MqttFramer,
     RawFramer,
     RtdeFramer,
 )
@@ -31,10 +32,20 @@ def pair(number: int, rgb: bytes, depth: bytes) -> bytes:
     return header + rgb + depth
 
 
+def mqtt(kind: int, rest: bytes) -> bytes:
+    length, left = b"", len(rest)
+    while True:
+        left, digit = divmod(left, 128)
+        length += bytes([digit | 0x80 * (left > 0)])
+        if not left:
+            return bytes([kind << 4]) + length + rest
+
+
 GREETING = struct.pack("<8sI", b"CWFEED1\n", 4) + b"{  }"
 STREAMS: list[tuple[type[Framer], list[bytes]]] = [
     (MbapFramer, [modbus(1, b"\x01\x03\x00\x00"), modbus(2, b"\x01\x10" + bytes(70))]),
     (RtdeFramer, [rtde("V", b"\0\2"), rtde("U", bytes(200)), rtde("S", b"")]),
+    (MqttFramer, [mqtt(1, bytes(12)), mqtt(14, b""), mqtt(3, bytes(200_000))]),
     (LineFramer, [b"POS 3\n", b"OBJ 0\n", b"ack"]),
     (FeedFramer, [GREETING, pair(1, b"rgb", b"de"), pair(2, b"RGB", b"DE")]),
 ]
@@ -63,6 +74,21 @@ def test_what_is_no_message_is_passed_on_as_it_comes(make: type[Framer]) -> None
 
     assert framer.feed(bytes(8)) == [bytes(8)]
     assert framer.feed(b"anything") == [b"anything"]
+
+
+@pytest.mark.parametrize(
+    "stream", [b"\x00\x02ab", b"\x30\xff\xff\xff\xff\x01"], ids=["type 0", "length"]
+)
+def test_what_is_no_packet_of_mqtt_is_passed_on(stream: bytes) -> None:
+    assert MqttFramer().feed(stream) == [stream]
+
+
+def test_the_longest_length_of_mqtt_is_one_of_four_bytes() -> None:
+    framer = MqttFramer()
+
+    assert framer.find_size(bytearray(b"\x30\xff\xff\xff")) is None
+    assert framer.find_size(bytearray(b"\x30\xff\xff\xff\x7f")) == 5 + 268_435_455
+    assert framer.find_size(bytearray(b"\x30")) is None
 
 
 def test_a_raw_stream_is_cut_where_it_arrives() -> None:

@@ -53,6 +53,17 @@ def test_a_disturbed_wire_alone_leads_through_the_second_address(
     assert files.runtime != files.cell_runtime
 
 
+@pytest.mark.parametrize(("limit", "expected"), [(10_000, 10_000), (None, 5)])
+def test_a_stand_restarts_for_ever_or_as_often_as_the_cell(
+    config: Path, tmp_path: Path, limit: int | None, expected: int
+) -> None:
+    files = write_stand_files(
+        config, tmp_path, tmp_path / "memory", HOSTS, frozenset(), limit
+    )
+
+    assert files.settings.runtime.restart_limit == expected
+
+
 def test_a_configuration_of_real_devices_is_refused(
     config: Path, tmp_path: Path
 ) -> None:

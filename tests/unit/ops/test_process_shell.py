@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cell.contracts.errors import ConfigError, DriverError
-from ops.exit_codes import ExitCode, StorageError
+from cell.contracts.errors import ConfigError, DriverError, StorageError
+from ops.exit_codes import ExitCode
 from ops.processes.priority import request_turns
 from ops.processes.shell import run_entry
 

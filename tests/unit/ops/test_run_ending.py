@@ -17,7 +17,7 @@ from ops.process_table import PRODUCT, VIRTUAL_CELL, ProcessSpec
 from ops.processes.shell import ProcessContext
 from ops.run_session import RunRequest, Session
 from ops.telemetry import TelemetryReader
-from ops.wiring import _make_find_lost_process
+from ops.wiring import _make_find_given_up, _make_find_lost_process
 
 
 @dataclass
@@ -111,23 +111,24 @@ def test_only_the_supervisor_and_the_virtual_cell_end_a_run() -> None:
     assert essential == {"supervisor", *(spec.name for spec in VIRTUAL_CELL)}
 
 
-def test_the_supervisor_names_processes_that_ended_or_stay_down(tmp_path: Path) -> None:
+def test_the_supervisor_tells_who_ended_from_who_stays_down(tmp_path: Path) -> None:
     beats, clock = Beats.open(tmp_path / "beats"), MonotonicClock()
     context = cast("ProcessContext", _Context(beats))
     find_lost_process = _make_find_lost_process(context, clock)
-    for name in ("camera", "policy", "servo"):
+    find_given_up = _make_find_given_up(context)
+    for name in ("camera", "policy", "servo", "guardian"):
         beats.beat(name, clock.now_ns())
-    found = [find_lost_process()]
+    found = [(find_lost_process(), find_given_up())]
 
     beats.forget("camera")
-    found.append(find_lost_process())
-    beats.give_up("servo")
-    found.append(find_lost_process())
+    found.append((find_lost_process(), find_given_up()))
+    for name in ("camera", "servo", "guardian"):
+        beats.give_up(name)
+    found.append((find_lost_process(), find_given_up()))
     beats.close()
 
-    assert found[0] == ""
-    assert found[1] == "camera"
-    assert found[2].startswith("camera, servo died too often and stays down")
+    down = "ended too often, or for good"
+    assert found == [("", ""), ("camera", ""), ("", f"camera {down}, servo {down}")]
 
 
 @dataclass

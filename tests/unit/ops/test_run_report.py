@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from cell.supervisor.statistics import Statistics
-from ops.exit_codes import StorageError
 from ops.run_report import check_report_path, compute_run_status
 
 

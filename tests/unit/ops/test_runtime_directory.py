@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cell.contracts.errors import ConfigError
-from ops.exit_codes import StorageError
+from cell.contracts.errors import ConfigError, StorageError
 from ops.runtime_directory import clear_stale, make_directory, open_runtime_directory
 
 

@@ -194,6 +194,12 @@ def test_a_wrong_register_map_is_named_instead_of_a_lost_line() -> None:
     assert causes_in(conditions) == [Cause.PLC_MAP_MISMATCH]
 
 
+def test_a_process_that_is_given_up_has_a_cause_of_its_own() -> None:
+    down = replace(WELL, given_up="camera")
+
+    assert find_causes(down) == (Finding(Cause.PROCESS_GIVEN_UP, "camera"),)
+
+
 def test_a_process_that_ended_holds_the_cell_until_it_is_back() -> None:
     lost = replace(WELL, lost_process="camera")
 

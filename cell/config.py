@@ -89,6 +89,8 @@ class RtdeArmConfig(_ArmSection):
 
     kind: Literal["rtde"] = "rtde"
     host: Host
+    serial_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    """Of the robot that was calibrated; another is refused. Empty: not compared."""
     frequency_hz: Annotated[int, Field(ge=50, le=500)] = 500
     lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.03
     gain: Annotated[int, Field(ge=100, le=2000)] = 2000

@@ -71,6 +71,7 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     findings += list(_check_machine(state))
     findings.append(check_model(settings))
     findings += check_guardian(settings)
+    findings += note_identities(settings)
     code = ExitCode.NOT_READY
     try:
         with (
@@ -131,6 +132,19 @@ def check_guardian(settings: Settings) -> list[Finding]:
     except CellError as error:
         return [Finding("guardian", is_good=True, detail=str(error), is_warning=True)]
     return [Finding("guardian", is_good=True, detail=detail)]
+
+
+def note_identities(settings: Settings) -> list[Finding]:
+    """Name the devices that could be exchanged for others without being noticed."""
+    arm = settings.arm
+    if arm.kind != "rtde" or arm.serial_number:
+        return []
+    detail = (
+        f"any robot at {arm.host} is taken for the calibrated one: enter its number "
+        "(pendant: About, or `get serial number` at its dashboard server) as "
+        "arm.serial_number"
+    )
+    return [Finding("robot identity", is_good=True, detail=detail, is_warning=True)]
 
 
 async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[Finding]:

@@ -149,6 +149,12 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "install a supported PolyScope version; then clear or unhold",
             disarms=True,
         ),
+        Cause.ARM_WRONG_ROBOT: _link_row(
+            FaultCode.ARM_WRONG_ROBOT,
+            "the robot at this address is not the configured one",
+            "connect the configured robot, or set arm.serial_number; clear or unhold",
+            disarms=True,
+        ),
         Cause.ARM_IN_USE: _held_row(
             FaultCode.ARM_IN_USE,
             "another client controls the robot",

@@ -44,6 +44,7 @@ class Cause(StrEnum):
     ARM_NOT_RELEASED = "arm_not_released"
     ARM_NOT_READY = "arm_not_ready"
     ARM_WRONG_VERSION = "arm_wrong_version"
+    ARM_WRONG_ROBOT = "arm_wrong_robot"
     ARM_IN_USE = "arm_in_use"
     PLC_LOST = "plc_lost"
     PLC_RESTARTED = "plc_restarted"

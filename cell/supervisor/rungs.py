@@ -37,6 +37,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.CAMERA_UNREACHABLE: 2002,
         Cause.ARM_WRONG_VERSION: 2100,
         Cause.ARM_IN_USE: 2110,
+        Cause.ARM_WRONG_ROBOT: 2120,
         Cause.PLC_LOST: 2200,
         Cause.PLC_RESTARTED: 2201,
         Cause.PLC_MAP_MISMATCH: 2210,

@@ -19,7 +19,6 @@ HOT_SWAP: Final = "hot swap of models"
 OUTBOX: Final = "MQTT client and its outbox"
 PART_BANDS: Final = "bands of part weight and width"
 PICTURE_NOVELTY: Final = "out-of-distribution score of pictures"
-ROBOT_IDENTITY: Final = "robot identity in the configuration"
 SNAPSHOTS: Final = "signed snapshots and hot swap"
 
 MARKS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,7 +32,6 @@ MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     OUTBOX: ("mqtt", "outbox"),
     PART_BANDS: ("part_band", "weight_band", "width_band", "part_weight"),
     PICTURE_NOVELTY: ("out_of_distribution", "picture_novelty", "scene_novelty"),
-    ROBOT_IDENTITY: ("robot_serial", "rtde.serial", "arm_identity", "robot_identity"),
     SNAPSHOTS: ("snapshot",),
 }
 """By part: what stands in the name of a module, or in a key of the configuration, once

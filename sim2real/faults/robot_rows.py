@@ -7,7 +7,6 @@ from sim2real.faults.parts import (
     FIDUCIALS,
     NOT_BUILT,
     PART_BANDS,
-    ROBOT_IDENTITY,
 )
 from sim2real.faults.rows import Boundary, FaultRow, Rung, Way
 
@@ -147,12 +146,18 @@ ROBOT_ROWS: Final = (
         (("ABORTED",), ("robot_not_running", "servo_fault")),
         (200.0, "200 ms"),
     ),
-    _listed(
+    _row(
         26,
         "another robot stands at the configured address",
         _ARM,
-        "its serial number differs: the arm is not released",
-        f"{NOT_BUILT}{ROBOT_IDENTITY}",
+        Rung.STOP,
+        "its serial number differs: no link is kept to it, no person can release it",
+        (_STOPPED, ("arm_wrong_robot",)),
+        (
+            5_000.0,
+            "before anything is sent to it; told within 5 s of the exchange, for links "
+            "are opened anew after up to 2 s",
+        ),
     ),
     FaultRow(
         id="F27",

@@ -21,6 +21,7 @@ from tests.unit.supervisor.test_conditions import WELL
 ABSENT = Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: no controller at 10.0.0.1")
 IN_USE = Complaint(FaultCode.ARM_IN_USE, "arm: another client controls the robot")
 OLD = Complaint(FaultCode.ARM_WRONG_VERSION, "arm: software 3.15 is not supported")
+OTHER = Complaint(FaultCode.ARM_WRONG_ROBOT, "arm: serial number 2, not 1")
 NO_FEED = Complaint(FaultCode.DRIVER_UNREACHABLE, "overhead: no feed at 10.0.0.2:1")
 DARK = Complaint(FaultCode.DRIVER_STALE, "overhead: the same picture again and again")
 DAMAGED = Complaint(FaultCode.MODEL_INVALID, "model.onnx: sha256 differs")
@@ -51,6 +52,10 @@ BLIND = replace(WELL, frame_age_s=9.0)
         (
             replace(CONNECTING, servo_complaint=OLD),
             Finding(Cause.ARM_WRONG_VERSION, OLD.text),
+        ),
+        (
+            replace(CONNECTING, servo_complaint=OTHER),
+            Finding(Cause.ARM_WRONG_ROBOT, OTHER.text),
         ),
         (
             replace(REFUSED, servo_complaint=IN_USE),
@@ -105,6 +110,7 @@ def test_an_unusable_model_is_an_alarm_with_its_own_fault_word(
     [
         (IN_USE, Cause.ARM_IN_USE),
         (OLD, Cause.ARM_WRONG_VERSION),
+        (OTHER, Cause.ARM_WRONG_ROBOT),
         (ABSENT, Cause.ARM_NOT_READY),
     ],
 )
@@ -117,6 +123,21 @@ def test_an_arm_that_did_not_become_ready_is_explained(
 
     assert explained == Finding(cause, complaint.text)
     assert explain(vague, REFUSED) == vague
+
+
+def test_a_link_that_is_lost_to_another_robot_is_explained() -> None:
+    explained = explain(
+        Finding(Cause.ROBOT_LINK_LOST), replace(CONNECTING, servo_complaint=OTHER)
+    )
+
+    assert explained == Finding(Cause.ARM_WRONG_ROBOT, OTHER.text)
+    assert FACTS[Cause.ARM_WRONG_ROBOT].code == 212
+
+
+def test_another_robot_is_an_alarm_also_while_nothing_moves() -> None:
+    alarms = find_alarms(replace(CONNECTING, servo_complaint=OTHER))
+
+    assert alarms == (Finding(Cause.ARM_WRONG_ROBOT, OTHER.text),)
 
 
 def test_what_has_nothing_to_do_with_a_complaint_stays_as_it_is() -> None:

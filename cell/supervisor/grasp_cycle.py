@@ -18,6 +18,7 @@ from cell.supervisor.grasp_plan import PickPlan, PlacePlan
 from cell.supervisor.gripper_station import PartWatch, is_released
 from cell.supervisor.motion_client import MotionEndedError
 from cell.supervisor.motion_watch import ForceError
+from cell.supervisor.part_band import find_misfit
 from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
@@ -34,6 +35,7 @@ class Outcome(StrEnum):
     TOO_MUCH_FORCE = "too much force"
     LOST_WHILE_LIFTING = "lost while lifting"
     LOST_IN_TRANSFER = "lost in transfer"
+    WRONG_PART = "wrong part"
 
 
 @dataclass
@@ -89,6 +91,8 @@ class GraspCycle:
                 guardian.end_attempt(is_placed=False)
                 await self._clear_view(chooser)
                 return _judge_lift(grip_m)
+            if await self._gives_back_misfit(grip_m, chooser):
+                return Outcome.WRONG_PART
             station.statistics.picked += 1
             place = await self._transfer(plan)
         except MotionEndedError:
@@ -119,8 +123,9 @@ class GraspCycle:
         await station.gripper.wait_rest()
         station.guardian.enter(AttemptPhase.APPROACH)
         self.phase = "reaching in"
+        station.scale.begin()
         for pose in plan.path:
-            await station.motion.move_linear(pose)
+            await station.motion.move_linear(pose, ends_when=station.scale.look_free)
 
     async def _grasp(self, plan: PickPlan) -> float | None:
         """Close, lift, and return the aperture if something is in the fingers [m]."""
@@ -138,7 +143,10 @@ class GraspCycle:
             await station.motion.move_linear(plan.retreat)
             return None
         watch = PartWatch(station.gripper)
-        await station.motion.move_linear(plan.retreat, ends_when=watch.is_lost)
+        await station.motion.move_linear(
+            plan.retreat,
+            ends_when=lambda: station.scale.look_lifted() or watch.is_lost(),
+        )
         return grip.aperture_m
 
     async def _transfer(self, plan: PickPlan) -> PlacePlan:
@@ -222,6 +230,20 @@ class GraspCycle:
         await go_home(station)
         chooser.look_from_now()
         return Outcome.TOO_MUCH_FORCE
+
+    async def _gives_back_misfit(self, grip_m: float, chooser: GraspChooser) -> bool:
+        """Put what is no single part of this cell back into the bin, uncounted."""
+        station = self.station
+        band, mass_kg = station.layout.geometry.part, station.scale.compute_mass_kg()
+        misfit = find_misfit(band, grip_m, mass_kg)
+        if not misfit:
+            return False
+        station.record("wrong_part", {"detail": misfit})
+        self.phase = "giving back"
+        station.guardian.end_attempt(is_placed=False)
+        await go_home(station)
+        chooser.look_from_now()
+        return True
 
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station

@@ -12,6 +12,7 @@ from cell.supervisor.grasp_plan import Planner
 from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_desk import GuardianDesk
 from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.part_band import PartScale
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
@@ -30,6 +31,7 @@ class Station:
         desk: questions to the policy worker.
         gate: where to wait for the line.
         planner: poses and joint targets.
+        scale: weighs what was lifted.
         statistics: what is counted.
         guardian: who may propose, and what the Guardian is told.
         chunk_check: vets a chunk before its first step.
@@ -43,6 +45,7 @@ class Station:
     desk: ProposalDesk
     gate: CycleGate
     planner: Planner
+    scale: PartScale
     statistics: Statistics
     guardian: GuardianDesk
     chunk_check: ChunkCheck
@@ -88,6 +91,7 @@ def make_station(
         desk=ProposalDesk(peers.policy, peers.read_frame_stamp_ns, clock),
         gate=CycleGate(clock, exchange, exchange.handshake),
         planner=Planner(layout),
+        scale=PartScale(peers.servo),
         statistics=statistics,
         guardian=GuardianDesk(
             peers.guardian, peers.policy, motion, gripper, clock, record, previous

@@ -164,6 +164,8 @@ class SoftwareCameraConfig(_CameraSection):
     kind: Literal["software"] = "software"
     host: Host
     port: Port
+    serial: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    """Of the very camera behind the feed; another is refused. Empty: not compared."""
 
 
 class RealsenseCameraConfig(_CameraSection):

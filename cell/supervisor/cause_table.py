@@ -230,6 +230,11 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "check its cable and power, and cameras.overhead in the configuration",
             clears=Clears.BY_ITSELF,
         ),
+        Cause.CAMERA_WRONG_DEVICE: _held_row(
+            FaultCode.CAMERA_WRONG_DEVICE,
+            "the camera over the bin is not the configured one",
+            "look whether cameras are swapped, or set cameras.overhead.serial; Unhold",
+        ),
         Cause.CAMERA_BLIND: _held_row(
             FaultCode.CAMERA_BLIND,
             "the picture of the bin cannot be used",

@@ -57,6 +57,7 @@ class Cause(StrEnum):
     PROCESS_LOST = "process_lost"
     CAMERA_STALE = "camera_stale"
     CAMERA_UNREACHABLE = "camera_unreachable"
+    CAMERA_WRONG_DEVICE = "camera_wrong_device"
     CAMERA_BLIND = "camera_blind"
     MODEL_MISSING = "model_missing"
     MODEL_INVALID = "model_invalid"

@@ -32,6 +32,12 @@ _CAUSE_OF_CODE: Final = {
 }
 """Complaints with a cause of their own. No waiting helps against them."""
 
+_CAMERA_CAUSES: Final = {
+    FaultCode.DRIVER_UNREACHABLE: Cause.CAMERA_UNREACHABLE,
+    FaultCode.CAMERA_WRONG_DEVICE: Cause.CAMERA_WRONG_DEVICE,
+}
+"""Why there is no fresh picture, where a complaint knows it."""
+
 _WRONG_ARMS: Final = (Cause.ARM_WRONG_VERSION, Cause.ARM_WRONG_ROBOT)
 """Robots that no link is kept to."""
 
@@ -39,7 +45,7 @@ _VAGUE: Final = {
     Cause.ARM_NOT_READY: (Cause.ARM_IN_USE, *_WRONG_ARMS),
     Cause.ROBOT_LINK_LOST: _WRONG_ARMS,
     Cause.SERVO_FAULT: (Cause.ARM_IN_USE,),
-    Cause.CAMERA_STALE: (Cause.CAMERA_UNREACHABLE,),
+    Cause.CAMERA_STALE: (Cause.CAMERA_UNREACHABLE, Cause.CAMERA_WRONG_DEVICE),
 }
 """What an activity may end with, and what a complaint may know better."""
 
@@ -149,8 +155,8 @@ def _name_arm_cause(complaint: Complaint | None) -> Cause | None:
 
 
 def _name_camera_cause(complaint: Complaint | None) -> Cause:
-    is_absent = complaint and complaint.code is FaultCode.DRIVER_UNREACHABLE
-    return Cause.CAMERA_UNREACHABLE if is_absent else Cause.CAMERA_STALE
+    code = FaultCode.NONE if complaint is None else complaint.code
+    return _CAMERA_CAUSES.get(code, Cause.CAMERA_STALE)
 
 
 def _say(complaint: Complaint | None) -> str:

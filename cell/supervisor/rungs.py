@@ -45,6 +45,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.PLC_WRITE_LOST: 2230,
         Cause.CAMERA_STALE: 2300,
         Cause.CAMERA_BLIND: 2310,
+        Cause.CAMERA_WRONG_DEVICE: 2320,
         Cause.GRIPPER_FAULT: 2400,
         Cause.PROTECTIVE_STOP: 3000,
         Cause.EMERGENCY_STOP: 3010,

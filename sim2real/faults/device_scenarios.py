@@ -14,6 +14,7 @@ from sim2real.faults.device_wire import (
     SpoiltPictures,
     StandingClock,
     StuckVariables,
+    WideGrip,
     blur,
     overexpose,
 )
@@ -88,6 +89,13 @@ def _find_lost_attempt(evidence: Evidence) -> str:
     return "" if is_held else "the arm was not brought to rest where it was"
 
 
+def _find_placed_misfit(evidence: Evidence) -> str:
+    """Miss that nothing which is too wide was placed."""
+    lines = [line for line in evidence.events() if line.event == "attempt"]
+    outcomes = [str(line.fields.get("outcome")) for line in lines]
+    return "what was too wide was placed" if "placed" in outcomes else ""
+
+
 def _spoil_pictures(stand: Stand) -> None:
     frame = stand.read_picture()
     if frame is None:
@@ -129,6 +137,9 @@ HOLDING: Final = StuckVariables({"OBJ": "2", "POS": "120"})
 RESTLESS: Final = StuckVariables({"OBJ": "0"})
 """The fingers never arrive."""
 
+TWO_PARTS: Final = WideGrip(15)
+"""The fingers are stopped at 80 mm."""
+
 _repeated, _standing = _Pictures(RepeatedPicture), _Pictures(StandingClock)
 
 DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
@@ -160,6 +171,23 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
         moment=_reach("grasping"),
         patience_s=15.0,
         wires=_GRIPPER,
+        stops_arm=False,
+    ),
+    "F32": CellScenario(
+        inject=_change(Wire.GRIPPER, TWO_PARTS),
+        repair=_mend(Wire.GRIPPER),
+        sign=make_event_sign("supervisor", "wrong_part"),
+        moment=_reach("approaching"),
+        patience_s=20.0,
+        lasts_s=8.0,
+        looks=(
+            make_event_look("supervisor", "attempt", outcome="wrong part"),
+            make_event_look("supervisor", "part_given_back"),
+        ),
+        effect=_find_placed_misfit,
+        event=("supervisor", "wrong_part"),
+        wires=_GRIPPER,
+        is_latched=False,
         stops_arm=False,
     ),
     "F33": CellScenario(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,31 @@ class StuckVariables:
         if name in self.values and text:
             return Passage(f"{name} {self.values[name]}\n".encode())
         return Passage(line)
+
+
+@dataclass
+class WideGrip:
+    """Whatever stops the closing fingers is as wide as two parts side by side.
+
+    The gripper tells its position before what its fingers met, so the position waits
+    for the answer after it.
+
+    Attributes:
+        position: count of the gripper, 0 open, 255 closed.
+    """
+
+    position: int
+    _waiting: dict[int, bytes] = field(default_factory=dict)
+
+    def __call__(self, line: bytes, link: int) -> Passage:
+        """Change `POS` where `OBJ 2` follows it."""
+        if line.startswith(b"POS "):
+            self._waiting[link] = line
+            return Passage()
+        before = self._waiting.pop(link, b"")
+        if before and line.strip() == b"OBJ 2":
+            before = b"POS %d\n" % self.position
+        return Passage(before + line)
 
 
 @dataclass

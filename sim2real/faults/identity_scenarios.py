@@ -1,11 +1,13 @@
-"""How F26 is tried: another device stands where the configured one was."""
+"""How F26 and F38 are tried: another device stands where the configured one was."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.scenario import CellScenario, make_event_sign
 from sim2real.faults.stand import Stand, pause
+from sim2real.faults.stand_config import Wire
 from sim2real.virtual_cell.ur.faults import UrFault, request_fault
 
 _TRIES_S: Final = 4.0
@@ -46,6 +48,32 @@ def _find_released_robot(evidence: Evidence) -> str:
     return ""
 
 
+def _lead_cameras(stand: Stand, sources: Mapping[Wire, Wire]) -> None:
+    """Lead each camera's wire to the feed of one of them, with new connections."""
+    for wire, source in sources.items():
+        port = getattr(stand.files.settings.cameras[source.value], "port", 0)
+        stand.wires[wire].set_target((stand.files.cell_host, port))
+    for wire in sources:
+        stand.wires[wire].reset_connections()
+
+
+_SWAPPED: Final = {Wire.CAMERA: Wire.WRIST, Wire.WRIST: Wire.CAMERA}
+_IN_PLACE: Final = {wire: wire for wire in _SWAPPED}
+
+_camera_refused: Final = make_event_sign(
+    "camera", "camera fails", code="CAMERA_WRONG_DEVICE"
+)
+
+
+def _find_taken_picture(evidence: Evidence) -> str:
+    """Miss that no picture of the other camera was taken for one of the bin."""
+    refused_ns = _camera_refused(evidence, 0)
+    if refused_ns is None:
+        return "the other camera was not refused"
+    newest_ns = evidence.stand.newest_picture_ns()
+    return "a picture of the other camera was taken" if newest_ns > refused_ns else ""
+
+
 IDENTITY_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F26": CellScenario(
         inject=_exchange_robot,
@@ -54,6 +82,17 @@ IDENTITY_SCENARIOS: Final[dict[str, CellScenario]] = {
         patience_s=15.0,
         effect=_find_released_robot,
         event=("servo", "no arm"),
+    ),
+    "F38": CellScenario(
+        inject=lambda stand: _lead_cameras(stand, _SWAPPED),
+        repair=lambda stand: _lead_cameras(stand, _IN_PLACE),
+        sign=_camera_refused,
+        patience_s=20.0,
+        lasts_s=15.0,
+        effect=_find_taken_picture,
+        event=("camera", "camera fails"),
+        wires=frozenset({Wire.CAMERA, Wire.WRIST}),
+        stops_arm=False,
     ),
 }
 """By row."""

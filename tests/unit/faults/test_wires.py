@@ -14,6 +14,7 @@ from sim2real.faults.device_wire import (
     SpoiltPictures,
     StandingClock,
     StuckVariables,
+    WideGrip,
     halve_pictures,
     is_pair,
 )
@@ -259,3 +260,14 @@ def test_a_tap_notes_when_a_watched_value_changes() -> None:
     assert first_ns > 0
     pass_package(1)
     assert tap.changed_ns == first_ns
+
+
+def test_only_fingers_that_are_stopped_tell_another_width() -> None:
+    change = WideGrip(15)
+
+    def carry(*lines: bytes) -> bytes:
+        return b"".join(change(line, 0).forward for line in lines)
+
+    assert carry(b"POS 120\n", b"OBJ 2\n", b"STA 3\n") == b"POS 15\nOBJ 2\nSTA 3\n"
+    assert carry(b"POS 120\n", b"OBJ 0\n") == b"POS 120\nOBJ 0\n"
+    assert carry(b"POS 3\n", b"OBJ 3\n", b"ack") == b"POS 3\nOBJ 3\nack"

@@ -75,18 +75,21 @@ def test_a_model_that_does_not_fit_the_cell_is_told_with_who_picks_instead(
     assert "scripted-1 picks in place of heightmap" in finding.detail
 
 
-def test_a_robot_that_is_not_compared_is_noted_with_what_to_enter(
+def test_what_is_not_compared_is_noted_with_what_to_enter(
     tmp_path: Path,
 ) -> None:
     def forget(tree: dict[str, Any]) -> None:
         tree["arm"]["serial_number"] = ""
+        tree["cameras"]["wrist"]["serial"] = ""
+        del tree["cell"]["part"]
 
-    (note,) = note_identities(
-        load_settings(write_config(tmp_path, "127.0.0.1", forget))
-    )
+    notes = note_identities(load_settings(write_config(tmp_path, "127.0.0.1", forget)))
 
-    assert (note.is_good, note.is_warning) == (True, True)
-    assert "arm.serial_number" in note.detail
+    assert all(note.is_good and note.is_warning for note in notes)
+    keys = ("arm.serial_number", "cameras.wrist.serial", "cell.part")
+    assert [key in note.detail for key, note in zip(keys, notes, strict=True)] == [
+        True
+    ] * len(keys)
 
 
 def test_the_shipped_configuration_names_its_devices(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ IN_USE = Complaint(FaultCode.ARM_IN_USE, "arm: another client controls the robot
 OLD = Complaint(FaultCode.ARM_WRONG_VERSION, "arm: software 3.15 is not supported")
 OTHER = Complaint(FaultCode.ARM_WRONG_ROBOT, "arm: serial number 2, not 1")
 NO_FEED = Complaint(FaultCode.DRIVER_UNREACHABLE, "overhead: no feed at 10.0.0.2:1")
+SWAPPED = Complaint(FaultCode.CAMERA_WRONG_DEVICE, "overhead: serial 2, not 1")
 DARK = Complaint(FaultCode.DRIVER_STALE, "overhead: the same picture again and again")
 DAMAGED = Complaint(FaultCode.MODEL_INVALID, "model.onnx: sha256 differs")
 MISSING = Complaint(FaultCode.MODEL_MISSING, "model.onnx: file is missing")
@@ -68,6 +69,10 @@ BLIND = replace(WELL, frame_age_s=9.0)
         (
             replace(BLIND, camera_complaint=NO_FEED),
             Finding(Cause.CAMERA_UNREACHABLE, NO_FEED.text),
+        ),
+        (
+            replace(BLIND, camera_complaint=SWAPPED),
+            Finding(Cause.CAMERA_WRONG_DEVICE, SWAPPED.text),
         ),
         (
             replace(BLIND, camera_complaint=DARK),
@@ -145,6 +150,15 @@ def test_what_has_nothing_to_do_with_a_complaint_stays_as_it_is() -> None:
 
     assert explain(failure, replace(WELL, servo_complaint=IN_USE)) == failure
     assert explain(None, replace(WELL, servo_complaint=IN_USE)) is None
+
+
+def test_a_camera_that_was_swapped_in_production_is_named() -> None:
+    stale = Finding(Cause.CAMERA_STALE, "the newest frame is 2.1 s old")
+
+    explained = explain(stale, replace(BLIND, camera_complaint=SWAPPED))
+
+    assert explained == Finding(Cause.CAMERA_WRONG_DEVICE, SWAPPED.text)
+    assert FACTS[Cause.CAMERA_WRONG_DEVICE].code == 232
 
 
 def test_a_camera_lost_in_production_is_named_with_its_address() -> None:

@@ -16,7 +16,6 @@ GOLDEN_ANSWERS: Final = "golden answers and shadow run of snapshots"
 HMI: Final = "HMI"
 HOT_SWAP: Final = "hot swap of models"
 OUTBOX: Final = "MQTT client and its outbox"
-PICTURE_NOVELTY: Final = "out-of-distribution score of pictures"
 SNAPSHOTS: Final = "signed snapshots and hot swap"
 
 MARKS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -27,7 +26,6 @@ MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     HMI: ("hmi",),
     HOT_SWAP: ("hot_swap", "swap"),
     OUTBOX: ("mqtt", "outbox"),
-    PICTURE_NOVELTY: ("out_of_distribution", "picture_novelty", "scene_novelty"),
     SNAPSHOTS: ("snapshot",),
 }
 """By part: what stands in the name of a module, or in a key of the configuration, once

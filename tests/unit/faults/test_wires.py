@@ -10,6 +10,7 @@ from cell.drivers.plc.registers import BLOCK_START, BLOCK_WORDS, Block
 from sim2real.faults.chaos_rule import Flow, Passage
 from sim2real.faults.device_wire import (
     SPOILS,
+    NearerPictures,
     RepeatedPicture,
     SpoiltPictures,
     StandingClock,
@@ -271,3 +272,15 @@ def test_only_fingers_that_are_stopped_tell_another_width() -> None:
     assert carry(b"POS 120\n", b"OBJ 2\n", b"STA 3\n") == b"POS 15\nOBJ 2\nSTA 3\n"
     assert carry(b"POS 120\n", b"OBJ 0\n") == b"POS 120\nOBJ 0\n"
     assert carry(b"POS 3\n", b"OBJ 3\n", b"ack") == b"POS 3\nOBJ 3\nack"
+
+
+def test_everything_lies_nearer_but_what_has_no_depth() -> None:
+    def depth(*steps: int) -> bytes:
+        return np.array(steps, "<u2").tobytes()
+
+    change = NearerPictures(60)
+
+    sent = change(pair(1, 10, b"abc", depth(8000, 0, 60, 61)), 0).forward
+
+    assert sent == pair(1, 10, b"abc", depth(7940, 0, 60, 1))
+    assert change(b"CWFEED1\n", 0).forward == b"CWFEED1\n"

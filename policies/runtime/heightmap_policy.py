@@ -118,18 +118,18 @@ class HeightmapPolicy:
         if isinstance(view, Abstain):
             return view
         score, tip_m = self._ask_network(view.heights_m)
+        # Whatever it says, everything is computed: the made-up view that the policy is
+        # warmed up with is a novel one.
         novel = self._find_novelty(view)
-        if novel is not None:
-            return novel
         candidates = self._choose(
             score, tip_m, exclude_in_bin(exclude_base_m, self._workspace)
         )
         if not len(candidates.score):
-            return Abstain(
+            return novel or Abstain(
                 view.stamp_ns, f"no score above {self._minimum_score:.2f}", self._name
             )
         best_first = range(len(candidates.score))
-        return make_chunk(
+        chunk = make_chunk(
             candidates,
             best_first,
             self._workspace,
@@ -137,6 +137,7 @@ class HeightmapPolicy:
             self._name,
             view.heights_m,
         )
+        return novel or chunk
 
     def _find_novelty(self, view: SceneView) -> Abstain | None:
         """Return why a picture is not answered that is unlike the training inputs."""

@@ -13,7 +13,7 @@ from cell.drivers.clock import MonotonicClock
 from cell.mailbox.frames import FrameRing, frame_ring_path
 from policies.client import PolicyWorkerClient
 from policies.runtime.wire import SOCKET_NAME
-from tests.fakes.grasp_models import make_frame
+from tests.fakes.grasp_models import copy_without_novelty, make_frame
 
 PART = (0.03, 0.0, 0.04, 0.06, 0.04)
 
@@ -24,10 +24,15 @@ def process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     config = tmp_path / "config.yaml"
     text = (repository / "config.yaml").read_text(encoding="utf-8")
-    config.write_text(
-        text.replace('state_directory: ""', f"state_directory: {tmp_path / 'state'}"),
-        encoding="utf-8",
-    )
+    shipped = repository / "policies" / "models" / "heightmap"
+    copy_without_novelty(shipped, tmp_path / "models" / "heightmap")
+    for key, folder in (
+        ('state_directory: ""', f"state_directory: {tmp_path / 'state'}"),
+        ("directory: policies/models", f"directory: {tmp_path / 'models'}"),
+    ):
+        assert key in text
+        text = text.replace(key, folder)
+    config.write_text(text, encoding="utf-8")
     config.chmod(0o600)
     started = subprocess.Popen(
         [
@@ -47,7 +52,7 @@ def process(
     started.wait()
 
 
-async def test_the_shipped_model_picks_a_part_and_sigterm_ends_the_process(
+async def test_the_shipped_network_picks_a_part_and_sigterm_ends_the_process(
     runtime_directory: Path, process: subprocess.Popen[bytes]
 ) -> None:
     ring = FrameRing.open(frame_ring_path(runtime_directory, "overhead"), 240, 320)

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from cell.supervisor.cause_table import FACTS
+from cell.supervisor.causes import Cause
 from sim2real.faults.evidence import Evidence
 from sim2real.faults.scenario import CellScenario, make_event_sign
 from sim2real.faults.stand import Stand, pause
@@ -25,6 +27,18 @@ def _bring_robot_back(stand: Stand) -> None:
 
 
 _robot_refused: Final = make_event_sign("servo", "no arm", code="ARM_WRONG_ROBOT")
+
+
+def _robot_named(evidence: Evidence, _now_ns: int) -> int | None:
+    """Return when the cell's stop named the other robot, as its reason or as well."""
+    cause = Cause.ARM_WRONG_ROBOT
+    for line in evidence.events():
+        reason = str(line.fields.get("reason", ""))
+        is_also = line.event == "also" and line.fields.get("cause") == cause.value
+        is_reason = line.event == "state" and reason.startswith(FACTS[cause].text)
+        if is_also or is_reason:
+            return line.seen_ns
+    return None
 
 
 def _find_released_robot(evidence: Evidence) -> str:
@@ -78,7 +92,7 @@ IDENTITY_SCENARIOS: Final[dict[str, CellScenario]] = {
     "F26": CellScenario(
         inject=_exchange_robot,
         repair=_bring_robot_back,
-        sign=_robot_refused,
+        sign=_robot_named,
         patience_s=15.0,
         effect=_find_released_robot,
         event=("servo", "no arm"),

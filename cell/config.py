@@ -90,6 +90,8 @@ class RtdeArmConfig(_ArmSection):
 
     kind: Literal["rtde"] = "rtde"
     host: Host
+    serial_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    """Of the robot that was calibrated; another is refused. Empty: not compared."""
     frequency_hz: Annotated[int, Field(ge=50, le=500)] = 500
     lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.03
     gain: Annotated[int, Field(ge=100, le=2000)] = 2000
@@ -163,6 +165,8 @@ class SoftwareCameraConfig(_CameraSection):
     kind: Literal["software"] = "software"
     host: Host
     port: Port
+    serial: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
+    """Of the very camera behind the feed; another is refused. Empty: not compared."""
 
 
 class RealsenseCameraConfig(_CameraSection):
@@ -254,12 +258,42 @@ class HeightmapConfig(Section):
     pixel_m: Annotated[float, Field(ge=0.0005, le=0.02)] = 0.004
 
 
+class PartBandConfig(Section):
+    """What a single part of this cell may measure between the fingers and on the arm.
+
+    The widths are those of every way to grip it. The masses hold for what the robot's
+    force sensor measures: leave room for its noise (half a kilogram on a UR5e), and
+    leave `mass_min_kg` at 0 where a part is lighter than that.
+    """
+
+    width_min_m: Annotated[float, Field(ge=0.0, le=0.2)]
+    width_max_m: Annotated[float, Field(gt=0.0, le=0.2)]
+    mass_min_kg: Annotated[float, Field(ge=0.0, le=20.0)]
+    mass_max_kg: Annotated[float, Field(gt=0.0, le=20.0)]
+
+    @model_validator(mode="after")
+    def _bands_are_not_empty(self) -> Self:
+        for name, unit in (("width", "m"), ("mass", "kg")):
+            low, high = (getattr(self, f"{name}_{end}_{unit}") for end in _ENDS)
+            if low >= high:
+                raise ValueError(
+                    f"{name}_min_{unit} is {low}, it must be less than "
+                    f"{name}_max_{unit}, which is {high}"
+                )
+        return self
+
+
+_ENDS = ("min", "max")
+
+
 class CellGeometryConfig(Section):
-    """What stands where."""
+    """What stands where, and what is picked."""
 
     bin: BinConfig
     outfeed: OutfeedConfig
     heightmap: HeightmapConfig = HeightmapConfig()
+    part: PartBandConfig | None = None
+    """None: neither width nor mass of what was lifted is compared."""
 
     @model_validator(mode="after")
     def _heightmap_covers_the_floor(self) -> Self:

@@ -71,6 +71,7 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     findings += list(_check_machine(state))
     findings.append(check_model(settings))
     findings += check_guardian(settings)
+    findings += note_identities(settings)
     code = ExitCode.NOT_READY
     try:
         with (
@@ -131,6 +132,29 @@ def check_guardian(settings: Settings) -> list[Finding]:
     except CellError as error:
         return [Finding("guardian", is_good=True, detail=str(error), is_warning=True)]
     return [Finding("guardian", is_good=True, detail=detail)]
+
+
+def note_identities(settings: Settings) -> list[Finding]:
+    """Name what could be exchanged for something else without being noticed."""
+    arm, notes = settings.arm, []
+    if arm.kind == "rtde" and not arm.serial_number:
+        notes.append(
+            f"any robot at {arm.host} is taken for the calibrated one: enter its "
+            "number (pendant: About, or `get serial number` at its dashboard server) "
+            "as arm.serial_number"
+        )
+    notes += [
+        f"any camera at {camera.host}:{camera.port} is taken for the calibrated one: "
+        f"enter its number as cameras.{name}.serial"
+        for name, camera in settings.cameras.items()
+        if camera.kind == "software" and not camera.serial
+    ]
+    if settings.cell.part is None:
+        notes.append("neither width nor mass of what is lifted is compared: cell.part")
+    return [
+        Finding("identity", is_good=True, detail=note, is_warning=True)
+        for note in notes
+    ]
 
 
 async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[Finding]:

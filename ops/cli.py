@@ -157,6 +157,12 @@ def policy_export(context: typer.Context) -> None:
     _run_learning("export", context.args)
 
 
+@policy_app.command("novelty", context_settings=_PASS_ON, add_help_option=False)
+def policy_novelty(context: typer.Context) -> None:
+    """Fit again what a model's training inputs looked like; weights stay: NAME."""
+    _run_learning("novelty", context.args)
+
+
 @policy_app.command("evaluate", context_settings=_PASS_ON, add_help_option=False)
 def policy_evaluate(context: typer.Context) -> None:
     """Measure first-try success on unseen scenes: NAME --scenes N --seed N."""

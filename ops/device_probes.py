@@ -12,6 +12,7 @@ from cell.config import CameraConfig
 from cell.contracts.errors import CellError
 from cell.contracts.geometry import Pose
 from cell.drivers.arm.dashboard import DashboardReport, read_dashboard
+from cell.drivers.arm.identity import require_robot
 from cell.drivers.arm.probe import check_controller_version, read_controller_version
 from cell.drivers.camera.opening import open_camera
 from cell.drivers.clock import MonotonicClock
@@ -48,7 +49,12 @@ async def _probe_arm(settings: Settings) -> str:
     if problems:
         raise CellError("; ".join(problems))
     shown = ".".join(map(str, version[:3]))
-    return f"PolyScope {shown} at {host}, running, remote control"
+    seen = f"PolyScope {shown} at {host}, running, remote control"
+    expected = settings.arm.serial_number
+    if not expected:
+        return seen
+    await asyncio.to_thread(require_robot, host, expected, _RTDE_TIMEOUT_S)
+    return f"{seen}, serial number {expected}"
 
 
 def find_arm_problems(report: DashboardReport) -> list[str]:

@@ -17,6 +17,7 @@ from cell.contracts.model import Section
 MANIFEST_NAME = "manifest.json"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -56,6 +57,37 @@ class GraspGrid(Section):
     angles: Annotated[int, Field(ge=1, le=64)]
     apertures_m: tuple[Annotated[float, Field(gt=0, le=0.3)], ...]
     closed_tip_m: Annotated[float, Field(gt=0, le=0.5)]
+
+
+class SceneNovelty(Section):
+    """What the training inputs looked like, as a normal distribution of features.
+
+    Attributes:
+        features: their names, in the order of the arrays.
+        mean: of each feature.
+        whitening: matrix that makes features without their mean uncorrelated and of
+            spread one, row by row.
+        quantile: of the held-out scores that the threshold is.
+        threshold: scores beyond it are out of the distribution.
+        fitted: inputs that mean and matrix were fitted to.
+        held_out: inputs that the threshold was set on.
+    """
+
+    features: Annotated[tuple[Name, ...], Field(min_length=1, max_length=256)]
+    mean: tuple[_Finite, ...]
+    whitening: tuple[tuple[_Finite, ...], ...]
+    quantile: Annotated[float, Field(gt=0.5, lt=1.0)]
+    threshold: Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+    fitted: Annotated[int, Field(ge=1)]
+    held_out: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _arrays_fit_the_features(self) -> Self:
+        count = len(self.features)
+        widths = {len(self.mean), *(len(row) for row in self.whitening)}
+        if widths != {count} or len(self.whitening) != count:
+            raise ValueError(f"mean and whitening must be of {count} features")
+        return self
 
 
 class ModelManifest(Section):
@@ -104,10 +136,12 @@ class Manifest(ModelManifest):
     Attributes:
         family: which runtime class runs it.
         grid: meaning of the output pixels.
+        novelty: what its training inputs looked like; None: every picture is answered.
     """
 
     family: Literal["heightmap"]
     grid: GraspGrid
+    novelty: SceneNovelty | None = None
 
 
 def parse_manifest(text: str, origin: str) -> Manifest:

@@ -147,6 +147,8 @@ class Abstain:
         model: name and version of what produced it.
         is_bin_empty: the policy saw an empty bin rather than a hopeless one.
         is_blind: it could not see the bin, which may hold anything.
+        novelty: how unlike the training inputs the picture is; 0 when nobody judged.
+        novelty_limit: what it may be; beyond that the policy does not answer.
     """
 
     observed_stamp_ns: int
@@ -154,3 +156,5 @@ class Abstain:
     model: str
     is_bin_empty: bool = False
     is_blind: bool = False
+    novelty: float = 0.0
+    novelty_limit: float = 0.0

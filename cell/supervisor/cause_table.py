@@ -149,6 +149,12 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "install a supported PolyScope version; then clear or unhold",
             disarms=True,
         ),
+        Cause.ARM_WRONG_ROBOT: _link_row(
+            FaultCode.ARM_WRONG_ROBOT,
+            "the robot at this address is not the configured one",
+            "connect the configured robot, or set arm.serial_number; clear or unhold",
+            disarms=True,
+        ),
         Cause.ARM_IN_USE: _held_row(
             FaultCode.ARM_IN_USE,
             "another client controls the robot",
@@ -233,6 +239,11 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "the camera over the bin cannot be reached",
             "check its cable and power, and cameras.overhead in the configuration",
             clears=Clears.BY_ITSELF,
+        ),
+        Cause.CAMERA_WRONG_DEVICE: _held_row(
+            FaultCode.CAMERA_WRONG_DEVICE,
+            "the camera over the bin is not the configured one",
+            "look whether cameras are swapped, or set cameras.overhead.serial; Unhold",
         ),
         Cause.CAMERA_BLIND: _held_row(
             FaultCode.CAMERA_BLIND,

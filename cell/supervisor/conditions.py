@@ -24,6 +24,7 @@ _EMERGENCY_BITS = (
 _FAULT_BITS = (SafetyBit.VIOLATION, SafetyBit.FAULT)
 _CAUSE_OF_CODE: Final = {
     FaultCode.ARM_WRONG_VERSION: Cause.ARM_WRONG_VERSION,
+    FaultCode.ARM_WRONG_ROBOT: Cause.ARM_WRONG_ROBOT,
     FaultCode.ARM_IN_USE: Cause.ARM_IN_USE,
     FaultCode.MODEL_MISSING: Cause.MODEL_MISSING,
     FaultCode.MODEL_INVALID: Cause.MODEL_INVALID,
@@ -31,11 +32,20 @@ _CAUSE_OF_CODE: Final = {
 }
 """Complaints with a cause of their own. No waiting helps against them."""
 
+_CAMERA_CAUSES: Final = {
+    FaultCode.DRIVER_UNREACHABLE: Cause.CAMERA_UNREACHABLE,
+    FaultCode.CAMERA_WRONG_DEVICE: Cause.CAMERA_WRONG_DEVICE,
+}
+"""Why there is no fresh picture, where a complaint knows it."""
+
+_WRONG_ARMS: Final = (Cause.ARM_WRONG_VERSION, Cause.ARM_WRONG_ROBOT)
+"""Robots that no link is kept to."""
+
 _VAGUE: Final = {
-    Cause.ARM_NOT_READY: (Cause.ARM_IN_USE, Cause.ARM_WRONG_VERSION),
-    Cause.ROBOT_LINK_LOST: (Cause.ARM_WRONG_VERSION,),
+    Cause.ARM_NOT_READY: (Cause.ARM_IN_USE, *_WRONG_ARMS),
+    Cause.ROBOT_LINK_LOST: _WRONG_ARMS,
     Cause.SERVO_FAULT: (Cause.ARM_IN_USE,),
-    Cause.CAMERA_STALE: (Cause.CAMERA_UNREACHABLE,),
+    Cause.CAMERA_STALE: (Cause.CAMERA_UNREACHABLE, Cause.CAMERA_WRONG_DEVICE),
 }
 """What an activity may end with, and what a complaint may know better."""
 
@@ -148,8 +158,8 @@ def _name_arm_cause(complaint: Complaint | None) -> Cause | None:
 
 
 def _name_camera_cause(complaint: Complaint | None) -> Cause:
-    is_absent = complaint and complaint.code is FaultCode.DRIVER_UNREACHABLE
-    return Cause.CAMERA_UNREACHABLE if is_absent else Cause.CAMERA_STALE
+    code = FaultCode.NONE if complaint is None else complaint.code
+    return _CAMERA_CAUSES.get(code, Cause.CAMERA_STALE)
 
 
 def _say(complaint: Complaint | None) -> str:
@@ -177,16 +187,14 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     if state is None or not now.is_servo_fresh:
         yield Finding(Cause.SERVO_LOST, "no word from it yet" if state is None else "")
         return
-    said = _say(now.servo_complaint)
+    said, named = _say(now.servo_complaint), _name_arm_cause(now.servo_complaint)
     if state.phase in UNLINKED_PHASES or state.hold_reason is HoldReason.LINK_LOST:
-        is_refused = _name_arm_cause(now.servo_complaint) is Cause.ARM_WRONG_VERSION
-        cause = Cause.ARM_WRONG_VERSION if is_refused else Cause.ROBOT_LINK_LOST
-        yield Finding(cause, said)
+        yield Finding(named if named in _WRONG_ARMS else Cause.ROBOT_LINK_LOST, said)
     elif state.robot_mode != RobotMode.RUNNING:
         yield Finding(Cause.ROBOT_NOT_RUNNING, name_robot_mode(state.robot_mode))
     elif state.hold_reason is HoldReason.NOT_ARMED:
         yield Finding(Cause.ARM_NOT_RELEASED)
-    elif _name_arm_cause(now.servo_complaint) is Cause.ARM_IN_USE:
+    elif named is Cause.ARM_IN_USE:
         yield Finding(Cause.ARM_IN_USE, said)
     else:
         # Also a protective stop that has been unlocked since: the latch remains.

@@ -18,6 +18,7 @@ from cell.supervisor.grasp_names import Outcome, Phase
 from cell.supervisor.grasp_plan import PickPlan, PlacePlan
 from cell.supervisor.gripper_station import PartWatch, is_released
 from cell.supervisor.motion_client import MotionEndedError
+from cell.supervisor.part_band import find_misfit
 from cell.supervisor.recovery import go_home
 from cell.supervisor.station import Station
 
@@ -78,6 +79,8 @@ class GraspCycle:
                 guardian.end_attempt(is_placed=False)
                 await self._clear_view(chooser)
                 return _judge_lift(grip_m)
+            if await self._gives_back_misfit(grip_m, chooser):
+                return Outcome.WRONG_PART
             station.statistics.picked += 1
             place = await self._transfer(plan)
         except MotionEndedError:
@@ -108,8 +111,9 @@ class GraspCycle:
         await station.gripper.wait_rest()
         station.guardian.enter(AttemptPhase.APPROACH)
         self.phase = Phase.REACHING_IN
+        station.scale.begin()
         for pose in plan.path:
-            await station.motion.move_linear(pose)
+            await station.motion.move_linear(pose, ends_when=station.scale.look_free)
 
     async def _grasp(self, plan: PickPlan) -> float | None:
         """Close, lift, and return the aperture if something is in the fingers [m]."""
@@ -127,7 +131,10 @@ class GraspCycle:
             await station.motion.move_linear(plan.retreat)
             return None
         watch = PartWatch(station.gripper)
-        await station.motion.move_linear(plan.retreat, ends_when=watch.is_lost)
+        await station.motion.move_linear(
+            plan.retreat,
+            ends_when=lambda: station.scale.look_lifted() or watch.is_lost(),
+        )
         return grip.aperture_m
 
     async def _transfer(self, plan: PickPlan) -> PlacePlan:
@@ -226,6 +233,20 @@ class GraspCycle:
             await self._release(_read_aperture_m(station), (opening_m, opening_m))
         else:
             await station.gripper.move(GripperCommand(plan.aperture_m))
+
+    async def _gives_back_misfit(self, grip_m: float, chooser: GraspChooser) -> bool:
+        """Put what is no single part of this cell back into the bin, uncounted."""
+        station = self.station
+        band, mass_kg = station.layout.geometry.part, station.scale.compute_mass_kg()
+        misfit = find_misfit(band, grip_m, mass_kg)
+        if not misfit:
+            return False
+        station.record("wrong_part", {"detail": misfit})
+        self.phase = Phase.GIVING_BACK
+        station.guardian.end_attempt(is_placed=False)
+        await go_home(station)
+        chooser.look_from_now()
+        return True
 
     def _judge(self, outcome: Outcome, plan: PickPlan, chooser: GraspChooser) -> None:
         station = self.station

@@ -17,6 +17,7 @@ class Phase(StrEnum):
     WAITING_FOR_OUTFEED = "waiting for the outfeed"
     PLACING = "placing"
     LETTING_GO = "letting go"
+    GIVING_BACK = "giving back"
     CLEARING_VIEW = "clearing the view"
 
 
@@ -28,3 +29,4 @@ class Outcome(StrEnum):
     TOO_MUCH_FORCE = "too much force"
     LOST_WHILE_LIFTING = "lost while lifting"
     LOST_IN_TRANSFER = "lost in transfer"
+    WRONG_PART = "wrong part"

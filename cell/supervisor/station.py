@@ -13,6 +13,7 @@ from cell.supervisor.grasp_plan import Planner
 from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_desk import GuardianDesk
 from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.part_band import PartScale
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
@@ -31,6 +32,7 @@ class Station:
         desk: questions to the policy worker.
         gate: where to wait for the line.
         planner: poses and joint targets.
+        scale: weighs what was lifted.
         statistics: what is counted.
         contacts: grasps that were given up because of force.
         guardian: who may propose, and what the Guardian is told.
@@ -45,6 +47,7 @@ class Station:
     desk: ProposalDesk
     gate: CycleGate
     planner: Planner
+    scale: PartScale
     statistics: Statistics
     contacts: ForceContacts
     guardian: GuardianDesk
@@ -91,6 +94,7 @@ def make_station(
         desk=ProposalDesk(peers.policy, peers.read_frame_stamp_ns, clock),
         gate=CycleGate(clock, exchange, exchange.handshake),
         planner=Planner(layout),
+        scale=PartScale(peers.servo),
         statistics=statistics,
         contacts=ForceContacts(),
         guardian=GuardianDesk(

@@ -120,7 +120,9 @@ class CameraLoop:
                     if ring is not None:
                         ring.close()
         except DriverError as error:
-            self._note(str(error), "camera fails", error=str(error))
+            self._note(
+                str(error), "camera fails", error=str(error), code=error.code.name
+            )
             self._complain(error)
         return frames
 

@@ -28,7 +28,8 @@ from policies.runtime.grid_search import (
     collect_allowed,
     count_unsound,
 )
-from policies.runtime.scene_view import BinViewer
+from policies.runtime.scene_novelty import NoveltyGauge
+from policies.runtime.scene_view import BinViewer, SceneView
 from policies.runtime.workspace import GraspWorkspace
 
 INPUT_NAME = "heightmap"
@@ -63,6 +64,8 @@ class HeightmapPolicy:
         self._workspace = workspace
         self._minimum_score = minimum_score
         self._viewer = BinViewer(workspace, camera)
+        novelty = manifest.novelty
+        self._gauge = None if novelty is None else NoveltyGauge(novelty)
         grid = manifest.grid
         self._apertures_m = np.array(grid.apertures_m)
         self._yaws_rad = np.arange(grid.angles) * np.pi / grid.angles
@@ -115,21 +118,41 @@ class HeightmapPolicy:
         if isinstance(view, Abstain):
             return view
         score, tip_m = self._ask_network(view.heights_m)
+        # Whatever it says, everything is computed: the made-up view that the policy is
+        # warmed up with is a novel one.
+        novel = self._find_novelty(view)
         candidates = self._choose(
             score, tip_m, exclude_in_bin(exclude_base_m, self._workspace)
         )
         if not len(candidates.score):
-            return Abstain(
+            return novel or Abstain(
                 view.stamp_ns, f"no score above {self._minimum_score:.2f}", self._name
             )
         best_first = range(len(candidates.score))
-        return make_chunk(
+        chunk = make_chunk(
             candidates,
             best_first,
             self._workspace,
             view.stamp_ns,
             self._name,
             view.heights_m,
+        )
+        return novel or chunk
+
+    def _find_novelty(self, view: SceneView) -> Abstain | None:
+        """Return why a picture is not answered that is unlike the training inputs."""
+        gauge = self._gauge
+        if gauge is None:
+            return None
+        score = gauge.compute_score(view.heights_m)
+        if not gauge.is_novel(score):
+            return None
+        return Abstain(
+            view.stamp_ns,
+            f"unlike its training inputs: {score:.1f}, at most {gauge.threshold:.1f}",
+            self._name,
+            novelty=score,
+            novelty_limit=gauge.threshold,
         )
 
     def run_network(

@@ -242,7 +242,15 @@ class PolicyWorker:
             admitted = gate.admit(seen, policy.needs, policy.name)
             if isinstance(admitted, Abstain):
                 return admitted
-            return policy.propose_except(admitted, request.exclude_base_m)
+            answer = policy.propose_except(admitted, request.exclude_base_m)
+        if isinstance(answer, Abstain) and answer.novelty_limit:
+            self._log.warning(
+                "novel picture",
+                score=round(answer.novelty, 2),
+                threshold=round(answer.novelty_limit, 2),
+                model=answer.model,
+            )
+        return answer
 
     def _find_flaws(self, frame: RgbdFrame) -> dict[Modality, str]:
         """Look at a frame; say in the log what changed about it."""

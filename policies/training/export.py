@@ -14,7 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from cell.contracts.errors import ModelError
-from policies.manifest import MANIFEST_NAME, GraspGrid, Manifest, TensorSpec
+from policies.manifest import (
+    MANIFEST_NAME,
+    GraspGrid,
+    Manifest,
+    SceneNovelty,
+    TensorSpec,
+)
 from policies.model_directory import read_model_directory
 from policies.runtime.heightmap_policy import INPUT_NAME, SCORE_NAME, TIP_NAME
 from policies.runtime.onnx_session import OnnxSession
@@ -37,6 +43,7 @@ class Provenance:
         git_commit: source revision, None when unknown.
         metrics: measured figures, by name.
         created_at: wall time, UTC.
+        novelty: what the training inputs looked like, None where they are too few.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Provenance:
     git_commit: str | None
     metrics: dict[str, float]
     created_at: datetime
+    novelty: SceneNovelty | None = None
 
 
 def export_network(
@@ -172,6 +180,7 @@ def make_manifest(
             apertures_m=shape.apertures_m,
             closed_tip_m=network.fingers.closed_tip_m,
         ),
+        novelty=provenance.novelty,
         seed=provenance.seed,
         data_sha256=provenance.data_sha256,
         git_commit=provenance.git_commit,

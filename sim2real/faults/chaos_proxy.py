@@ -127,6 +127,14 @@ class ChaosProxy:
 
         self._order(change)
 
+    def set_target(self, target: Address) -> None:
+        """Carry new connections elsewhere from now on; what is open stays open."""
+
+        def change() -> None:
+            self._target = target
+
+        self._order(change)
+
     def reset_connections(self) -> None:
         """Send RST to both ends of every connection."""
         self._order(self._reset_all)

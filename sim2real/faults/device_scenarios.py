@@ -1,4 +1,4 @@
-"""How F28 to F36 are tried: what gripper and camera say."""
+"""How F28 to F36 and F51 are tried: what gripper and camera say."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,10 +10,12 @@ from cell.contracts.servo import HoldReason
 from policies.runtime.validity import ValidityWatch
 from sim2real.faults.chaos_rule import PLAIN, Change, Flow, Rule
 from sim2real.faults.device_wire import (
+    NearerPictures,
     RepeatedPicture,
     SpoiltPictures,
     StandingClock,
     StuckVariables,
+    WideGrip,
     blur,
     overexpose,
 )
@@ -21,6 +23,7 @@ from sim2real.faults.evidence import Evidence
 from sim2real.faults.scenario import (
     Act,
     CellScenario,
+    find_stop,
     last_picture,
     make_event_look,
     make_event_sign,
@@ -31,6 +34,8 @@ from sim2real.faults.stand_config import Wire
 
 _GRIPPER: Final = frozenset({Wire.GRIPPER})
 _CAMERA: Final = frozenset({Wire.CAMERA})
+_NEARER_STEPS: Final = 60
+"""Of 0.1 mm: less than counts as a part (8 mm), more than any training input is off."""
 _PHASE_S: Final = 60.0
 _BRAKED: Final = (HoldReason.BRAKE_ORDERED,)
 _HELD_NS: Final = 100_000_000
@@ -52,6 +57,46 @@ class _Pictures:
     def find_onset(self, _evidence: Evidence, _now_ns: int) -> int | None:
         """Return when the first picture went out that tells of the fault."""
         return self._change.begun_ns or None
+
+
+class _Strangeness:
+    """Has the camera show a bin unlike any in training, and counts what follows."""
+
+    def __init__(self) -> None:
+        self._before = 0
+
+    def begin(self, stand: Stand) -> None:
+        """Bring everything nearer, by less than what counts as a part."""
+        self._before = int(stand.status().get("fallback_proposals", 0))
+        rule = Rule(change=NearerPictures(_NEARER_STEPS))
+        stand.wires[Wire.CAMERA].set_rule(Flow.TO_CLIENT, rule)
+
+    def find_onset(self, evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when the learned policy first met such a picture.
+
+        A policy is asked once a cycle; pictures in between are not looked at.
+        """
+        return find_novel_picture(evidence, 0)
+
+    def find_fallback(self, evidence: Evidence, _now_ns: int) -> int | None:
+        """Return when a grasp of the fallback was chosen on such a picture."""
+        if find_novel_picture(evidence, 0) is None:
+            return None
+        status = evidence.stand.status()
+        is_chosen = int(status.get("fallback_proposals", 0)) > self._before
+        return int(status["stamp_ns"]) if is_chosen else None
+
+
+find_novel_picture: Final = make_event_sign("policy", "novel picture")
+
+
+def _find_low_score(evidence: Evidence) -> str:
+    """Miss a score beyond its threshold in the record."""
+    for line in evidence.events():
+        if line.event == "novel picture":
+            score, limit = line.fields["score"], line.fields["threshold"]
+            return "" if score > limit else f"score {score} at a threshold of {limit}"
+    return "no picture was found unlike the training inputs"
 
 
 def _change(wire: Wire, change: Change) -> Act:
@@ -86,6 +131,13 @@ def _find_lost_attempt(evidence: Evidence) -> str:
     held = (s.seen_ns for s in evidence.samples() if s.hold_reason in _BRAKED)
     is_held = any(abs(seen_ns - ns) < _HELD_NS for seen_ns in held for ns in stops_ns)
     return "" if is_held else "the arm was not brought to rest where it was"
+
+
+def _find_placed_misfit(evidence: Evidence) -> str:
+    """Miss that nothing which is too wide was placed."""
+    lines = [line for line in evidence.events() if line.event == "attempt"]
+    outcomes = [str(line.fields.get("outcome")) for line in lines]
+    return "what was too wide was placed" if "placed" in outcomes else ""
 
 
 def _spoil_pictures(stand: Stand) -> None:
@@ -129,6 +181,10 @@ HOLDING: Final = StuckVariables({"OBJ": "2", "POS": "120"})
 RESTLESS: Final = StuckVariables({"OBJ": "0"})
 """The fingers never arrive."""
 
+TWO_PARTS: Final = WideGrip(15)
+"""The fingers are stopped at 80 mm."""
+
+_strange = _Strangeness()
 _repeated, _standing = _Pictures(RepeatedPicture), _Pictures(StandingClock)
 
 DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
@@ -160,6 +216,23 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
         moment=_reach("grasping"),
         patience_s=15.0,
         wires=_GRIPPER,
+        stops_arm=False,
+    ),
+    "F32": CellScenario(
+        inject=_change(Wire.GRIPPER, TWO_PARTS),
+        repair=_mend(Wire.GRIPPER),
+        sign=make_event_sign("supervisor", "wrong_part"),
+        moment=_reach("approaching"),
+        patience_s=20.0,
+        lasts_s=8.0,
+        looks=(
+            make_event_look("supervisor", "attempt", outcome="wrong part"),
+            make_event_look("supervisor", "part_given_back"),
+        ),
+        effect=_find_placed_misfit,
+        event=("supervisor", "wrong_part"),
+        wires=_GRIPPER,
+        is_latched=False,
         stops_arm=False,
     ),
     "F33": CellScenario(
@@ -199,6 +272,19 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
         sign=stop_begins,
         looks=(_find_unseen_flaw, make_event_look("policy", "modalities")),
         patience_s=20.0,
+        wires=_CAMERA,
+        is_latched=False,
+        stops_arm=False,
+    ),
+    "F51": CellScenario(
+        inject=_strange.begin,
+        repair=_mend(Wire.CAMERA),
+        onset=_strange.find_onset,
+        sign=_strange.find_fallback,
+        patience_s=45.0,
+        looks=(find_stop,),
+        effect=_find_low_score,
+        event=("policy", "novel picture"),
         wires=_CAMERA,
         is_latched=False,
         stops_arm=False,

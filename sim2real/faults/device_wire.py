@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,31 @@ class StuckVariables:
         if name in self.values and text:
             return Passage(f"{name} {self.values[name]}\n".encode())
         return Passage(line)
+
+
+@dataclass
+class WideGrip:
+    """Whatever stops the closing fingers is as wide as two parts side by side.
+
+    The gripper tells its position before what its fingers met, so the position waits
+    for the answer after it.
+
+    Attributes:
+        position: count of the gripper, 0 open, 255 closed.
+    """
+
+    position: int
+    _waiting: dict[int, bytes] = field(default_factory=dict)
+
+    def __call__(self, line: bytes, link: int) -> Passage:
+        """Change `POS` where `OBJ 2` follows it."""
+        if line.startswith(b"POS "):
+            self._waiting[link] = line
+            return Passage()
+        before = self._waiting.pop(link, b"")
+        if before and line.strip() == b"OBJ 2":
+            before = b"POS %d\n" % self.position
+        return Passage(before + line)
 
 
 @dataclass
@@ -113,6 +138,30 @@ class SpoiltPictures:
         content = bytearray(message)
         content[start : start + rgb_bytes] = spoil(rgb).tobytes()
         return Passage(bytes(content))
+
+
+@dataclass
+class NearerPictures:
+    """Depth images in which everything lies nearer by some steps.
+
+    A healthy picture in every respect, of a bin that no network has seen.
+
+    Attributes:
+        steps: of the depth image.
+    """
+
+    steps: int
+
+    def __call__(self, message: bytes, _link: int) -> Passage:
+        """Change a pair; a greeting passes."""
+        if not is_pair(message):
+            return Passage(message)
+        *_, rgb_bytes, depth_bytes = PAIR.unpack_from(message)
+        start = PAIR.size + rgb_bytes
+        depth = np.frombuffer(message, "<u2", depth_bytes // 2, start)
+        # Where there is no depth there is none nearer either.
+        nearer = np.where(depth > self.steps, depth - np.uint16(self.steps), depth)
+        return Passage(message[:start] + nearer.astype("<u2").tobytes())
 
 
 SPOILS: Final = ("half missing", "overexposed", "blurred")

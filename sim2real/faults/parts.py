@@ -10,30 +10,22 @@ from typing import Final
 NOT_BUILT: Final = "part not built yet: "
 
 AUDIT_LOG: Final = "audit log"
-FEED_IDENTITY: Final = "identity of software feeds"
 FIDUCIALS: Final = "fiducial drift check"
 FLIGHT_RECORDER: Final = "flight recorder"
 GOLDEN_ANSWERS: Final = "golden answers and shadow run of snapshots"
 HMI: Final = "HMI"
 HOT_SWAP: Final = "hot swap of models"
 OUTBOX: Final = "MQTT client and its outbox"
-PART_BANDS: Final = "bands of part weight and width"
-PICTURE_NOVELTY: Final = "out-of-distribution score of pictures"
-ROBOT_IDENTITY: Final = "robot identity in the configuration"
 SNAPSHOTS: Final = "signed snapshots and hot swap"
 
 MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     AUDIT_LOG: ("audit",),
-    FEED_IDENTITY: ("feed_identity", "software.serial", "software.device_id"),
     FIDUCIALS: ("fiducial",),
     FLIGHT_RECORDER: ("flight_recorder", "ops/recorder", "mcap"),
     GOLDEN_ANSWERS: ("golden",),
     HMI: ("hmi",),
     HOT_SWAP: ("hot_swap", "swap"),
     OUTBOX: ("mqtt", "outbox"),
-    PART_BANDS: ("part_band", "weight_band", "width_band", "part_weight"),
-    PICTURE_NOVELTY: ("out_of_distribution", "picture_novelty", "scene_novelty"),
-    ROBOT_IDENTITY: ("robot_serial", "rtde.serial", "arm_identity", "robot_identity"),
     SNAPSHOTS: ("snapshot",),
 }
 """By part: what stands in the name of a module, or in a key of the configuration, once

@@ -6,7 +6,6 @@ from sim2real.faults.parts import (
     GOLDEN_ANSWERS,
     HOT_SWAP,
     NOT_BUILT,
-    PICTURE_NOVELTY,
 )
 from sim2real.faults.rows import NO_CAUSE, Boundary, FaultRow, Rung, Way
 
@@ -176,14 +175,16 @@ POLICY_ROWS: Final = (
         "the digest differs: refused, the fallback policy picks",
         (None, "when it is loaded; while it runs, within an hour"),
     ),
-    _listed(
+    _distrusted(
         51,
         "the bin looks like nothing the network was trained on",
-        _POLICY,
-        Rung.DEGRADE,
-        "fallback in the same policy period",
-        f"{NOT_BUILT}{PICTURE_NOVELTY} (the Guardian judges how attempts go, not "
-        "what the camera shows before them)",
+        "the learned policy does not answer, score and threshold are recorded; the "
+        "fallback is asked in the same look at the bin",
+        (
+            15_000.0,
+            "before anything moves for that picture; one cycle: 15 s, for the learned "
+            "policy is asked while the part before is still placed",
+        ),
     ),
     _code(
         52,

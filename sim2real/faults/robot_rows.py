@@ -3,11 +3,8 @@
 from typing import Final
 
 from sim2real.faults.parts import (
-    FEED_IDENTITY,
     FIDUCIALS,
     NOT_BUILT,
-    PART_BANDS,
-    ROBOT_IDENTITY,
 )
 from sim2real.faults.rows import NO_CAUSE, Boundary, FaultRow, Rung, Way
 
@@ -149,12 +146,18 @@ ROBOT_ROWS: Final = (
         (("ABORTED",), ("robot_not_running", "servo_fault")),
         (200.0, "200 ms"),
     ),
-    _listed(
+    _row(
         26,
         "another robot stands at the configured address",
         _ARM,
-        "its serial number differs: the arm is not released",
-        f"{NOT_BUILT}{ROBOT_IDENTITY}",
+        Rung.STOP,
+        "its serial number differs: no link is kept to it, no person can release it",
+        (_STOPPED, ("arm_wrong_robot",)),
+        (
+            5_000.0,
+            "before anything is sent to it; told within 5 s of the exchange, for links "
+            "are opened anew after up to 2 s",
+        ),
     ),
     FaultRow(
         id="F27",
@@ -204,12 +207,15 @@ ROBOT_ROWS: Final = (
         "the part is held, the cell stops between parts",
         "this cell's gripper is electric and has no air",
     ),
-    _listed(
+    _row(
         32,
         "two parts, or a wrong part, in the fingers",
         Boundary.GRIPPER,
-        "weight or width out of its band: back to the bin",
-        f"{NOT_BUILT}{PART_BANDS}",
+        Rung.DEGRADE,
+        "weight or width out of its band: back to the bin, uncounted; too many in a "
+        "row hold the cell",
+        (_GOING_ON, ()),
+        (12_000.0, "one cycle: 12 s"),
     ),
     _row(
         33,
@@ -265,12 +271,19 @@ ROBOT_ROWS: Final = (
         "the fiducial is not where it was: latch",
         f"{NOT_BUILT}{FIDUCIALS}",
     ),
-    _listed(
+    _row(
         38,
-        "two cameras are swapped",
+        "the two cameras of the cell are swapped",
         Boundary.CAMERA,
-        "the serial number differs: the cell does not start",
-        f"{NOT_BUILT}{FEED_IDENTITY} (hardware cameras are opened by serial number)",
+        Rung.STOP,
+        "the serial numbers differ: no picture is taken; the cell holds before the "
+        "next grasp, and does not start",
+        (("HELD",), ("camera_wrong_device",)),
+        (
+            5_000.0,
+            "before a picture is taken; told within 5 s, for a camera is opened anew "
+            "after up to 1 s",
+        ),
     ),
     FaultRow(
         id="F39",

@@ -15,6 +15,7 @@ from cell.contracts.errors import CellError
 from ops.settings import Settings, load_settings
 from sim2real.faults.device_scenarios import DEVICE_SCENARIOS
 from sim2real.faults.guard_checks import GUARD_CHECKS, Check
+from sim2real.faults.identity_scenarios import IDENTITY_SCENARIOS
 from sim2real.faults.judgement import check_code
 from sim2real.faults.ladder_checks import LADDER_CHECKS
 from sim2real.faults.line_scenarios import LINE_SCENARIOS
@@ -44,6 +45,7 @@ SCENARIOS: Final[dict[str, CellScenario]] = {
     **LINE_SCENARIOS,
     **ROBOT_SCENARIOS,
     **DEVICE_SCENARIOS,
+    **IDENTITY_SCENARIOS,
     **POLICY_SCENARIOS,
     **PROCESS_SCENARIOS,
     **RESTART_SCENARIOS,

@@ -38,6 +38,7 @@ from sim2real.faults.framing import (
 from sim2real.faults.process_ids import is_alive, read_pid
 from sim2real.faults.robot_wire import RtdeTap
 from sim2real.faults.stand_config import (
+    CAMERAS,
     RESTARTS,
     StandFiles,
     Wire,
@@ -348,7 +349,7 @@ def _open_proxies(
         yield open_proxy(getattr(settings.plc, "port", 0), MbapFramer)
     elif wire is Wire.GRIPPER:
         yield open_proxy(getattr(settings.gripper, "port", 0), LineFramer)
-    elif wire is Wire.CAMERA:
+    elif wire in CAMERAS:
         camera = settings.cameras[wire.value]
         yield open_proxy(getattr(camera, "port", 0), FeedFramer)
     else:

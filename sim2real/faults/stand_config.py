@@ -8,6 +8,7 @@ a configuration of a real cell cannot reach its devices from here.
 import copy
 import socket
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -36,6 +37,11 @@ class Wire(Enum):
     ROBOT = "arm"
     GRIPPER = "gripper"
     CAMERA = "overhead"
+    WRIST = "wrist"
+
+
+CAMERAS: Final = (Wire.CAMERA, Wire.WRIST)
+"""Wires that a feed of pictures comes in on."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,10 @@ def write_stand_files(
     """
     name = str(base)
     tree = parse_strict_yaml(read_config_file(base), name).root
-    cell_tree = _point_at(tree, hosts[0], Wire)
+    cell_tree = _point_at(tree, hosts[0], set(Wire) - set(CAMERAS))
+    for camera_name, camera in cell_tree["cameras"].items():
+        _check_kind(f"cameras.{camera_name}", camera, "software")
+        camera["host"] = hosts[0]
     cell_tree["virtual_cell"] |= {"enabled": True, "autostart": False}
     controller_tree = _point_at(cell_tree, hosts[1], wires)
     controller_tree["virtual_cell"]["enabled"] = False
@@ -142,21 +151,19 @@ def write_stand_files(
     )
 
 
-def _point_at(tree: dict[str, Any], host: str, wires: Any) -> dict[str, Any]:
+def _point_at(
+    tree: dict[str, Any], host: str, wires: AbstractSet[Wire]
+) -> dict[str, Any]:
     """Return a copy in which the devices behind `wires` are at `host`."""
     pointed = copy.deepcopy(tree)
     for wire in wires:
         section = _find_section(pointed, wire)
         section["host"] = host
-    if wires is Wire:
-        for name, camera in pointed["cameras"].items():
-            _check_kind(f"cameras.{name}", camera, "software")
-            camera["host"] = host
     return pointed
 
 
 def _find_section(tree: dict[str, Any], wire: Wire) -> dict[str, Any]:
-    if wire is Wire.CAMERA:
+    if wire in CAMERAS:
         section, kind = tree["cameras"].get(wire.value, {}), "software"
         key = f"cameras.{wire.value}"
     else:

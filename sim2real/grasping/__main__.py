@@ -13,6 +13,11 @@ from sim2real.grasping import commands
 from sim2real.grasping.guardian_commands import RUNS
 from sim2real.grasping.setup import DEFAULT_CONFIG
 
+_WITH_OPTIONS = {
+    "train": commands.train,
+    "export": commands.export,
+    "novelty": commands.fit_novelty,
+}
 _STORAGE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
@@ -22,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
     os.environ.setdefault("MUJOCO_GL", "egl")
     arguments = _make_parser().parse_args(argv)
     config: Path = arguments.config
-    if arguments.command in {"train", "export"}:
+    if arguments.command in _WITH_OPTIONS:
         options = commands.TrainingOptions(
             name=arguments.name,
             seed=arguments.seed,
@@ -33,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
             is_fresh=arguments.fresh,
             is_quick=arguments.quick,
         )
-        run = commands.train if arguments.command == "train" else commands.export
-        return run(options)
+        return _WITH_OPTIONS[arguments.command](options)
     if arguments.command == "evaluate":
         return commands.evaluate(
             arguments.name,
@@ -53,7 +57,10 @@ def _make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", required=True)
     train = subparsers.add_parser("train", help="make data, train, export")
     export = subparsers.add_parser("export", help="export a finished training again")
-    for subparser in (train, export):
+    novelty = subparsers.add_parser(
+        "novelty", help="fit again what the training inputs looked like"
+    )
+    for subparser in (train, export, novelty):
         subparser.add_argument("name")
         subparser.add_argument("--work", type=Path, help="folder of intermediate files")
         subparser.add_argument("--output", type=Path, help="model directory to write")
@@ -69,12 +76,12 @@ def _make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true")
     listing = subparsers.add_parser("list", help="models and where they are used")
     listing.add_argument("--json", action="store_true")
-    for subparser in (train, evaluate, export):
+    for subparser in (train, evaluate, export, novelty):
         subparser.add_argument("--seed", type=_parse_number, default=0)
         subparser.add_argument(
             "--workers", type=_parse_number, default=0, help="0: one per core"
         )
-    for subparser in (train, evaluate, export, listing):
+    for subparser in (train, evaluate, export, novelty, listing):
         subparser.add_argument("--config", type=Path, default=DEFAULT_CONFIG)
     return parser
 

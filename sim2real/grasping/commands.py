@@ -85,6 +85,30 @@ def export(options: TrainingOptions) -> ExitCode:
     return ExitCode.OK
 
 
+def fit_novelty(options: TrainingOptions) -> ExitCode:
+    """Fit a model's statistics of its training inputs again; its weights stay.
+
+    Raises:
+        ConfigError: no other policy than the heightmap network has them.
+        ModelError: the model, or the data that it was trained on, is not there.
+    """
+    from sim2real.grasping.novelty_fit import refit_novelty
+
+    if options.name != HEIGHTMAP:
+        raise ConfigError(f"policy {options.name!r} has no such statistics")
+    settings = load_settings(options.config)
+    state = compute_state_directory(settings.runtime.state_directory)
+    work = options.work or state / "training" / f"{options.name}-{options.seed}"
+    directory = options.output or compute_model_root(settings) / options.name
+    novelty = refit_novelty(work, directory)
+    _notes.print(
+        f"{directory}: fitted to {novelty.fitted} training inputs; threshold "
+        f"{novelty.threshold:.2f}, the {novelty.quantile:.1%} quantile of "
+        f"{novelty.held_out} held-out ones"
+    )
+    return ExitCode.OK
+
+
 def open_run(
     options: TrainingOptions,
 ) -> "tuple[TrainingRun | GuardianRun, Path]":

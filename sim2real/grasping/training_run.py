@@ -26,6 +26,7 @@ from policies.training.fit import (
     read_finished_epochs,
 )
 from policies.training.network import GraspNetwork
+from policies.training.novelty import LEAST_INPUTS, fit_novelty
 from policies.training.samples import (
     GraspSamples,
     compute_digest,
@@ -236,6 +237,8 @@ class TrainingRun:
         samples: GraspSamples,
         metrics: FitMetrics | None,
     ) -> float:
+        heights_m = samples.heights_m
+        is_enough = len(heights_m) >= LEAST_INPUTS
         figures = {} if metrics is None else _figures(metrics, samples)
         digest = compute_digest(samples)
         provenance = Provenance(
@@ -246,8 +249,9 @@ class TrainingRun:
             git_commit=read_commit(_SOURCES),
             metrics=figures,
             created_at=datetime.now(UTC).replace(microsecond=0),
+            novelty=fit_novelty(heights_m) if is_enough else None,
         )
-        maps = [samples.heights_m[i] for i in range(len(samples.heights_m))]
+        maps = [heights_m[i] for i in range(len(heights_m))]
         return export_network(network, directory, provenance, maps[:_PARITY_SAMPLES])
 
     def _claim(self) -> None:

@@ -157,7 +157,9 @@ def open_exposures(
             if not isinstance(config, SoftwareCameraConfig) or mount is None:
                 continue
             camera = make_virtual_camera(name, scene.cameras[name], mount)
-            greeting = encode_greeting(camera.make_greeting(config.rate_hz))
+            # A virtual camera is the one that the virtual cell's configuration names.
+            said = camera.make_greeting(config.rate_hz, config.serial)
+            greeting = encode_greeting(said)
             server = FeedServer(selector, config.host, config.port, greeting)
             period_ns = ns_from_s(1.0 / config.rate_hz)
             # Cameras take turns, so that none waits for another's picture.

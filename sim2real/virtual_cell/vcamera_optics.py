@@ -45,13 +45,14 @@ class VirtualCamera:
     imagers: ImagerPair
     noise: StereoNoise = field(default_factory=StereoNoise)
 
-    def make_greeting(self, rate_hz: float) -> FeedGreeting:
-        """Return what the feed says of this camera."""
+    def make_greeting(self, rate_hz: float, serial: str = "") -> FeedGreeting:
+        """Return what the feed says of this camera, by its rate and serial number."""
         shift = self.imagers.color_from_depth
         x, y, z = (float(value) for value in shift.position_m)
         rx, ry, rz = (float(value) for value in shift.as_rotvec())
         return FeedGreeting(
             camera=self.name,
+            serial=serial,
             rate_hz=rate_hz,
             color=LensConfig.from_intrinsics(self.imagers.color),
             depth=LensConfig.from_intrinsics(self.imagers.depth),

@@ -6,6 +6,7 @@ wins, which is enough to test everything around a network.
 
 import hashlib
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,18 @@ def make_frame(
         intrinsics=lens,
         base_from_camera=workspace.base_from_bin @ bin_from_camera,
     )
+
+
+def copy_without_novelty(source: Path, directory: Path) -> Path:
+    """Write a copy of a grasp network that answers made-up pictures as well.
+
+    Frames without any noise are unlike all that a shipped model was trained on.
+    """
+    shutil.copytree(source, directory)
+    path = directory / "manifest.json"
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(tree | {"novelty": None}), encoding="utf-8")
+    return directory
 
 
 def write_upside_down(source: Path, directory: Path) -> Path:

@@ -1,5 +1,6 @@
 """A servo process without an arm: follows orders under a fake clock."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,7 @@ class FakeServo:
         orders: every new order, in order.
         travelled_rad: sum of the joint travel so far.
         speed_fraction: the robot's speed slider.
+        read_pull_n: returns what hangs at the tool [N].
     """
 
     def __init__(self, clock: FakeClock, q: Vector, flange_from_tcp: Pose) -> None:
@@ -81,6 +83,7 @@ class FakeServo:
         self.orders: list[ServoCommand] = []
         self.travelled_rad = 0.0
         self.speed_fraction = 1.0
+        self.read_pull_n: Callable[[], float] = lambda: 0.0
         self.q = np.array(q, dtype=np.float64)
         self._clock = clock
         self._tool = flange_from_tcp
@@ -237,7 +240,7 @@ class FakeServo:
             qd=np.full(6, 0.5 if self._is_moving else 0.0),
             q_command=self.q.copy(),
             base_from_tcp=self.base_from_tcp(),
-            force_tcp_n=np.zeros(6),
+            force_tcp_n=np.array([0.0, 0.0, -self.read_pull_n(), 0.0, 0.0, 0.0]),
             robot_mode=RobotMode.RUNNING,
             safety_status_bits=self.safety_bits,
             speed_fraction=self.speed_fraction,

@@ -17,7 +17,7 @@ from cell.mailbox import complaint
 from cell.mailbox.frames import FrameRing, frame_ring_path
 from policies.client import PolicyWorkerClient
 from policies.runtime.wire import SOCKET_NAME
-from tests.fakes.grasp_models import make_frame
+from tests.fakes.grasp_models import copy_without_novelty, make_frame
 
 PART = (0.03, 0.0, 0.04, 0.06, 0.04)
 
@@ -49,10 +49,13 @@ def start(repository: Path, runtime_directory: Path, tmp_path: Path) -> Iterator
         process.wait()
 
 
-async def test_the_shipped_model_picks_a_part_and_sigterm_ends_the_process(
-    runtime_directory: Path, start: Start
+async def test_the_shipped_network_picks_a_part_and_sigterm_ends_the_process(
+    repository: Path, runtime_directory: Path, tmp_path: Path, start: Start
 ) -> None:
-    process = start({})
+    models = tmp_path / "models"
+    shipped = repository / "policies" / "models" / "heightmap"
+    copy_without_novelty(shipped, models / "heightmap")
+    process = start({"directory": str(models)})
     ring = FrameRing.open(frame_ring_path(runtime_directory, "overhead"), 240, 320)
     ring.write(make_frame([PART], stamp_ns=5))
     ring.close()

@@ -17,6 +17,7 @@ from cell.contracts.errors import (
     DriverStaleError,
     DriverTimeoutError,
     DriverUnreachableError,
+    FaultCode,
 )
 from cell.drivers.camera.frame_feed import FeedPair, encode_greeting
 from cell.drivers.camera.opening import open_camera
@@ -25,7 +26,8 @@ from cell.drivers.camera.realsense import (
     StreamRequest,
     open_stream,
 )
-from cell.drivers.camera.software_feed import open_feed
+from cell.drivers.camera.realsense_sdk import load_sdk
+from cell.drivers.camera.software_feed import CameraIdentityError, open_feed
 from tests.fakes.frame_sender import (
     FOCAL_PX,
     HEIGHT_PX,
@@ -221,6 +223,57 @@ def test_something_else_on_the_port_is_no_feed(greeting: bytes) -> None:
         camera_of(sender.port),
     ):
         pass
+
+
+def numbered(serial: str) -> bytes:
+    return encode_greeting(make_greeting().model_copy(update={"serial": serial}))
+
+
+def configure(port: int, serial: str) -> SoftwareCameraConfig:
+    return SoftwareCameraConfig(
+        host="127.0.0.1",
+        port=port,
+        serial=serial,
+        rate_hz=RATE_HZ,
+        base_from_camera=PLACE,
+    )
+
+
+@pytest.mark.parametrize(("told", "shown"), [("8002", "8002"), ("", r"\(none\)")])
+def test_another_camera_behind_the_feed_is_refused_with_both_numbers(
+    told: str, shown: str
+) -> None:
+    with (
+        open_sender(greeting=numbered(told)) as sender,
+        pytest.raises(
+            CameraIdentityError,
+            match=rf"number {shown}, cameras\.overhead\.serial is 8001: look whether",
+        ) as caught,
+        open_camera("overhead", configure(sender.port, "8001"), PLACE.pose),
+    ):
+        pass
+
+    assert caught.value.code is FaultCode.CAMERA_WRONG_DEVICE
+
+
+@pytest.mark.parametrize("expected", ["8001", ""])
+def test_the_configured_camera_and_any_where_none_is_named_stream(
+    expected: str,
+) -> None:
+    with (
+        open_sender(greeting=numbered("8001")) as sender,
+        open_camera("overhead", configure(sender.port, expected), PLACE.pose) as camera,
+    ):
+        assert camera.read_frame(TIMEOUT_S).number == 1
+
+
+def test_the_software_device_tells_the_number_as_a_hardware_camera_does() -> None:
+    with (
+        open_sender(greeting=numbered("8001")) as sender,
+        open_feed("overhead", "127.0.0.1", sender.port, "8001") as feed,
+    ):
+        info = load_sdk().camera_info.serial_number
+        assert feed.device.get_info(info) == "8001"
 
 
 def test_a_port_that_accepts_and_stays_silent_is_given_up() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from dashboard_client import DashboardClient
 
+from cell.drivers.arm.identity import read_serial_number
 from tests.fakes.virtual_ur import VirtualUr, running_virtual_ur, wait_until
 
 
@@ -29,6 +30,12 @@ def test_the_identity_of_the_robot_is_answered(dashboard: DashboardClient) -> No
     assert dashboard.getSerialNumber().isdigit()
     assert dashboard.getRobotModel() == "UR5"
     assert dashboard.isInRemoteControl()
+
+
+def test_the_number_of_the_client_is_the_one_that_is_compared(
+    robot: VirtualUr, dashboard: DashboardClient
+) -> None:
+    assert read_serial_number(robot.host, 2.0) == dashboard.getSerialNumber()
 
 
 def test_modes_and_program_are_answered(dashboard: DashboardClient) -> None:

@@ -36,6 +36,7 @@ from cell.drivers.arm.descriptor_limit import (
     find_first_free,
     list_descriptors,
 )
+from cell.drivers.arm.identity import require_robot
 from cell.drivers.arm.probe import (
     RTDE_PORT,
     check_controller_version,
@@ -87,11 +88,13 @@ def open_rtde_arm(
         DriverUnreachableError: nothing listens there.
         DriverTimeoutError: the controller hangs.
         ArmVersionError: its software is not supported.
+        ArmIdentityError: it is another robot than the configured one.
     """
     if DESCRIPTORS.is_lowered:
         raise DriverUnreachableError(_DEVICE, "the last connection is still closing")
     version = read_controller_version(config.host, _PROBE_TIMEOUT_S)
     check_controller_version(version, config.host)
+    require_robot(config.host, config.serial_number, _PROBE_TIMEOUT_S)
     arm = RtdeArm(config, now_ns)
     try:
         yield arm
@@ -153,6 +156,7 @@ class RtdeArm:
 
         Raises:
             ArmInUseError: another client controls the robot.
+            ArmIdentityError: it is another robot than the configured one.
             DriverError: the robot refused, or is in a state that needs a person.
         """
         self._require_normal()
@@ -263,6 +267,9 @@ class RtdeArm:
         self._wait_for_program()
 
     def _take_control(self) -> None:
+        # The client opens further connections here, and an address can change hands.
+        # Later there is no descriptor for a question, and no new connection either.
+        require_robot(self._config.host, self._config.serial_number, _PROBE_TIMEOUT_S)
         self._control = RTDEControlInterface(
             self._config.host, float(self._config.frequency_hz)
         )

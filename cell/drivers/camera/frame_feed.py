@@ -78,6 +78,7 @@ class FeedGreeting(Section):
 
     Attributes:
         camera: its name.
+        serial: number of the very device; empty from a sender that does not say.
         rate_hz: pairs per second.
         color: lens of the colour imager.
         depth: lens of the depth imager.
@@ -87,6 +88,7 @@ class FeedGreeting(Section):
     """
 
     camera: Annotated[str, Field(min_length=1, max_length=16)]
+    serial: Annotated[str, Field(max_length=32)] = ""
     rate_hz: Annotated[float, Field(gt=0.0, le=120.0)]
     color: LensConfig
     depth: LensConfig

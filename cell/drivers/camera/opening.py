@@ -39,7 +39,7 @@ def open_camera(
         case SoftwareCameraConfig():
             request = StreamRequest(config.rate_hz)
             with (
-                open_feed(name, config.host, config.port) as feed,
+                open_feed(name, config.host, config.port, config.serial) as feed,
                 open_stream(
                     name, feed.device, request, pose, feed.check_link
                 ) as camera,

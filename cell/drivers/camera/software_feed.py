@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from cell.contracts.errors import DriverError, DriverUnreachableError
+from cell.contracts.errors import DriverError, DriverUnreachableError, FaultCode
 from cell.contracts.geometry import Pose
 from cell.drivers.camera.frame_feed import (
     FeedFormatError,
@@ -47,6 +47,9 @@ class SoftwareFeed:
         self._failure: DriverError | None = None
         sdk = load_sdk()
         self.device = sdk.software_device()
+        if greeting.serial:
+            # Where a hardware camera tells it as well.
+            self.device.register_info(sdk.camera_info.serial_number, greeting.serial)
         self._sensors = {
             uid: self.device.add_sensor(label)
             for uid, label in ((_DEPTH_UID, "Depth"), (_COLOR_UID, "Color"))
@@ -135,11 +138,47 @@ class SoftwareFeed:
         return profiles
 
 
-@contextmanager
-def open_feed(name: str, host: str, port: int) -> Iterator[SoftwareFeed]:
-    """Connect to a frame feed and build the software device for it.
+class CameraIdentityError(DriverError):
+    """The camera behind a feed is not the configured one."""
+
+    code = FaultCode.CAMERA_WRONG_DEVICE
+
+
+def check_serial(name: str, address: str, found: str, serial: str) -> None:
+    """Refuse a camera with another serial number than the configured one.
+
+    Args:
+        name: of the camera in the configuration.
+        address: of its feed, for the message.
+        found: what the feed tells; empty when it tells nothing.
+        serial: that of the configuration; empty accepts all.
 
     Raises:
+        CameraIdentityError: it is another camera, or does not say which.
+    """
+    if serial and found != serial:
+        raise CameraIdentityError(
+            name,
+            f"the camera at {address} has serial number {found or '(none)'}, "
+            f"cameras.{name}.serial is {serial}: look whether cables or addresses are "
+            "swapped, or enter its number after a calibration",
+        )
+
+
+@contextmanager
+def open_feed(
+    name: str, host: str, port: int, serial: str = ""
+) -> Iterator[SoftwareFeed]:
+    """Connect to a frame feed and build the software device for it.
+
+    Args:
+        name: of the camera in the configuration.
+        host: of the sender.
+        port: of the sender.
+        serial: of the camera that is expected there; empty accepts all.
+
+    Raises:
+        CameraIdentityError: another camera sends there.
         DriverUnreachableError: nobody answers there, or does not greet in time.
         DriverError: it is not a frame feed.
     """
@@ -161,6 +200,7 @@ def open_feed(name: str, host: str, port: int) -> Iterator[SoftwareFeed]:
             raise DriverUnreachableError(
                 name, f"frame feed at {address} does not greet ({error}): {remedy}"
             ) from error
+        check_serial(name, address, greeting.serial, serial)
         link.settimeout(None)
         yield SoftwareFeed(name, address, link, greeting)
 

@@ -13,7 +13,12 @@ from cell.contracts.units import ns_from_s, s_from_ns
 from sim2real.scene.force_noise import ForceNoise
 from sim2real.virtual_cell.ur.arm import Arm
 from sim2real.virtual_cell.ur.control_script import ProgramRunner
-from sim2real.virtual_cell.ur.dashboard import Dashboard, DashboardSession
+from sim2real.virtual_cell.ur.dashboard import (
+    OTHER_SERIAL_NUMBER,
+    SERIAL_NUMBER,
+    Dashboard,
+    DashboardSession,
+)
 from sim2real.virtual_cell.ur.faults import FaultBox, UrFault
 from sim2real.virtual_cell.ur.gripper_urcap import GripperSession, GripperUrcap
 from sim2real.virtual_cell.ur.image import OutputImage
@@ -105,6 +110,7 @@ class UrController:
         self._publication = Publication(
             self._image, self.inputs, self.arm, self.runner, force_noise
         )
+        self._dashboard = Dashboard(self.arm, self.runner)
         self._faults = faults
         self._report = report
         self._tick = 0
@@ -151,38 +157,48 @@ class UrController:
     def inject(self, fault: UrFault, value: float, now_ns: int) -> None:
         """Let a fault happen now."""
         safety = self.arm.safety
-        if fault is UrFault.PROTECTIVE_STOP:
-            self.arm.stop_protectively("injected", now_ns)
-        elif fault is UrFault.EMERGENCY_STOP:
-            safety.press_emergency_stop()
-        elif fault is UrFault.SAFEGUARD_STOP:
-            safety.open_safeguard()
-        elif fault is UrFault.RELEASE:
-            safety.release_inputs()
-        elif fault is UrFault.FREEZE_RTDE:
-            self._frozen_until_ns = now_ns + ns_from_s(value)
-        elif fault is UrFault.SPEED_SLIDER:
-            self.inputs.speed_fraction = min(1.0, max(0.0, value))
-        elif fault is UrFault.DROP_CONNECTIONS:
-            for connection in list(self._connections.values()):
-                connection.is_closed = True
-            self._reap()
+        match fault:
+            case UrFault.PROTECTIVE_STOP:
+                self.arm.stop_protectively("injected", now_ns)
+            case UrFault.EMERGENCY_STOP:
+                safety.press_emergency_stop()
+            case UrFault.SAFEGUARD_STOP:
+                safety.open_safeguard()
+            case UrFault.RELEASE:
+                safety.release_inputs()
+            case UrFault.FREEZE_RTDE:
+                self._frozen_until_ns = now_ns + ns_from_s(value)
+            case UrFault.SPEED_SLIDER:
+                self.inputs.speed_fraction = min(1.0, max(0.0, value))
+            case UrFault.DROP_CONNECTIONS:
+                self._drop_connections()
+            case UrFault.OTHER_ROBOT:
+                self._change_robot(is_other=value != 0.0)
 
-    def close(self) -> None:
-        """Close all sockets, which tells every client at once."""
+    def _change_robot(self, *, is_other: bool) -> None:
+        """Stand in for another robot: no connection survives an exchange."""
+        self._dashboard.serial_number = (
+            OTHER_SERIAL_NUMBER if is_other else SERIAL_NUMBER
+        )
+        self._drop_connections()
+
+    def _drop_connections(self) -> None:
         for connection in list(self._connections.values()):
             connection.is_closed = True
         self._reap()
+
+    def close(self) -> None:
+        """Close all sockets, which tells every client at once."""
+        self._drop_connections()
         for listener in self._listeners.values():
             listener.sock.close()
         self._listeners.clear()
 
     def _listen(self, host: str, ports: Ports) -> None:
-        dashboard = Dashboard(self.arm, self.runner)
         protocols: tuple[tuple[int, Callable[[Connection], Session]], ...] = (
             (ports.rtde, self._hub.open_session),
             (ports.script, lambda c: ScriptSession(self.runner, c, self._report)),
-            (ports.dashboard, lambda c: DashboardSession(dashboard, c)),
+            (ports.dashboard, lambda c: DashboardSession(self._dashboard, c)),
             (ports.gripper, lambda c: GripperSession(self._gripper, c)),
         )
         try:

@@ -10,7 +10,9 @@ from sim2real.virtual_cell.ur.script_port import Program
 from sim2real.virtual_cell.ur.sockets import Connection
 
 _GREETING = "Connected: Universal Robots Dashboard Server"
-_SERIAL = "20215500001"  # clients accept digits only
+SERIAL_NUMBER = "20215500001"  # clients accept digits only
+OTHER_SERIAL_NUMBER = "20225500042"
+"""Of the robot that somebody put in its place."""
 _VERSION = f"URSoftware {'.'.join(map(str, VERSION))} (Mar 17 2022)"
 _MODES = {
     RobotMode.NO_CONTROLLER: "NO_CONTROLLER",
@@ -37,9 +39,10 @@ class Dashboard:
         self._arm = arm
         self._runner = runner
         self._loaded = "cell.urp"
+        self.serial_number = SERIAL_NUMBER
         self._answers: dict[str, Callable[[int], str]] = {
             "polyscopeversion": lambda _: _VERSION,
-            "get serial number": lambda _: _SERIAL,
+            "get serial number": lambda _: self.serial_number,
             "get robot model": lambda _: "UR5",
             "is in remote control": lambda _: "true",
             "get operational mode": lambda _: "NONE",

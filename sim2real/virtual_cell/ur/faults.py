@@ -33,6 +33,7 @@ class UrFault(IntEnum):
     FREEZE_RTDE = 5
     DROP_CONNECTIONS = 6
     SPEED_SLIDER = 7
+    OTHER_ROBOT = 8  # with value 0 its own identity again
 
 
 class FaultBox:

@@ -1,7 +1,7 @@
 """What a person and the line read when a device or a model is not what it should be."""
 
 from cell.contracts.errors import Complaint, FaultCode
-from cell.contracts.servo import HoldReason
+from cell.contracts.servo import HoldReason, MotionMode
 from cell.supervisor.states import Command, State
 from tests.fakes.supervised_cell import SupervisedCell
 
@@ -10,6 +10,10 @@ IN_USE = Complaint(
 )
 NO_FEED = Complaint(
     FaultCode.DRIVER_UNREACHABLE, "overhead: no frame feed at 10.0.0.2:39401: start it"
+)
+GONE = Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: the connection is gone")
+OTHER = Complaint(
+    FaultCode.ARM_WRONG_ROBOT, "arm: serial number 2, arm.serial_number is 1"
 )
 DAMAGED = Complaint(FaultCode.MODEL_INVALID, "models/m/model.onnx: damaged; restore it")
 
@@ -86,6 +90,31 @@ async def test_a_camera_lost_in_production_is_named_with_its_address() -> None:
     assert NO_FEED.text in tree["state_reason"]
     assert tree["cause"] == "camera_unreachable"
     assert told.fault_code == 200
+
+
+async def test_a_robot_exchanged_in_production_is_named_and_never_released() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.servo.is_unlinked = True
+        cell.complaints.servo = GONE
+        await cell.until_state(State.ABORTED, State.HELD)
+        cell.complaints.servo = OTHER
+        await cell.pass_s(1.0)
+        named = [fields for event, fields in cell.events if event == "also"]
+        before = len(cell.servo.orders)
+        await cell.acknowledge()
+        for command in (Command.CLEAR, Command.RESET, Command.UNHOLD):
+            await cell.command(command)
+        await cell.pass_s(30.0)
+        tree, told = cell.tree(), cell.told()
+
+    assert {"cause": "arm_wrong_robot", "detail": OTHER.text} in named
+    assert tree["state"] in ("ABORTED", "STOPPED", "HELD")
+    assert any(OTHER.text in alarm for alarm in tree["alarms"])
+    assert told.fault_code == 212
+    moves = [order.mode for order in cell.servo.orders[before:]]
+    assert MotionMode.MOVE_JOINT not in moves
 
 
 async def test_with_a_damaged_model_the_cell_picks_and_says_so_all_the_time() -> None:

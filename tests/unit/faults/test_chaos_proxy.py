@@ -197,6 +197,27 @@ def test_a_reset_reaches_the_client_as_one(server: EchoServer) -> None:
             client.recv(1)
 
 
+def test_new_connections_are_carried_elsewhere_and_open_ones_stay(
+    server: EchoServer,
+) -> None:
+    other = EchoServer()
+    try:
+        with proxied(server) as (proxy, client):
+            client.sendall(b"first\n")
+            assert client.recv(64) == b"first\n"
+            proxy.set_target(other.address)
+            with socket.create_connection((HOST, proxy.port), LONG_S) as late:
+                late.sendall(b"late\n")
+                assert late.recv(64) == b"late\n"
+            client.sendall(b"again\n")
+            assert client.recv(64) == b"again\n"
+    finally:
+        other.close()
+
+    assert bytes(other.received) == b"late\n"
+    assert bytes(server.received) == b"first\nagain\n"
+
+
 def test_a_half_closed_wire_still_carries_the_other_way(server: EchoServer) -> None:
     with proxied(server) as (proxy, client):
         ask(client, "hello")

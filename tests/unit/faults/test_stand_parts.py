@@ -64,6 +64,20 @@ def test_a_stand_restarts_for_ever_or_as_often_as_the_cell(
     assert files.settings.runtime.restart_limit == expected
 
 
+def test_both_cameras_can_be_led_through_the_second_address(
+    config: Path, tmp_path: Path
+) -> None:
+    wires = frozenset({Wire.CAMERA, Wire.WRIST})
+
+    files = write_stand_files(config, tmp_path, tmp_path / "memory", HOSTS, wires)
+
+    controller = yaml.safe_load(files.controller.read_text())
+    cell = yaml.safe_load(files.cell.read_text())
+    assert {c["host"] for c in controller["cameras"].values()} == {HOSTS[1]}
+    assert {c["host"] for c in cell["cameras"].values()} == {HOSTS[0]}
+    assert controller["arm"]["host"] == HOSTS[0]
+
+
 def test_a_configuration_of_real_devices_is_refused(
     config: Path, tmp_path: Path
 ) -> None:

@@ -10,10 +10,12 @@ from cell.drivers.plc.registers import BLOCK_START, BLOCK_WORDS, Block
 from sim2real.faults.chaos_rule import Flow, Passage
 from sim2real.faults.device_wire import (
     SPOILS,
+    NearerPictures,
     RepeatedPicture,
     SpoiltPictures,
     StandingClock,
     StuckVariables,
+    WideGrip,
     halve_pictures,
     is_pair,
 )
@@ -259,3 +261,26 @@ def test_a_tap_notes_when_a_watched_value_changes() -> None:
     assert first_ns > 0
     pass_package(1)
     assert tap.changed_ns == first_ns
+
+
+def test_only_fingers_that_are_stopped_tell_another_width() -> None:
+    change = WideGrip(15)
+
+    def carry(*lines: bytes) -> bytes:
+        return b"".join(change(line, 0).forward for line in lines)
+
+    assert carry(b"POS 120\n", b"OBJ 2\n", b"STA 3\n") == b"POS 15\nOBJ 2\nSTA 3\n"
+    assert carry(b"POS 120\n", b"OBJ 0\n") == b"POS 120\nOBJ 0\n"
+    assert carry(b"POS 3\n", b"OBJ 3\n", b"ack") == b"POS 3\nOBJ 3\nack"
+
+
+def test_everything_lies_nearer_but_what_has_no_depth() -> None:
+    def depth(*steps: int) -> bytes:
+        return np.array(steps, "<u2").tobytes()
+
+    change = NearerPictures(60)
+
+    sent = change(pair(1, 10, b"abc", depth(8000, 0, 60, 61)), 0).forward
+
+    assert sent == pair(1, 10, b"abc", depth(7940, 0, 60, 1))
+    assert change(b"CWFEED1\n", 0).forward == b"CWFEED1\n"

@@ -11,7 +11,7 @@ import yaml
 from cell.contracts.errors import CellError
 from cell.drivers.arm.dashboard import DashboardReport
 from cell.drivers.clock import MonotonicClock
-from ops.check import check_guardian, check_model, run_check
+from ops.check import check_guardian, check_model, note_identities, run_check
 from ops.controller_lock import lock_runtime
 from ops.device_probes import find_arm_problems, make_probes
 from ops.exit_codes import ExitCode
@@ -73,6 +73,27 @@ def test_a_model_that_does_not_fit_the_cell_is_told_with_who_picks_instead(
     assert finding.is_warning
     assert "104" in finding.detail
     assert "scripted-1 picks in place of heightmap" in finding.detail
+
+
+def test_what_is_not_compared_is_noted_with_what_to_enter(
+    tmp_path: Path,
+) -> None:
+    def forget(tree: dict[str, Any]) -> None:
+        tree["arm"]["serial_number"] = ""
+        tree["cameras"]["wrist"]["serial"] = ""
+        del tree["cell"]["part"]
+
+    notes = note_identities(load_settings(write_config(tmp_path, "127.0.0.1", forget)))
+
+    assert all(note.is_good and note.is_warning for note in notes)
+    keys = ("arm.serial_number", "cameras.wrist.serial", "cell.part")
+    assert [key in note.detail for key, note in zip(keys, notes, strict=True)] == [
+        True
+    ] * len(keys)
+
+
+def test_the_shipped_configuration_names_its_devices(tmp_path: Path) -> None:
+    assert note_identities(settings_with(tmp_path)) == []
 
 
 # --- the Guardian ------------------------------------------------------------------

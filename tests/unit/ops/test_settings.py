@@ -113,7 +113,9 @@ def test_without_a_key_the_file_is_refused_or_means_the_same(
 
     # Of these there may be fewer: a camera, zones, capsules of the tool, groups.
     is_fewer = path[:2] in _LISTS and isinstance(path[-1], int)
-    if path != ("cameras", "wrist") and not is_fewer:
+    # Without them any device and any part is taken for the right one.
+    is_identity = path[-1] in ("serial", "serial_number", "part")
+    if path != ("cameras", "wrist") and not is_fewer and not is_identity:
         assert settings == load_settings(SHIPPED)
 
 
@@ -179,6 +181,12 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("arm.host", "10.0.0.300", "'10.0.0.300' is not an IPv4 address"),
     ("arm.host", "ro bot", "'ro bot' is neither an IPv4 address nor a host"),
     ("arm.host", "192.168.1.10", "virtual_cell.enabled is true, but arm.host"),
+    ("arm.serial_number", "2021-55", "is '2021-55'; it must match pattern"),
+    ("arm.serial_number", "2" * 33, "it must match pattern"),
+    ("cameras.overhead.serial", "83-83", "is '83-83'; it must match pattern"),
+    ("cell.part.width_max_m", 0.004, "width_min_m is 0.0045, it must be less than"),
+    ("cell.part.mass_min_kg", 1.6, "mass_min_kg is 1.6, it must be less than"),
+    ("cell.part.mass_max_kg", 0.0, "it must be greater than 0"),
     ("arm.frequency_hz", 1000, "is 1000; it must be less than or equal to 500"),
     ("runtime.directory", "here", "'here' must be empty or an absolute path"),
     ("safety.freshness_s", 0.2, "must be less than or equal to 0.1"),

@@ -21,7 +21,9 @@ from tests.unit.supervisor.test_conditions import WELL
 ABSENT = Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: no controller at 10.0.0.1")
 IN_USE = Complaint(FaultCode.ARM_IN_USE, "arm: another client controls the robot")
 OLD = Complaint(FaultCode.ARM_WRONG_VERSION, "arm: software 3.15 is not supported")
+OTHER = Complaint(FaultCode.ARM_WRONG_ROBOT, "arm: serial number 2, not 1")
 NO_FEED = Complaint(FaultCode.DRIVER_UNREACHABLE, "overhead: no feed at 10.0.0.2:1")
+SWAPPED = Complaint(FaultCode.CAMERA_WRONG_DEVICE, "overhead: serial 2, not 1")
 DARK = Complaint(FaultCode.DRIVER_STALE, "overhead: the same picture again and again")
 DAMAGED = Complaint(FaultCode.MODEL_INVALID, "model.onnx: sha256 differs")
 MISSING = Complaint(FaultCode.MODEL_MISSING, "model.onnx: file is missing")
@@ -53,6 +55,10 @@ BLIND = replace(WELL, frame_age_s=9.0)
             Finding(Cause.ARM_WRONG_VERSION, OLD.text),
         ),
         (
+            replace(CONNECTING, servo_complaint=OTHER),
+            Finding(Cause.ARM_WRONG_ROBOT, OTHER.text),
+        ),
+        (
             replace(REFUSED, servo_complaint=IN_USE),
             Finding(Cause.ARM_IN_USE, IN_USE.text),
         ),
@@ -63,6 +69,10 @@ BLIND = replace(WELL, frame_age_s=9.0)
         (
             replace(BLIND, camera_complaint=NO_FEED),
             Finding(Cause.CAMERA_UNREACHABLE, NO_FEED.text),
+        ),
+        (
+            replace(BLIND, camera_complaint=SWAPPED),
+            Finding(Cause.CAMERA_WRONG_DEVICE, SWAPPED.text),
         ),
         (
             replace(BLIND, camera_complaint=DARK),
@@ -105,6 +115,7 @@ def test_an_unusable_model_is_an_alarm_with_its_own_fault_word(
     [
         (IN_USE, Cause.ARM_IN_USE),
         (OLD, Cause.ARM_WRONG_VERSION),
+        (OTHER, Cause.ARM_WRONG_ROBOT),
         (ABSENT, Cause.ARM_NOT_READY),
     ],
 )
@@ -119,11 +130,35 @@ def test_an_arm_that_did_not_become_ready_is_explained(
     assert explain(vague, REFUSED) == vague
 
 
+def test_a_link_that_is_lost_to_another_robot_is_explained() -> None:
+    explained = explain(
+        Finding(Cause.ROBOT_LINK_LOST), replace(CONNECTING, servo_complaint=OTHER)
+    )
+
+    assert explained == Finding(Cause.ARM_WRONG_ROBOT, OTHER.text)
+    assert FACTS[Cause.ARM_WRONG_ROBOT].code == 212
+
+
+def test_another_robot_is_an_alarm_also_while_nothing_moves() -> None:
+    alarms = find_alarms(replace(CONNECTING, servo_complaint=OTHER))
+
+    assert alarms == (Finding(Cause.ARM_WRONG_ROBOT, OTHER.text),)
+
+
 def test_what_has_nothing_to_do_with_a_complaint_stays_as_it_is() -> None:
     failure = Finding(Cause.CHUNK_REFUSED, "out of reach")
 
     assert explain(failure, replace(WELL, servo_complaint=IN_USE)) == failure
     assert explain(None, replace(WELL, servo_complaint=IN_USE)) is None
+
+
+def test_a_camera_that_was_swapped_in_production_is_named() -> None:
+    stale = Finding(Cause.CAMERA_STALE, "the newest frame is 2.1 s old")
+
+    explained = explain(stale, replace(BLIND, camera_complaint=SWAPPED))
+
+    assert explained == Finding(Cause.CAMERA_WRONG_DEVICE, SWAPPED.text)
+    assert FACTS[Cause.CAMERA_WRONG_DEVICE].code == 232
 
 
 def test_a_camera_lost_in_production_is_named_with_its_address() -> None:

@@ -30,6 +30,8 @@ _ACCELERATION = 1e-4
 _CLEARANCE_M = 1e-5
 # Of a singular value, two ways of computing it.
 _SINGULAR = 1e-7
+# Whoever turns less than this stands still.
+_STILL_RAD = 1e-6
 # Further than this nothing has to be known.
 _FAR_M = 0.2
 
@@ -104,7 +106,49 @@ class SlowOracle:
             before = -clearance[from_row]
             excess = -swept[1:] - np.maximum(before, 0.0)
             found += _cap("clearance on the way", excess, _CLEARANCE_M)
+            found += self._check_leaving(path, from_row)
         return found
+
+    def _check_leaving(self, path: Vector, from_row: Numbers) -> list[Breach]:
+        """Check that who moves inside of a half-space leaves it.
+
+        What counts is where the ramp after a granted step would end. MuJoCo tells the
+        places of frames to the last digits, and distances to other solids do not.
+        """
+        limits = self._limits
+        found: list[Breach] = []
+        for step in np.flatnonzero(from_row == np.arange(len(path) - 1)):
+            way = path[step + 1] - path[step]
+            speed = np.abs(way) / limits.period_s
+            stop_s = float(np.max(speed / limits.joint_acceleration_radps2))
+            end = path[step] + way * (1.0 + 0.5 * stop_s / limits.period_s)
+            before, after = self._measure_planes(path[step]), self._measure_planes(end)
+            turns = np.abs(end - path[step])
+            can_move = np.array(
+                [turns[:frame].sum() > _STILL_RAD for _, frame in self._planes()],
+                np.bool_,
+            )
+            lingers = can_move & (before < 0.0) & ~(after > before)
+            if lingers.any():
+                excess = float((before - after)[lingers].max())
+                found.append(
+                    Breach(int(step) + 1, "moves inside and does not leave", excess)
+                )
+        return found
+
+    def _planes(self) -> list[tuple[int, int]]:
+        """Return pairs with half-spaces, each with the frame of its capsule."""
+        bodies = self._bodies
+        return [
+            (pair, int(bodies.frame[capsule]))
+            for pair, (capsule, zone) in enumerate(bodies.against_zone)
+            if bodies.zone_kind[zone] == HALF_SPACE
+        ]
+
+    def _measure_planes(self, q: Vector) -> Vector:
+        self._place(q)
+        pairs = [self._bodies.against_zone[pair] for pair, _ in self._planes()]
+        return np.array([self._measure_zone(*pair) for pair in pairs])
 
     def _check_joints(
         self, path: Vector, restarts: NDArray[np.bool_] | None

@@ -260,13 +260,14 @@ def wall(distance_m: float) -> Bodies:
 
 
 NEAR = {"clearance", "clearance on the way"}
+LINGERS = "moves inside and does not leave"
 
 
 def test_a_path_that_dips_into_a_zone_is_a_breach() -> None:
     down = glide(1, 0.2)
 
     assert find_slowly(down, LIMITS, wall(0.3)) == set()
-    assert find_slowly(down, LIMITS, wall(0.01)) == NEAR
+    assert find_slowly(down, LIMITS, wall(0.01)) == NEAR | {LINGERS}
     assert "clearance" in find_swiftly(down, LIMITS, wall(0.01))
 
 
@@ -275,8 +276,44 @@ def test_out_of_a_zone_is_permitted_and_deeper_into_it_is_not() -> None:
 
     assert find_slowly(up, LIMITS, wall(-0.02)) == set()
     assert find_swiftly(up, LIMITS, wall(-0.02)) == {}
-    assert find_slowly(down, LIMITS, wall(-0.02)) == NEAR
+    assert find_slowly(down, LIMITS, wall(-0.02)) == NEAR | {LINGERS}
     assert "clearance" in find_swiftly(down, LIMITS, wall(-0.02))
+
+
+def test_sideways_inside_of_a_plane_is_a_breach_and_outside_is_none() -> None:
+    # The base turns along the table, at the same height.
+    along = glide(0, 0.2)
+    ramp = np.ones(len(along) - 1, np.bool_)
+
+    assert find_slowly(along, LIMITS, wall(-0.02)) == {LINGERS}
+    assert set(find_swiftly(along, LIMITS, wall(-0.02))) == {LINGERS}
+    assert find_slowly(along, LIMITS, wall(0.1)) == set()
+    assert find_swiftly(along, LIMITS, wall(0.1)) == {}
+    assert SlowOracle(LIMITS, wall(-0.02)).find_breaches(along, holds=ramp) == []
+    counts = np.zeros(len(WHAT), np.int64)
+    count_breaches(along, ~ramp, ramp, LIMITS, wall(-0.02), counts)
+    assert counts[WHAT.index(LINGERS)] == 0
+
+
+def test_standing_inside_of_a_plane_is_no_breach() -> None:
+    still = np.tile(HOME_Q, (20, 1))
+
+    assert find_slowly(still, LIMITS, wall(-0.02)) == set()
+    assert find_swiftly(still, LIMITS, wall(-0.02)) == {}
+
+
+def test_sideways_inside_of_the_arm_itself_is_a_breach() -> None:
+    # A ball on the axis of the base, around the one at the tool.
+    centre = np.array([0.0, 0.0, TOOL_Z_M])
+    inside = wall(9.0)._replace(
+        frame=np.array([6, 0]),
+        ends=np.array([[centre, centre], [[0.0, 0.0, -0.1], [0.0, 0.0, 0.9]]]),
+        radius=np.array([0.03, 0.9]),
+        against_zone=np.zeros((0, 2), np.int64),
+        against_self=np.array([[1, 0]]),
+    )
+
+    assert set(find_swiftly(glide(0, 0.2), LIMITS, inside)) == {LINGERS}
 
 
 def test_a_capsule_that_is_not_there_hits_nothing() -> None:

@@ -323,7 +323,10 @@ def _count_lingering(
     Where it leads is where the ramp after the step would end. Only distances that
     a formula gives to the last digits can tell: to planes, and of the arm to itself.
     """
-    if not room_before.min() < 0.0:
+    is_inside = False
+    for room_now in room_before:
+        is_inside = is_inside or room_now < 0.0
+    if not is_inside:
         return
     stopping_s = 0.0
     for i in range(6):

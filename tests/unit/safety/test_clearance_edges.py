@@ -285,6 +285,7 @@ def test_a_place_that_is_no_number_is_refused() -> None:
         around = lone(BOX, 0.5)
         getattr(around, spoil)[...] = math.nan
         assert check_clearance(HOME_Q, down(0.001), around)[0] == KEEP_OUT, spoil
+        assert check_clearance(HOME_Q, np.zeros(6), around)[0] == KEEP_OUT, spoil
 
 
 def test_travel_is_the_sum_of_what_each_joint_before_can_do() -> None:
@@ -648,3 +649,15 @@ def test_with_far_to_go_what_is_further_is_measured() -> None:
     around = around._replace(reach=around.reach * 300.0)
 
     assert check_clearance(HOME_Q, down(0.002), around)[0] == 0
+
+
+def find_lingering(start: Any, end: Any, travel: Any) -> int:
+    arrays = np.array(start), np.array(end), np.array(travel)
+    return int(clearance._find_lingering(*arrays))
+
+
+def test_the_first_check_that_does_not_leave_is_the_one_that_is_named() -> None:
+    assert find_lingering([-0.1, -0.1], [0.1, 0.1], [1.0, 1.0]) == -1
+    assert find_lingering([-0.1, -0.1], [-0.1, -0.1], [1.0, 1.0]) == 0
+    assert find_lingering([-0.1, -0.1], [0.1, -0.1], [1.0, 1.0]) == 1
+    assert find_lingering([0.1, -0.1], [0.0, -0.1], [1.0, 0.0]) == -1

@@ -66,8 +66,8 @@ def measure_guard(settings: Settings, cycles: int = 100_000) -> list[Figure]:
     One is the cell as configured, with the period of the loop it runs in as its
     reference. The other has ten posts about the shoulder in the place of its zones, all
     of them measured from all seven moving links in every cycle; the reference is the
-    first one, in the same run. It has no bar: cylinders are the dearest kind of zone, and
-    boxes that are far are estimated.
+    first one, in the same run. It has no bar: cylinders are the dearest kind of zone,
+    and boxes that are far are estimated.
 
     Raises:
         ConfigError: the guard refused the motion; a refusal takes less time.

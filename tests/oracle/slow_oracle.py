@@ -103,7 +103,7 @@ class SlowOracle:
         if holds is not None:
             from_row = np.maximum.accumulate(np.where(holds, 0, from_row))
         found += self._check_joints(path, restarts)
-        found += self._check_jerk(path, from_row)
+        found += self._check_jerk(path, restarts, from_row)
         if wrenches is not None:
             found += self._check_load(path, wrenches, from_row)
         tcp = np.array([self.find_tcp(q) for q in path])
@@ -183,19 +183,28 @@ class SlowOracle:
             ),
         ]
 
-    def _check_jerk(self, path: Vector, from_row: Numbers) -> list[Breach]:
+    def _check_jerk(
+        self, path: Vector, restarts: NDArray[np.bool_] | None, from_row: Numbers
+    ) -> list[Breach]:
         """Check third differences of four setpoints; a ramp may begin and end harder.
 
-        Once a ramp has come to rest, what was before it counts for nothing.
+        Once the arm has come to rest, by a ramp or for want of setpoints, what was
+        before that counts for nothing.
         """
+        begins = np.zeros(len(path), np.bool_)
+        if restarts is not None:
+            begins[:-1] = restarts
         is_hold = from_row < np.arange(len(path) - 1)
         padded = np.vstack([path[:1], path[:1], path])
         found: list[Breach] = []
         limit = self._limits.joint_jerk_radps3 * (1.0 + _JERK_ROUNDING)
         for step in np.flatnonzero(~is_hold):
             four = padded[step : step + 4].copy()
-            if step > 0 and is_hold[step - 1] and (four[1] == four[2]).all():
+            is_after_ramp = step > 0 and is_hold[step - 1]
+            if begins[step] or (is_after_ramp and (four[1] == four[2]).all()):
                 four[:2] = four[2]
+            elif step > 0 and begins[step - 1]:
+                four[0] = four[1]
             jerk = np.diff(four, n=3, axis=0)[0] / self._limits.period_s**3
             worst = float(np.max(np.abs(jerk) - limit))
             if not worst <= 0.0:

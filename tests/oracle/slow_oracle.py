@@ -194,7 +194,7 @@ class SlowOracle:
         begins = np.zeros(len(path), np.bool_)
         if restarts is not None:
             begins[:-1] = restarts
-        is_hold = from_row < np.arange(len(path) - 1)
+        is_hold = np.asarray(from_row < np.arange(len(path) - 1))
         padded = np.vstack([path[:1], path[:1], path])
         found: list[Breach] = []
         limit = self._limits.joint_jerk_radps3 * (1.0 + _JERK_ROUNDING)

@@ -79,7 +79,9 @@ def draw_capsule(rng: np.random.Generator, number: int) -> dict[str, Any]:
 
 def draw_tree(rng: np.random.Generator) -> dict[str, Any]:
     """Draw a whole section, most often an acceptable one."""
-    tree = {key: draw_numbers(rng, *span) for key, *span in LIMITS}
+    tree = {
+        key: draw_numbers(rng, count, low, high) for key, count, low, high in LIMITS
+    }
     for lower, upper in (
         ("joint_min_rad", "joint_max_rad"),
         ("workspace_min_m", "workspace_max_m"),

@@ -194,7 +194,7 @@ class SlowOracle:
         begins = np.zeros(len(path), np.bool_)
         if restarts is not None:
             begins[:-1] = restarts
-        is_hold = np.asarray(from_row < np.arange(len(path) - 1))
+        is_hold = from_row < np.arange(len(path) - 1)
         padded = np.vstack([path[:1], path[:1], path])
         found: list[Breach] = []
         limit = self._limits.joint_jerk_radps3 * (1.0 + _JERK_ROUNDING)
@@ -220,7 +220,7 @@ class SlowOracle:
         its age leaves it; what is no number is left out.
         """
         limits = self._limits
-        is_number = (np.abs(wrenches) < _LARGEST).all(axis=1)
+        is_number = np.asarray((np.abs(wrenches) < _LARGEST).all(axis=1))
         known = np.where(is_number[:, None], wrenches, 0.0)
         loads = np.maximum(
             np.linalg.norm(known[:, :3], axis=1) / limits.tcp_force_n,

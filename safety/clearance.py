@@ -5,8 +5,9 @@ straight line in joint space. It is walked in steps so short that no capsule can
 zone between two of them: a step is as long as the clearance allows, and where it has a
 least length, each place needs as much clearance as half a step can use up.
 
-A pair that begins too near may go on as long as it comes no nearer: the arm may leave a
-zone, and stand in it, and nothing else.
+A pair that begins too near may come no nearer on the way, and has to be farther apart
+at its end: the arm may leave a zone, and stand in it, and nothing else. What does not
+move against each other has nothing to leave, and keeps nobody else from moving.
 """
 
 import math
@@ -70,7 +71,36 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
             break
         done = min(1.0, done + max(step, _LEAST_STEP))
         fill_clearances(q + done * way, around, horizon, now)
+    lingering = _find_lingering(start, now, travel)
+    if lingering >= 0:
+        return _refuse(lingering, zones, now[lingering])
     return _grant(start, now, zones, around)
+
+
+@compiled
+def _find_lingering(start: Vector, end: Vector, travel: Vector) -> int:
+    """Return the first check that moves inside and does not leave; -1 for none."""
+    for k in range(start.shape[0]):
+        if not is_way_out(start[k], end[k], travel[k]):
+            return k
+    return -1
+
+
+@compiled
+def is_way_out(start: float, end: float, travel: float) -> bool:
+    """Say whether a check that begins inside leaves; outside there is nothing to leave.
+
+    Sideways at the same depth is no way out. What moves less than rounding can tell
+    stands still.
+
+    Args:
+        start: clearance where the way begins [m].
+        end: clearance where the ramp after it would end [m].
+        travel: how far the two could move against each other at most [m].
+    """
+    if start >= 0.0 or travel <= ROUNDING:
+        return True
+    return end > start + ROUNDING
 
 
 @compiled

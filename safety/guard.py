@@ -179,7 +179,9 @@ class EnvelopeGuard:
         self._state, self._after = self._after, self._state
         reason, margin, value, item, scale = found
         q = self._state["q"][0].copy()
-        return Verdict(q, _REASONS[reason], margin, value, item, scale)
+        # Without a reason nobody could tell a joint from an axis or a pair.
+        named = item if reason else -1
+        return Verdict(q, _REASONS[reason], margin, value, named, scale)
 
     def _warm(self) -> None:
         """Compile now rather than in the first cycle."""

@@ -59,8 +59,9 @@ class Verdict:
         q: the joint position to send, shape (6,) [rad]; the request only if accepted.
         reason: NONE when the request was accepted, otherwise the first limit it broke.
         margin: distance to the nearest limit as a ratio of it; negative when broken.
-        value: the offending value, in the unit of its limit.
-        item: the joint, axis or check that it belongs to; -1 for none.
+        value: the offending value, in the unit of its limit; 0 when accepted.
+        item: the joint, axis or check that it belongs to, by `reason`; -1 for none, and
+            when accepted: joints, axes and checks are counted from 0 each.
         scale: how fast, as a ratio, the next requests may go: below 1 near a limit.
     """
 

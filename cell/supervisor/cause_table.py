@@ -187,7 +187,7 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             is_live=True,
         ),
         Cause.LINE_SPEED_ZERO: _held_row(
-            FaultCode.NONE,
+            FaultCode.LINE_SPEED_ZERO,
             "the line limited the speed to zero while the arm moved",
             "raise the speed limit of the line, Unhold",
             is_live=True,

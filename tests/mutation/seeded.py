@@ -501,6 +501,24 @@ SEEDS = (
         "if not room >= start[k] - 0.05:",
     ),
     Seed(
+        "inside of a zone the arm may move sideways",
+        _CLEARANCE,
+        "return end > start + ROUNDING",
+        "return end > start - ROUNDING",
+    ),
+    Seed(
+        "a place inside that is no number counts as left",
+        _CLEARANCE,
+        "return end > start + ROUNDING",
+        "return not end <= start + ROUNDING",
+    ),
+    Seed(
+        "what cannot move keeps all others in its zone",
+        _CLEARANCE,
+        "if start >= 0.0 or travel <= ROUNDING:",
+        "if start >= 0.0:",
+    ),
+    Seed(
         "a zone is measured from the base frame",
         _CLEARANCE,
         "                + zone_from_base[zone, row, 3]\n",

@@ -30,6 +30,16 @@ _ACCELERATION = 1e-4
 _CLEARANCE_M = 1e-5
 # Of a singular value, two ways of computing it.
 _SINGULAR = 1e-7
+# Whoever turns less than this stands still.
+_STILL_RAD = 1e-6
+# Of third differences of numbers near 6, as a ratio.
+_JERK_ROUNDING = 1e-3
+# How a load is smoothed, and how fast the arm may creep under it.
+_SMOOTHING_S = 0.01
+_CREEP_RADPS = 0.1
+_LOAD_ROUNDING = 1e-9
+# More than any sensor can read.
+_LARGEST = 1e150
 # Further than this nothing has to be known.
 _FAR_M = 0.2
 
@@ -73,6 +83,7 @@ class SlowOracle:
         path: Vector,
         restarts: NDArray[np.bool_] | None = None,
         holds: NDArray[np.bool_] | None = None,
+        wrenches: Vector | None = None,
     ) -> list[Breach]:
         """Check setpoints that follow each other by one period.
 
@@ -82,6 +93,7 @@ class SlowOracle:
                 setpoints were missing for long, shape (n,).
             holds: for each step whether it is part of a ramp to rest, shape (n,). A
                 ramp belongs to the step that was granted before it.
+            wrenches: measured at the tool before each step, shape (n, 6) [N, N.m].
         """
         found: list[Breach] = []
         found += _name("a position that is no number", path)
@@ -91,6 +103,9 @@ class SlowOracle:
         if holds is not None:
             from_row = np.maximum.accumulate(np.where(holds, 0, from_row))
         found += self._check_joints(path, restarts)
+        found += self._check_jerk(path, restarts, from_row)
+        if wrenches is not None:
+            found += self._check_load(path, wrenches, from_row)
         tcp = np.array([self.find_tcp(q) for q in path])
         found += self._check_tool(tcp, from_row)
         found += self._check_singular(path, from_row)
@@ -104,7 +119,49 @@ class SlowOracle:
             before = -clearance[from_row]
             excess = -swept[1:] - np.maximum(before, 0.0)
             found += _cap("clearance on the way", excess, _CLEARANCE_M)
+            found += self._check_leaving(path, from_row)
         return found
+
+    def _check_leaving(self, path: Vector, from_row: Numbers) -> list[Breach]:
+        """Check that who moves inside of a half-space leaves it.
+
+        What counts is where the ramp after a granted step would end. MuJoCo tells the
+        places of frames to the last digits, and distances to other solids do not.
+        """
+        limits = self._limits
+        found: list[Breach] = []
+        for step in np.flatnonzero(from_row == np.arange(len(path) - 1)):
+            way = path[step + 1] - path[step]
+            speed = np.abs(way) / limits.period_s
+            stop_s = float(np.max(speed / limits.joint_acceleration_radps2))
+            end = path[step] + way * (1.0 + 0.5 * stop_s / limits.period_s)
+            before, after = self._measure_planes(path[step]), self._measure_planes(end)
+            turns = np.abs(end - path[step])
+            can_move = np.array(
+                [turns[:frame].sum() > _STILL_RAD for _, frame in self._planes()],
+                np.bool_,
+            )
+            lingers = can_move & (before < 0.0) & ~(after > before)
+            if lingers.any():
+                excess = float((before - after)[lingers].max())
+                found.append(
+                    Breach(int(step) + 1, "moves inside and does not leave", excess)
+                )
+        return found
+
+    def _planes(self) -> list[tuple[int, int]]:
+        """Return pairs with half-spaces, each with the frame of its capsule."""
+        bodies = self._bodies
+        return [
+            (pair, int(bodies.frame[capsule]))
+            for pair, (capsule, zone) in enumerate(bodies.against_zone)
+            if bodies.zone_kind[zone] == HALF_SPACE
+        ]
+
+    def _measure_planes(self, q: Vector) -> Vector:
+        self._place(q)
+        pairs = [self._bodies.against_zone[pair] for pair, _ in self._planes()]
+        return np.array([self._measure_zone(*pair) for pair in pairs])
 
     def _check_joints(
         self, path: Vector, restarts: NDArray[np.bool_] | None
@@ -123,6 +180,67 @@ class SlowOracle:
                 "joint acceleration",
                 np.abs(qdd) - limits.joint_acceleration_radps2,
                 _ACCELERATION,
+            ),
+        ]
+
+    def _check_jerk(
+        self, path: Vector, restarts: NDArray[np.bool_] | None, from_row: Numbers
+    ) -> list[Breach]:
+        """Check third differences of four setpoints; a ramp may begin and end harder.
+
+        Once the arm has come to rest, by a ramp or for want of setpoints, what was
+        before that counts for nothing.
+        """
+        begins = np.zeros(len(path), np.bool_)
+        if restarts is not None:
+            begins[:-1] = restarts
+        is_hold = from_row < np.arange(len(path) - 1)
+        padded = np.vstack([path[:1], path[:1], path])
+        found: list[Breach] = []
+        limit = self._limits.joint_jerk_radps3 * (1.0 + _JERK_ROUNDING)
+        for step in np.flatnonzero(~is_hold):
+            four = padded[step : step + 4].copy()
+            is_after_ramp = step > 0 and is_hold[step - 1]
+            if begins[step] or (is_after_ramp and (four[1] == four[2]).all()):
+                four[:2] = four[2]
+            elif step > 0 and begins[step - 1]:
+                four[0] = four[1]
+            jerk = np.diff(four, n=3, axis=0)[0] / self._limits.period_s**3
+            worst = float(np.max(np.abs(jerk) - limit))
+            if not worst <= 0.0:
+                found.append(Breach(int(step) + 1, "joint jerk", worst))
+        return found
+
+    def _check_load(
+        self, path: Vector, wrenches: Vector, from_row: Numbers
+    ) -> list[Breach]:
+        """Check that no granted step is quick under a load that lasts.
+
+        The smoothed load is the sum of all readings so far, each with the weight that
+        its age leaves it; what is no number is left out.
+        """
+        limits = self._limits
+        is_number = np.asarray((np.abs(wrenches) < _LARGEST).all(axis=1))
+        known = np.where(is_number[:, None], wrenches, 0.0)
+        loads = np.maximum(
+            np.linalg.norm(known[:, :3], axis=1) / limits.tcp_force_n,
+            np.linalg.norm(known[:, 3:], axis=1) / limits.tcp_torque_nm,
+        )[is_number]
+        kept = _SMOOTHING_S / (limits.period_s + _SMOOTHING_S)
+        weights = (1.0 - kept) * kept ** np.arange(max(len(loads), 1))
+        smooth = np.concatenate([[0.0], np.convolve(loads, weights)[: len(loads)]])
+        load = smooth[np.cumsum(is_number)]
+        speed = np.abs(np.diff(path, axis=0)).sum(axis=1) / limits.period_s
+        is_granted = from_row == np.arange(len(path) - 1)
+        is_quick = (load > 1.0 + _LOAD_ROUNDING) & ~(speed <= _CREEP_RADPS + 1e-9)
+        return [
+            *(
+                Breach(int(step) + 1, "motion under load", float(load[step] - 1.0))
+                for step in np.flatnonzero(is_granted & is_quick)
+            ),
+            *(
+                Breach(int(step) + 1, "a load that is no number", np.nan)
+                for step in np.flatnonzero(is_granted & ~is_number)
             ),
         ]
 

@@ -28,14 +28,18 @@ WHAT: Final = (
     "faster while it holds",
     "joint jerk",
     "singular value",
+    "moves inside and does not leave",
 )
 """What each column of the counts is about."""
 
 _NUMBER, _ABOVE, _BELOW, _SPEED, _ACCELERATION = 0, 1, 2, 3, 4
 _TCP_SPEED, _OVER, _UNDER, _CLEARANCE, _HOLD, _JERK, _SINGULAR = 5, 6, 7, 8, 9, 10, 11
+_LINGERS = 12
 # Of the distances here; the search ends a little before the minimum.
 _CLEARANCE_M = 1e-6
 _FAR_M = 0.05
+# Whoever turns less than this stands still [rad].
+_STILL_RAD = 1e-6
 # Of third differences of numbers near 6.
 _JERK_ROUNDING = 1e-3
 _SECTIONS = 40
@@ -296,11 +300,54 @@ def _count_steps(
         for j in range(pairs):
             if not room[j] >= min(room_granted[j], 0.0) - _CLEARANCE_M:
                 counts[_CLEARANCE] += 1
+        if not holds[k - 1]:
+            _count_lingering(path[k], path[k - 1], room_before, limits, bodies, counts)
         room_before[:] = room
         tcp_before[:] = tcp
         if first < 0 and counts.sum() > total:
             first = k
     return first
+
+
+@compiled
+def _count_lingering(
+    q: Vector,
+    before: Vector,
+    room_before: Vector,
+    limits: MotionLimits,
+    bodies: Bodies,
+    counts: Numbers,
+) -> None:
+    """Count what was granted inside of something and does not lead out of it.
+
+    Where it leads is where the ramp after the step would end. Only distances that
+    a formula gives to the last digits can tell: to planes, and of the arm to itself.
+    """
+    is_inside = False
+    for room_now in room_before:
+        is_inside = is_inside or room_now < 0.0
+    if not is_inside:
+        return
+    stopping_s = 0.0
+    for i in range(6):
+        speed = abs(q[i] - before[i]) / limits.period_s
+        stopping_s = max(stopping_s, speed / limits.joint_acceleration_radps2[i])
+    end = before + (q - before) * (1.0 + 0.5 * stopping_s / limits.period_s)
+    room = np.empty_like(room_before)
+    fill_clearances(end, bodies, room)
+    zones = bodies.against_zone.shape[0]
+    for j in range(room.shape[0]):
+        first = 0
+        if j < zones:
+            last = bodies.frame[bodies.against_zone[j, 0]]
+            if bodies.zone_kind[bodies.against_zone[j, 1]] != HALF_SPACE:
+                continue
+        else:
+            first = bodies.frame[bodies.against_self[j - zones, 0]]
+            last = bodies.frame[bodies.against_self[j - zones, 1]]
+        turn = np.abs(end[first:last] - before[first:last]).sum()
+        if room_before[j] < 0.0 and turn > _STILL_RAD and not room[j] > room_before[j]:
+            counts[_LINGERS] += 1
 
 
 @compiled

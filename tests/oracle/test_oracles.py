@@ -260,13 +260,14 @@ def wall(distance_m: float) -> Bodies:
 
 
 NEAR = {"clearance", "clearance on the way"}
+LINGERS = "moves inside and does not leave"
 
 
 def test_a_path_that_dips_into_a_zone_is_a_breach() -> None:
     down = glide(1, 0.2)
 
     assert find_slowly(down, LIMITS, wall(0.3)) == set()
-    assert find_slowly(down, LIMITS, wall(0.01)) == NEAR
+    assert find_slowly(down, LIMITS, wall(0.01)) == NEAR | {LINGERS}
     assert "clearance" in find_swiftly(down, LIMITS, wall(0.01))
 
 
@@ -275,8 +276,44 @@ def test_out_of_a_zone_is_permitted_and_deeper_into_it_is_not() -> None:
 
     assert find_slowly(up, LIMITS, wall(-0.02)) == set()
     assert find_swiftly(up, LIMITS, wall(-0.02)) == {}
-    assert find_slowly(down, LIMITS, wall(-0.02)) == NEAR
+    assert find_slowly(down, LIMITS, wall(-0.02)) == NEAR | {LINGERS}
     assert "clearance" in find_swiftly(down, LIMITS, wall(-0.02))
+
+
+def test_sideways_inside_of_a_plane_is_a_breach_and_outside_is_none() -> None:
+    # The base turns along the table, at the same height.
+    along = glide(0, 0.2)
+    ramp = np.ones(len(along) - 1, np.bool_)
+
+    assert find_slowly(along, LIMITS, wall(-0.02)) == {LINGERS}
+    assert set(find_swiftly(along, LIMITS, wall(-0.02))) == {LINGERS}
+    assert find_slowly(along, LIMITS, wall(0.1)) == set()
+    assert find_swiftly(along, LIMITS, wall(0.1)) == {}
+    assert SlowOracle(LIMITS, wall(-0.02)).find_breaches(along, holds=ramp) == []
+    counts = np.zeros(len(WHAT), np.int64)
+    count_breaches(along, ~ramp, ramp, LIMITS, wall(-0.02), counts)
+    assert counts[WHAT.index(LINGERS)] == 0
+
+
+def test_standing_inside_of_a_plane_is_no_breach() -> None:
+    still = np.tile(HOME_Q, (20, 1))
+
+    assert find_slowly(still, LIMITS, wall(-0.02)) == set()
+    assert find_swiftly(still, LIMITS, wall(-0.02)) == {}
+
+
+def test_sideways_inside_of_the_arm_itself_is_a_breach() -> None:
+    # A ball on the axis of the base, around the one at the tool.
+    centre = np.array([0.0, 0.0, TOOL_Z_M])
+    inside = wall(9.0)._replace(
+        frame=np.array([6, 0]),
+        ends=np.array([[centre, centre], [[0.0, 0.0, -0.1], [0.0, 0.0, 0.9]]]),
+        radius=np.array([0.03, 0.9]),
+        against_zone=np.zeros((0, 2), np.int64),
+        against_self=np.array([[1, 0]]),
+    )
+
+    assert set(find_swiftly(glide(0, 0.2), LIMITS, inside)) == {LINGERS}
 
 
 def test_a_capsule_that_is_not_there_hits_nothing() -> None:
@@ -516,3 +553,69 @@ def test_quick_motion_under_a_load_that_lasts_is_noticed() -> None:
     # The load needs two cycles to come up.
     assert found == {"granted motion under load": 9}
     assert count_grants(wrenches=wrenches, path=slow, requests=slow[1:]) == {}
+
+
+def test_mujocos_side_notices_a_jerk_beyond_its_limit_too() -> None:
+    path = glide(0, 0.5)
+    limits = tightened(joint_jerk_radps3=np.full(6, 100.0))
+    ramp = np.ones(len(path) - 1, np.bool_)
+
+    assert find_slowly(path, limits, NOTHING_AROUND) == {"joint jerk"}
+    names = {b.what for b in SlowOracle(limits).find_breaches(path, holds=ramp)}
+    assert "joint jerk" not in names
+
+
+def test_after_a_ramp_has_come_to_rest_motion_begins_without_acceleration() -> None:
+    # Stops at once, as a ramp may; one still step; then a soft start.
+    soft = np.array([0.0, 1e-6, 4e-6, 9e-6])
+    path = np.tile(HOME_Q, (9, 1))
+    path[:, 0] += np.concatenate([[0.0, 1e-6, 3e-6, 3e-6, 3e-6], 3e-6 + soft])
+    limits = tightened(joint_jerk_radps3=np.full(6, 300.0))
+    oracle = SlowOracle(limits)
+    ramp = np.array([False, False, True, False, False, False, False, False])
+
+    def list_steps(holds: Any) -> list[int]:
+        return [b.step for b in oracle.find_breaches(path, holds=holds)]
+
+    assert list_steps(ramp) == []
+    assert list_steps(np.zeros(8, np.bool_)) == [3]
+    counts = np.zeros(len(WHAT), np.int64)
+    count_breaches(path, np.zeros(8, np.bool_), ramp, limits, NOTHING_AROUND, counts)
+    assert counts[WHAT.index("joint jerk")] == 0
+
+
+def test_mujocos_side_notices_quick_motion_under_a_load_that_lasts() -> None:
+    wrenches = np.zeros((10, 6))
+    wrenches[:, 2] = 4.0 * SAFETY.tcp_force_n
+    quick = HOME_Q + np.outer(np.arange(11), [0.0003, 0, 0, 0, 0, 0])
+    slow = HOME_Q + np.outer(np.arange(11), [0.0001, 0, 0, 0, 0, 0])
+    oracle = SlowOracle(tightened(joint_jerk_radps3=np.full(6, np.inf)))
+
+    def list_steps(path: Any, what: str, holds: Any = None) -> list[int]:
+        found = oracle.find_breaches(path, holds=holds, wrenches=wrenches)
+        return [b.step for b in found if b.what == what]
+
+    # The load needs two cycles to come up.
+    assert list_steps(quick, "motion under load") == list(range(2, 11))
+    assert list_steps(slow, "motion under load") == []
+    assert list_steps(quick, "motion under load", np.ones(10, np.bool_)) == []
+    wrenches[3, 5] = np.nan
+    assert list_steps(slow, "a load that is no number") == [4]
+    assert list_steps(quick, "motion under load") == list(range(2, 11))
+
+
+@given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=60))
+def test_both_smooth_a_load_alike(shares: Any) -> None:
+    count = len(shares)
+    wrenches = np.zeros((count, 6))
+    wrenches[:, 1] = np.array(shares) * SAFETY.tcp_force_n
+    path = HOME_Q + np.outer(np.arange(count + 1), [0.0003, 0, 0, 0, 0, 0])
+    counts = np.zeros(len(WHAT_GRANTS), np.int64)
+    stamps_ns = np.full((count, 3), 1_000 * MS, np.int64)
+    quiet = np.zeros(count, np.bool_)
+
+    count_wrong_grants(path[1:], wrenches, stamps_ns, path, quiet, LIMITS, counts)
+    slow = SlowOracle(LIMITS).find_breaches(path, wrenches=wrenches)
+
+    wanted = sum(b.what == "motion under load" for b in slow)
+    assert counts[WHAT_GRANTS.index("granted motion under load")] == wanted

@@ -276,7 +276,10 @@ def check_slowly(episode: Episode, findings: Findings) -> None:
             break
     oracle = SlowOracle(episode.opponent.plain, episode.opponent.bodies)
     breaches = oracle.find_breaches(
-        episode.record.path, episode.restarts, episode.holds
+        episode.record.path,
+        episode.restarts,
+        episode.holds,
+        episode.record.wrenches,
     )
     for breach in breaches:
         findings.slow_breaches[breach.what] += 1

@@ -91,6 +91,11 @@ def _draw_direction(rng: np.random.Generator, q: Vector, direction: Vector) -> N
         direction[:] = 0.0
         direction[4] = -1.0 if math.sin(q[4]) > 0.0 else 1.0
         return
+    if rng.random() < 0.1:
+        # Turns the base: sideways to all that is level.
+        direction[:] = 0.0
+        direction[0] = -1.0 if rng.random() < 0.5 else 1.0
+        return
     largest = 1e-3
     for i in range(6):
         direction[i] = 0.0

@@ -38,6 +38,11 @@ def draw_surroundings(
 ) -> dict[str, object]:
     """Return the configuration keys of a tool and zones about the tool point."""
     zones: list[Zone] = []
+    if number % 8 == 7:  # the arm starts in the floor: to turn the base is sideways
+        floor = _TABLE.model_copy(
+            update={"keeps_out": _ALL, "point_m": (0.0, 0.0, float(tcp[2]) - 0.02)}
+        )
+        return {"tool": _TOOL, "zones": (floor,)}
     match number % 4:
         case 0:
             return {"tool": (), "zones": ()}

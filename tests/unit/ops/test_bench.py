@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cell.contracts.errors import ConfigError
@@ -14,6 +15,8 @@ from ops.figures import Bar, Figure, Mark, has_missed, render_json, render_line
 from ops.run_report import make_report, write_report
 from ops.run_session import RunRequest
 from ops.settings import load_settings
+from safety.capsules import make_surroundings
+from safety.clearance import fill_clearances
 from tests.running_cell import write_config
 
 GOOD = Figure("lateness", 0.5, "of 10 000", 0.9, "empty loop", Bar(1.0))
@@ -54,7 +57,7 @@ def test_a_missed_bar_is_the_exit_code(
     late: float, code: ExitCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figure = Figure("lateness", late, "of 10 000", bar=Bar(1.0))
-    monkeypatch.setattr(bench, "measure_guard", lambda _settings: GOOD)
+    monkeypatch.setattr(bench, "measure_guard", lambda _settings: [GOOD])
     monkeypatch.setattr(bench, "measure_policy", lambda _settings: [])
     monkeypatch.setattr(bench, "measure_cell", lambda _path, _duration_s: [figure])
 
@@ -89,7 +92,29 @@ def test_the_scripted_policy_is_timed_without_a_model(tmp_path: Path) -> None:
 def test_the_guard_is_timed_over_a_motion_that_it_grants(tmp_path: Path) -> None:
     settings = load_settings(write_config(tmp_path, "127.0.0.1"))
 
-    assert (bench.measure_guard(settings, cycles=300).value or 0.0) > 0.0
+    configured, crowded = bench.measure_guard(settings, cycles=300)
+
+    assert (configured.value or 0.0) > 0.0
+    assert (crowded.value or 0.0) > 0.0
+    assert (crowded.ratio or 0.0) > 0.0
+    assert configured.bar == Bar(15.0)
+
+
+def test_the_crowded_cell_of_the_bench_has_all_its_pairs_looked_at(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings(write_config(tmp_path, "127.0.0.1"))
+    crowded = bench.crowd(settings.safety)
+    around, names = make_surroundings(crowded, settings.arm.flange_from_tcp.pose())
+    room = np.empty(len(around.against_zone) + len(around.against_self))
+
+    fill_clearances(np.array(settings.arm.home_q_rad), around, 0.2, room)
+
+    assert len(around.against_zone) == 70
+    assert len({capsule for capsule, _ in around.against_zone.tolist()}) == 7
+    assert len(names.zones) == 10
+    # Something is always near, so that the end of each way is measured as well.
+    assert 0.0 < room[:70].min() < around.slow_m[0]
 
 
 def test_a_guard_that_refuses_the_motion_is_not_timed(tmp_path: Path) -> None:

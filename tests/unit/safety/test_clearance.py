@@ -174,13 +174,31 @@ def test_out_of_a_zone_is_the_only_way_that_is_granted() -> None:
     assert Rig(floor).ask(HOME_Q).reason is HoldReason.NONE
     deeper = Rig(floor).go(SHOULDER_LIFT, 0.1, 5)
     assert deeper.reason is HoldReason.KEEP_OUT_ZONE
+    sideways = Rig(floor)
+    assert sideways.go(BASE_TURN, 0.1, 5).reason is HoldReason.KEEP_OUT_ZONE
+    assert not sideways.qd.any()
+    still = Rig(floor)
+    assert [still.ask(HOME_Q).reason for _ in range(3)] == [HoldReason.NONE] * 3
     out = Rig(floor)
     assert out.go(-SHOULDER_LIFT, 0.1, 300).reason is HoldReason.NONE
     assert measure_samples(out.q, TIP, floor) > measure_samples(HOME_Q, TIP, floor)
 
 
+def test_what_cannot_move_keeps_nobody_in_its_zone() -> None:
+    # The shoulder stands in it for good; only the base turns it, about itself.
+    floor = plane(0.2, keeps_out=("part",))
+    rig = Rig(floor)
+    shoulder = rig.guard._around
+    rig.guard._around = shoulder._replace(against_zone=np.array([[1, 0]]))
+
+    assert rig.go(SHOULDER_LIFT, 0.1, 5).reason is HoldReason.NONE
+    rig.rest()
+    assert rig.go(BASE_TURN, 0.1, 5).reason is HoldReason.KEEP_OUT_ZONE
+
+
 def test_a_zone_is_only_for_the_groups_that_it_names() -> None:
-    floor = plane(HOME_TCP[2] - 0.05, keeps_out=("arm", "tool", "part"))
+    # Not for the arm: its shoulder is lower than that, and could not get out.
+    floor = plane(HOME_TCP[2] - 0.05, keeps_out=("tool", "part"))
 
     assert Rig(floor).go(SHOULDER_LIFT, 0.3, 150).reason is HoldReason.NONE
 

@@ -191,6 +191,83 @@ def test_from_inside_only_the_way_out_is_granted(kind: Any) -> None:
     assert inwards[3:] == (0, 0.1)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "travel", "wanted"),
+    [
+        (0.0, -9.0, 9.0, True),
+        (-0.0, -9.0, 9.0, True),
+        (-(2.0**-40), -(2.0**-40), 9.0, False),
+        (-0.5, -0.5 + 2.0**-30, 9.0, False),
+        (-0.5, -0.5 + 2.0**-30 + 2.0**-50, 9.0, True),
+        (-0.5, -0.5, 9.0, False),
+        (-0.5, 9.0, 9.0, True),
+        (-0.5, -0.5, 0.0, True),
+        (-0.5, -0.5, 2.0**-30, True),
+        (-0.5, -0.5, math.nextafter(2.0**-30, 1.0), False),
+        (math.nan, 9.0, 9.0, False),
+        (-0.5, math.nan, 9.0, False),
+        (-0.5, -0.5, math.nan, False),
+        (math.inf, math.inf, 9.0, True),
+    ],
+)
+def test_who_moves_inside_has_to_leave(
+    start: Any, end: Any, travel: Any, wanted: Any
+) -> None:
+    assert bool(clearance.is_way_out(start, end, travel)) is wanted
+
+
+def sideways_in(depth_m: float) -> Surroundings:
+    """A ball that the first joint moves along a plane, so deep inside of it."""
+    around = swinging(0.0, 0.03)
+    around.zone_kind[0] = HALF_SPACE
+    height = [0.0, 0.0, 0.03 - depth_m - 0.1625]
+    around.zone_from_base[0] = np.column_stack([np.eye(3), height])
+    return around
+
+
+def test_sideways_at_the_same_depth_is_refused_and_told_apart() -> None:
+    around = sideways_in(0.004)
+
+    found = check_clearance(ORIGIN, swing(0.01), around)
+
+    assert found[0] == KEEP_OUT
+    assert found[1] == found[2] == pytest.approx(-0.004, abs=1e-9)
+    assert found[3:] == (0, 0.1)
+    assert check_clearance(ORIGIN, ORIGIN, around)[0] == 0
+    # A joint that is not between the plane and the ball.
+    assert check_clearance(ORIGIN, np.array([0, 0, 0, 0, 0, 1.0]), around)[0] == 0
+
+
+def test_sideways_outside_is_granted() -> None:
+    assert check_clearance(ORIGIN, swing(0.01), sideways_in(-0.004))[0] == 0
+
+
+def test_the_arm_does_not_move_sideways_in_itself() -> None:
+    around = pair(-0.005)
+    spin = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.2])
+
+    found = check_clearance(HOME_Q, spin, around)
+
+    assert (found[0], found[3]) == (SELF, 0)
+    assert check_clearance(HOME_Q, down(-0.01), around)[0] == 0
+
+
+def test_the_last_of_several_that_is_not_left_is_noticed() -> None:
+    around = sideways_in(0.004)
+    around = around._replace(
+        frame=np.array([1, 1]),
+        # Upwards in base: this one is outside.
+        ends=np.array([around.ends[0] + [0.0, 0.02, 0.0], around.ends[0]]),
+        radius=np.array([0.03, 0.03]),
+        reach=np.repeat(around.reach, 2, axis=0),
+        against_zone=np.array([[0, 0], [1, 0]]),
+    )
+
+    found = check_clearance(ORIGIN, swing(0.01), around)
+
+    assert (found[0], found[3]) == (KEEP_OUT, 1)
+
+
 def test_a_way_through_a_solid_is_refused_though_both_its_ends_are_free() -> None:
     thin = lone(BOX, 0.01)
     thin.zone_size[0] = [0.2, 0.2, 1e-4]
@@ -208,6 +285,7 @@ def test_a_place_that_is_no_number_is_refused() -> None:
         around = lone(BOX, 0.5)
         getattr(around, spoil)[...] = math.nan
         assert check_clearance(HOME_Q, down(0.001), around)[0] == KEEP_OUT, spoil
+        assert check_clearance(HOME_Q, np.zeros(6), around)[0] == KEEP_OUT, spoil
 
 
 def test_travel_is_the_sum_of_what_each_joint_before_can_do() -> None:
@@ -498,8 +576,10 @@ def test_just_half_a_step_of_room_is_enough() -> None:
 
 
 def test_it_may_come_nearer_by_its_rounding_and_no_more() -> None:
-    # A plane through the ball, and ways that lower it by multiples of 2^-40 m.
+    # A plane through the ball, and ways that lower it by multiples of 2^-40 m. With as
+    # good as no reach it counts as standing still, and has nothing to leave.
     around = lone(HALF_SPACE, -0.004)
+    around.reach[:] = 1e-9
     start, end = np.empty(1), np.empty(1)
     fill_clearances(HOME_Q, around, 9.0, start)
     found = []
@@ -569,3 +649,15 @@ def test_with_far_to_go_what_is_further_is_measured() -> None:
     around = around._replace(reach=around.reach * 300.0)
 
     assert check_clearance(HOME_Q, down(0.002), around)[0] == 0
+
+
+def find_lingering(start: Any, end: Any, travel: Any) -> int:
+    arrays = np.array(start), np.array(end), np.array(travel)
+    return int(clearance._find_lingering(*arrays))
+
+
+def test_the_first_check_that_does_not_leave_is_the_one_that_is_named() -> None:
+    assert find_lingering([-0.1, -0.1], [0.1, 0.1], [1.0, 1.0]) == -1
+    assert find_lingering([-0.1, -0.1], [-0.1, -0.1], [1.0, 1.0]) == 0
+    assert find_lingering([-0.1, -0.1], [0.1, -0.1], [1.0, 1.0]) == 1
+    assert find_lingering([0.1, -0.1], [0.0, -0.1], [1.0, 0.0]) == -1

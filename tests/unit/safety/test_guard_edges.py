@@ -312,6 +312,19 @@ def test_what_cannot_even_be_ramped_is_at_rest_in_every_way() -> None:
     assert (verdict.q[0] - q[0]) > 0.0
 
 
+def test_what_is_granted_names_no_joint_and_what_is_refused_does() -> None:
+    guard = make_armed()
+
+    granted = vet(guard, HOME_Q + STEP, 0)
+    nearest = int(guard._state[0]["item"])
+    refused = vet(make_armed(), HOME_Q + 2.0 * STEP, 0)
+
+    # The kernel knows that joint 0 is nearest to its acceleration.
+    assert (granted.reason, granted.item, nearest) == (HoldReason.NONE, -1, 0)
+    assert granted.margin == pytest.approx(0.2)
+    assert (refused.reason, refused.item) == (HoldReason.JOINT_ACCELERATION, 0)
+
+
 def test_a_hold_is_told_in_full() -> None:
     verdict = make_armed().hold(HoldReason.LINK_LOST, START_NS)
 

@@ -22,6 +22,7 @@ from cell.kinematics.kernels import fill_frames
 from safety.capsules import BOX, CYLINDER, Surroundings
 from safety.distances import (
     bound_box,
+    bound_cylinder,
     measure_box,
     measure_cylinder,
     measure_half_space,
@@ -49,8 +50,9 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
     horizon = travel.max() + around.slow_m[0]
     start = np.empty(count)
     now = np.empty(count)
-    fill_clearances(q, around, horizon, start)
-    if _is_far(start, travel, zones, around):
+    is_far = np.zeros(count, dtype=np.bool_)
+    fill_watched(q, around, horizon, is_far, start)
+    if _find_far(start, travel, zones, around, is_far):
         return _NONE, 1.0, 0.0, -1, 1.0
     for k in range(count):
         now[k] = start[k]
@@ -70,7 +72,8 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
         if done >= 1.0:
             break
         done = min(1.0, done + max(step, _LEAST_STEP))
-        fill_clearances(q + done * way, around, horizon, now)
+        # What is far stays so, wherever the way leads: it keeps what it had.
+        fill_watched(q + done * way, around, horizon, is_far, now)
     lingering = _find_lingering(start, now, travel)
     if lingering >= 0:
         return _refuse(lingering, zones, now[lingering])
@@ -104,13 +107,20 @@ def is_way_out(start: float, end: float, travel: float) -> bool:
 
 
 @compiled
-def _is_far(start: Vector, travel: Vector, zones: int, around: Surroundings) -> bool:
-    """Say whether nothing can come near enough to matter, wherever the way leads."""
+def _find_far(
+    start: Vector,
+    travel: Vector,
+    zones: int,
+    around: Surroundings,
+    is_far: NDArray[np.bool_],
+) -> bool:
+    """Mark what can never come near enough to matter; say whether that is all."""
+    is_all = True
     for k in range(start.shape[0]):
         slow = around.slow_m[0] if k < zones else around.slow_m[1]
-        if not start[k] - travel[k] > slow:
-            return False
-    return True
+        is_far[k] = start[k] - travel[k] > slow
+        is_all = is_all and is_far[k]
+    return is_all
 
 
 @compiled
@@ -162,6 +172,20 @@ def fill_clearances(
 
     What is further than `horizon` is given as a lower bound that is further too.
     """
+    fill_watched(
+        q, around, horizon, np.zeros(clearance.shape[0], dtype=np.bool_), clearance
+    )
+
+
+@compiled
+def fill_watched(
+    q: Vector,
+    around: Surroundings,
+    horizon: float,
+    is_far: NDArray[np.bool_],
+    clearance: Vector,
+) -> None:
+    """Write the clearances as `fill_clearances` does, but for checks that are far."""
     # Taken out of the tuple once: each look into it is counted, which takes longer
     # than a distance.
     radius, margin, kinds = around.radius, around.zone_margin, around.zone_kind
@@ -174,6 +198,8 @@ def fill_clearances(
     local = np.empty((2, 3))
     zones = against_zone.shape[0]
     for k in range(zones):
+        if is_far[k]:
+            continue
         capsule, zone = against_zone[k, 0], against_zone[k, 1]
         if radius[capsule] <= 0.0:
             clearance[k] = np.inf
@@ -183,6 +209,8 @@ def fill_clearances(
         distance = _measure_zone(local, kinds[zone], sizes, zone, horizon + kept)
         clearance[k] = distance - kept
     for k in range(against_self.shape[0]):
+        if is_far[zones + k]:
+            continue
         one, other = against_self[k, 0], against_self[k, 1]
         if radius[one] <= 0.0 or radius[other] <= 0.0:
             clearance[zones + k] = np.inf
@@ -201,6 +229,9 @@ def _measure_zone(
             return bound
         return measure_box(local, sizes, zone)
     if kind == CYLINDER:
+        bound = bound_cylinder(local, sizes, zone)
+        if bound > horizon:
+            return bound
         return measure_cylinder(local, sizes, zone)
     return measure_half_space(local)
 

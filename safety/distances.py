@@ -63,10 +63,27 @@ def bound_box(ends: Vector, sizes: Vector, zone: int) -> float:
     """Return a quick lower bound of `measure_box` for a segment outside of the box."""
     total = 0.0
     for i in range(3):
-        half, low, high = sizes[zone, i], ends[0, i], ends[1, i]
-        outside = max(min(low, high) - half, -half - max(low, high), 0.0)
-        total += outside * outside
+        total += _square_gap(ends[0, i], ends[1, i], sizes[zone, i])
     return math.sqrt(total)
+
+
+@compiled
+def bound_cylinder(ends: Vector, sizes: Vector, zone: int) -> float:
+    """Return a quick lower bound of `measure_cylinder`: that of the box around it."""
+    radius, half_height = sizes[zone, 0], sizes[zone, 1]
+    total = _square_gap(ends[0, 0], ends[1, 0], radius)
+    total += _square_gap(ends[0, 1], ends[1, 1], radius)
+    total += _square_gap(ends[0, 2], ends[1, 2], half_height)
+    return math.sqrt(total)
+
+
+@compiled
+def _square_gap(one: float, other: float, half: float) -> float:
+    """Return the square of the gap between two coordinates and +-half, 0 for none."""
+    gap = 0.5 * (abs(one + other) - abs(one - other)) - half
+    # The larger of it and 0; max() might lose what is no number.
+    gap = 0.5 * (gap + abs(gap))
+    return gap * gap
 
 
 @compiled

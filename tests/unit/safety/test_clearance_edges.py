@@ -17,9 +17,14 @@ from safety.capsules import (
     Surroundings,
     make_surroundings,
 )
-from safety.clearance import check_clearance, fill_clearances, fill_travel
+from safety.clearance import (
+    check_clearance,
+    fill_clearances,
+    fill_travel,
+    fill_watched,
+)
 from safety.config import SafetyConfig
-from safety.distances import bound_box
+from safety.distances import bound_box, bound_cylinder
 from tests.fakes.motion_oracle import (
     HOME_Q,
     SAFETY,
@@ -427,9 +432,30 @@ def test_far_is_what_cannot_come_near_enough_to_matter(
 ) -> None:
     around = lone(BOX, 0.01)  # one zone; slow at 20 mm, against itself at 10 mm
 
-    found = clearance._is_far(np.array(start), np.array(travel), 1, around)
+    is_far = np.zeros(2, dtype=bool)
+    found = clearance._find_far(np.array(start), np.array(travel), 1, around, is_far)
 
     assert bool(found) is wanted
+    assert is_far.tolist() == [
+        not math.isnan(start[0]) and start[0] - travel[0] > 0.02,
+        not math.isnan(start[1]) and start[1] - travel[1] > 0.01,
+    ]
+
+
+def test_what_is_far_is_measured_no_more_and_everything_else_is() -> None:
+    around = draw_around(2)
+    count = count_pairs(around)
+    whole = np.empty(count)
+    fill_clearances(HOME_Q, around, 9.0, whole)
+
+    for far in range(count):
+        is_far = np.zeros(count, dtype=bool)
+        is_far[far] = True
+        found = np.full(count, -7.0)
+        clearance.fill_watched(HOME_Q, around, 9.0, is_far, found)
+
+        assert found[far] == -7.0
+        assert np.array_equal(found[~is_far], whole[~is_far])
 
 
 # --- a ball on a long arm, whose way is as good as straight -------------------------
@@ -470,9 +496,9 @@ def count_looks(monkeypatch: Any, way: Any, around: Surroundings) -> tuple[Any, 
 
     def look(*arguments: Any) -> None:
         looks.append(arguments)
-        fill_clearances(*arguments)
+        fill_watched(*arguments)
 
-    monkeypatch.setattr(clearance, "fill_clearances", look)
+    monkeypatch.setattr(clearance, "fill_watched", look)
     plain: Any = getattr(check_clearance, "py_func", check_clearance)
     return plain(ORIGIN, way, around), len(looks)
 
@@ -635,6 +661,21 @@ def test_up_to_the_horizon_a_box_is_measured() -> None:
 
     at = clearance._measure_zone(local, BOX, sizes, 0, bound)
     below = clearance._measure_zone(local, BOX, sizes, 0, math.nextafter(bound, 0.0))
+
+    assert at == pytest.approx(0.75 * math.sqrt(2.0))
+    assert below == bound
+
+
+def test_up_to_the_horizon_a_cylinder_is_measured() -> None:
+    local = np.array([[1.5, 0.0, 1.0], [1.0, 0.0, 1.5]])
+    sizes = np.array([[0.5, 0.5, 0.0]])
+    bound = math.sqrt(0.5)
+    assert bound_cylinder(local, sizes, 0) == bound
+
+    at = clearance._measure_zone(local, CYLINDER, sizes, 0, bound)
+    below = clearance._measure_zone(
+        local, CYLINDER, sizes, 0, math.nextafter(bound, 0.0)
+    )
 
     assert at == pytest.approx(0.75 * math.sqrt(2.0))
     assert below == bound

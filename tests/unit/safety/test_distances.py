@@ -28,6 +28,11 @@ def measure_cylinder(a: Any, b: Any, radius: float, half_height: float) -> float
     return distances.measure_cylinder(np.array([a, b]), sizes, 0)
 
 
+def bound_cylinder(a: Any, b: Any, radius: float, half_height: float) -> float:
+    sizes = np.array([[radius, half_height, 0.0]])
+    return distances.bound_cylinder(np.array([a, b]), sizes, 0)
+
+
 def measure_half_space(a: Any, b: Any) -> float:
     return distances.measure_half_space(np.array([a, b]))
 
@@ -69,6 +74,15 @@ def test_a_box_is_as_far_as_the_nearest_sample_of_the_segment(a: Any, b: Any) ->
 @given(point, point)
 def test_the_quick_bound_is_never_more_than_the_distance(a: Any, b: Any) -> None:
     assert bound_box(a, b) <= max(measure_box(a, b), 0.0) + 1e-12
+
+
+@given(point, point)
+def test_the_quick_bound_of_a_cylinder_is_never_more_than_the_distance(
+    a: Any, b: Any
+) -> None:
+    distance = measure_cylinder(a, b, 0.25, 0.15)
+
+    assert bound_cylinder(a, b, 0.25, 0.15) <= max(distance, 0.0) + 1e-12
 
 
 @given(point, point)

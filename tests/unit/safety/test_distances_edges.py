@@ -40,6 +40,11 @@ def measure_cylinder(a: Any, b: Any, radius: float, height: float) -> Any:
     return distances.measure_cylinder(pack(a, b), sizes, 1)
 
 
+def bound_cylinder(a: Any, b: Any, radius: float, height: float) -> Any:
+    sizes = pack(np.ones(3), [radius, height, 0.0])
+    return distances.bound_cylinder(pack(a, b), sizes, 1)
+
+
 def measure_half_space(a: Any, b: Any) -> Any:
     return distances.measure_half_space(pack(a, b))
 
@@ -118,6 +123,23 @@ def test_the_quick_bound_is_the_gap_between_two_boxes(seed: Any) -> None:
         gaps = np.maximum(np.minimum(a, b) - HALF, -HALF - np.maximum(a, b))
         wanted = float(np.linalg.norm(np.maximum(gaps, 0.0)))
         assert bound_box(a, b, HALF) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_quick_bound_of_a_cylinder_is_that_of_the_box_around_it(seed: Any) -> None:
+    around = [RADIUS, RADIUS, HEIGHT]
+    for a, b in draw_segments(seed):
+        assert bound_cylinder(a, b, RADIUS, HEIGHT) == bound_box(a, b, around)
+
+
+@pytest.mark.parametrize("end", range(2))
+@pytest.mark.parametrize("axis", range(3))
+def test_a_quick_bound_keeps_what_is_no_number(end: int, axis: int) -> None:
+    ends = np.full((2, 3), 9.0)
+    ends[end, axis] = np.nan
+
+    assert np.isnan(bound_box(ends[0], ends[1], HALF))
+    assert np.isnan(bound_cylinder(ends[0], ends[1], RADIUS, HEIGHT))
 
 
 def point(*place: float) -> Any:

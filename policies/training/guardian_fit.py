@@ -65,9 +65,9 @@ class GuardianFit:
 def fit_guardian(samples: AttemptSamples, plan: GuardianFitPlan) -> GuardianFit:
     """Train a network, and one more for each part of the scenes, without that part.
 
-    What the tests are calibrated on has to be unseen, and failures of good cells are too
-    few to keep some aside for nothing else: so each part is asked about by a network
-    that was fitted to the others, and the probabilities are scaled on all of it.
+    What the tests are calibrated on has to be unseen, and failures of good cells are
+    too few to keep some aside for nothing else: so each part is asked about by a
+    network that was fitted to the others, and the probabilities are scaled on all.
 
     Args:
         samples: to learn from and to calibrate on.
@@ -239,7 +239,7 @@ def _fit(samples: AttemptSamples, plan: GuardianFitPlan) -> GuardianNet:
 def _calibrate(
     logits: torch.Tensor, tensors: _Tensors
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Platt's scaling of each head: a gain, which stays positive, and a shift."""
+    """Return Platt's scaling of each head: one gain, always positive, and one shift."""
     _, targets, weights, _, _ = tensors
     log_gain = torch.zeros(len(HEADS), requires_grad=True)
     shift = torch.zeros(len(HEADS), requires_grad=True)

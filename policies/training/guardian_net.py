@@ -2,8 +2,8 @@
 
 Beside the heads it tells which state the cell is in, good or one of some kinds of
 trouble: troubles show in opposite ways, and one number for all of them would average
-the signs away. What a lost grasp shows is another matter than what a part in the fingers
-shows, so attempts that never came to the transfer are read by weights of their own.
+the signs away. A lost grasp shows other things than a part that stays in the fingers,
+so attempts that never came to the transfer are read by weights of their own.
 
 Normalisation and calibration are inside the graph, so nothing but features in their
 own units enters it, and what leaves it is a probability that was checked.

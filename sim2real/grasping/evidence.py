@@ -80,9 +80,12 @@ def fit_table(
     outcome_nat = fall.outcome_nat(is_placed=False)
     failed = outcome_nat + _count_ratios(risk, edges, good, worse, is_placed=False)
     failed = np.clip(failed, _LEAST_FAILED_RATIO * outcome_nat, EVIDENCE_MAX_NAT)
-    placed = fall.outcome_nat(is_placed=True)
-    placed = placed + _count_ratios(risk, edges, good, worse, is_placed=True)
-    placed = np.clip(placed, -EVIDENCE_MAX_NAT, failed)
+    placed = np.clip(
+        fall.outcome_nat(is_placed=True)
+        + _count_ratios(risk, edges, good, worse, is_placed=True),
+        -EVIDENCE_MAX_NAT,
+        failed,
+    )
     placed_nat, failed_nat = (
         tuple(float(value) for value in np.floor(row * 1e4) / 1e4)
         for row in (placed, failed)

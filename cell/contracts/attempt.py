@@ -77,7 +77,8 @@ class AttemptJudgement:
         success: probability that a grasp proposed and closed like this ends placed.
         silent_failure: probability that what was counted as placed was not one part.
         next_success: probability that another attempt in the state that this one shows
-            succeeds; what the sequential test listens to.
+            succeeds, among the states that were recorded for the training; the chart
+            of the worse fall listens to its rank, whatever is wrong.
         troubles: for each kind of trouble that the network knows, how much rather the
             attempt comes from a cell with it than from a good one, 0..1.
         novelty: mean squared distance from what the network was trained on, 1 for the

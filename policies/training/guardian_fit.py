@@ -1,8 +1,9 @@
 """Fits the Guardian network: what each head learns from, what its word is worth.
 
-The states of the cell are learned from successes alone, for the tests weigh a failure
-by its outcome. How grasps fare in the state that an attempt shows is then the third
-head, calibrated on how the *other* attempts of the same state ended.
+The states of the cell are learned from successes and from failures apart, with the
+same say for good and worse cells in each: how often each of them comes is what outcomes
+weigh. What another grasp in the state of an attempt would come to is the third head,
+fitted to how the *other* attempts of the same state ended.
 """
 
 import math
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from policies.guardian_manifest import ReliabilityBin
+from policies.runtime.guardian_tensors import OUTPUT_SIZES
 from policies.training.attempt_samples import AttemptSamples
 from policies.training.guardian_net import HEADS, STATES, GuardianNet
 
 _SEVERITY_BINS: Final = 4
 _HELD_OUT_EVERY: Final = 5
+_FOLDS: Final = 4
 _CALIBRATION_STEPS: Final = 400
 _CHECK_EVERY: Final = 10
 _PATIENCE_CHECKS: Final = 25
@@ -45,32 +48,58 @@ class GuardianFitPlan:
     seed: int = 0
 
 
-def fit_guardian(
-    samples: AttemptSamples, kept_aside: AttemptSamples, plan: GuardianFitPlan
-) -> GuardianNet:
-    """Train on one set of attempts and calibrate on another one.
+@dataclass(frozen=True, eq=False)
+class GuardianFit:
+    """A network, and what networks like it said of attempts that they never saw.
+
+    Attributes:
+        network: fitted to all attempts.
+        outputs: shape (attempts, outputs); each row by a network fitted to other
+            scenes, with the same calibration.
+    """
+
+    network: GuardianNet
+    outputs: NDArray[np.float32]
+
+
+def fit_guardian(samples: AttemptSamples, plan: GuardianFitPlan) -> GuardianFit:
+    """Train a network, and one more for each part of the scenes, without that part.
+
+    What the tests are calibrated on has to be unseen, and failures of good cells are
+    too few to keep some aside for nothing else: so each part is asked about by a
+    network that was fitted to the others, and the probabilities are scaled on all.
 
     Args:
-        samples: to learn from; every fifth scene says when to stop.
-        kept_aside: of other scenes, for the calibration of the probabilities.
+        samples: to learn from and to calibrate on.
         plan: how.
 
     Raises:
         ValueError: there are too few scenes.
     """
-    torch.manual_seed(plan.seed)
-    network = GuardianNet()
-    network.learn_scale(samples.features[samples.is_good])
-    network.state_success.copy_(torch.from_numpy(measure_state_success(samples)))
-    # By their order: the number of a scene says what it is for.
+    # By their order: the number of a scene says what else it is for.
     order = np.unique(samples.scene, return_inverse=True)[1]
-    check = order % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    if not check.any():
+    if not len(samples) or order.max() < _FOLDS * _HELD_OUT_EVERY:
         raise ValueError("too few scenes to hold any out of the fit")
+    part = order % _FOLDS
     tensors = _tensors(samples)
-    _train(network, _pick(tensors, ~check), _pick(tensors, check), plan)
-    _calibrate(network, kept_aside)
-    return network.eval()
+    logits = torch.zeros(len(samples), len(HEADS))
+    others = []
+    for number in range(_FOLDS):
+        aside = part == number
+        network = _fit(samples.select(~aside), plan)
+        others.append((aside, network))
+        with torch.no_grad():
+            rows = torch.from_numpy(aside)
+            logits[rows] = network.compute_logits(tensors[0][rows])
+    gain, shift = _calibrate(logits, tensors)
+    final = _fit(samples, plan)
+    for network in (final, *(other for _, other in others)):
+        network.gain.copy_(gain)
+        network.shift.copy_(shift)
+    outputs = np.zeros((len(samples), sum(OUTPUT_SIZES)), np.float32)
+    for aside, network in others:
+        outputs[aside] = predict(network, samples.features[aside])
+    return GuardianFit(final, outputs)
 
 
 def compute_targets(
@@ -95,26 +124,23 @@ def compute_states(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the state of the cell behind each attempt, and its say in the fit.
 
-    Failures have none, for the test weighs them by their outcome; the good state has
-    as much as all others together, and each of these the same; severe ones say more.
+    The good state has as much as all others together, and each of these the same, among
+    successes and among failures; severe ones say more. Good cells hardly ever fail: the
+    failures of nearly good ones count as theirs.
     """
-    state = np.where(samples.is_good, 0, samples.family).astype(np.int64)
-    say = np.where(samples.is_good, 1.0, samples.severity) * samples.is_placed
-    total = np.bincount(state, weights=say)
-    others = max(int((total[1:] > 0.0).sum()), 1)
-    share = np.full(len(total), 1.0 / others)
-    share[:1] = 1.0
-    each = np.divide(share, total, out=np.zeros(len(total)), where=total > 0.0)
-    return state, (say * each[state]).astype(np.float32)
-
-
-def measure_state_success(samples: AttemptSamples) -> NDArray[np.float32]:
-    """Return how grasps fare in each state, 1 where there was none."""
-    state = np.where(samples.is_good, 0, samples.family)
-    total = np.bincount(state, minlength=STATES)
-    good = np.bincount(state, weights=samples.is_placed, minlength=STATES)
-    ratio = np.divide(good, total, out=np.ones(STATES), where=total > 0)
-    return ratio.astype(np.float32)
+    placed = samples.is_placed
+    is_good = np.where(placed, samples.is_good, samples.is_mild)
+    state = np.where(is_good, 0, samples.family).astype(np.int64)
+    severity = np.where(is_good, 1.0, samples.severity)
+    say = np.zeros(len(samples), np.float32)
+    for chosen in (placed, ~placed):
+        total = np.bincount(state, weights=severity * chosen, minlength=STATES)
+        others = max(int((total[1:] > 0.0).sum()), 1)
+        share = np.full(STATES, 1.0 / others)
+        share[0] = 1.0
+        each = np.divide(share, total, out=np.zeros(STATES), where=total > 0.0)
+        say[chosen] = (severity * each[state])[chosen]
+    return state, say
 
 
 def predict(network: GuardianNet, features: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -171,7 +197,7 @@ def _train(
     network: GuardianNet, kept: _Tensors, held: _Tensors, plan: GuardianFitPlan
 ) -> None:
     """Full-batch descent; each part keeps the weights that did best on the held."""
-    parts = [*network.heads, network.states]
+    parts = [*network.heads, network.states, network.lost_states]
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=plan.rate, weight_decay=plan.weight_decay
     )
@@ -198,11 +224,23 @@ def _train(
         part.load_state_dict(state)
 
 
-def _calibrate(network: GuardianNet, samples: AttemptSamples) -> None:
-    """Platt's scaling of each head: one gain, which stays positive, and one shift."""
-    features, targets, weights, _, _ = _tensors(samples)
-    with torch.no_grad():
-        logits = network.compute_logits(features)
+def _fit(samples: AttemptSamples, plan: GuardianFitPlan) -> GuardianNet:
+    """Train one network; every fifth scene says when to stop."""
+    torch.manual_seed(plan.seed)
+    network = GuardianNet()
+    network.learn_scale(samples.features[samples.is_good])
+    order = np.unique(samples.scene, return_inverse=True)[1]
+    check = order % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    tensors = _tensors(samples)
+    _train(network, _pick(tensors, ~check), _pick(tensors, check), plan)
+    return network.eval()
+
+
+def _calibrate(
+    logits: torch.Tensor, tensors: _Tensors
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Platt's scaling of each head: one gain, always positive, and one shift."""
+    _, targets, weights, _, _ = tensors
     log_gain = torch.zeros(len(HEADS), requires_grad=True)
     shift = torch.zeros(len(HEADS), requires_grad=True)
     optimiser = torch.optim.Adam([log_gain, shift], lr=0.05)
@@ -212,20 +250,22 @@ def _calibrate(network: GuardianNet, samples: AttemptSamples) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-    network.gain.copy_(log_gain.detach().exp())
-    network.shift.copy_(shift.detach())
+    return log_gain.detach().exp(), shift.detach()
 
 
 def _losses(network: GuardianNet, tensors: _Tensors) -> torch.Tensor:
-    """Return the loss of both heads and of the states."""
+    """Return the loss of each head and of the states, of what arrived and was lost."""
     features, targets, weights, state, say = tensors
-    logits = network.compute_logits(features)
-    heads = _weighted_loss(logits, targets, weights)[:2]
+    heads = _weighted_loss(network.compute_logits(features), targets, weights)
     each = functional.cross_entropy(
         network.compute_state_logits(features), state, reduction="none"
     )
-    states = (each * say).sum() / say.sum().clamp(min=_LEAST_SAY)
-    return torch.cat([heads, states[None]])
+    arrived = network.has_arrived(features)
+    parts = [
+        (each * say * chosen).sum() / (say * chosen).sum().clamp(min=_LEAST_SAY)
+        for chosen in (arrived, ~arrived)
+    ]
+    return torch.cat([heads, torch.stack(parts)])
 
 
 def _weighted_loss(

@@ -1,8 +1,9 @@
 """The Guardian network in torch: three small heads on one attempt, and its novelty.
 
-The third head first tells which state the cell is in, good or one of some kinds of
-trouble, and then how grasps fare in each of them: troubles show in opposite ways, and
-one number for all of them would average the signs away.
+Beside the heads it tells which state the cell is in, good or one of some kinds of
+trouble: troubles show in opposite ways, and one number for all of them would average
+the signs away. A lost grasp shows other things than a part that stays in the fingers,
+so attempts that never came to the transfer are read by weights of their own.
 
 Normalisation and calibration are inside the graph, so nothing but features in their
 own units enters it, and what leaves it is a probability that was checked.
@@ -42,10 +43,11 @@ _WIDTHS: Final = (24, 12)
 _SQUASH: Final = 3.0
 _FAR_SIGMAS: Final = 8.0
 _LEAST_SPREAD: Final = 1e-6
+# Only what came to the transfer was shaken there; a sensor's noise is never nothing.
+_SHAKEN: Final = FEATURES.index("vibration_n")
 # A second choice after a failure has one other fewer below it, and less entropy. It
 # comes as often as failures do, and says nothing but that there was one.
 _SECOND_CHOICE: Final = {"alternatives": 1.0, "score_entropy_nat": 0.25}
-_LEAST_CHANCE: Final = 1e-4
 _SURE: Final = 1e-4
 _SOURCES: Final = tuple(
     FEATURES.index(name)
@@ -62,7 +64,6 @@ class GuardianNet(nn.Module):
     early: Tensor
     gain: Tensor
     shift: Tensor
-    state_success: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,9 +75,9 @@ class GuardianNet(nn.Module):
         self.register_buffer("early", torch.tensor(early))
         self.register_buffer("gain", torch.ones(len(HEADS)))
         self.register_buffer("shift", torch.zeros(len(HEADS)))
-        self.register_buffer("state_success", torch.ones(STATES))
-        self.heads = nn.ModuleList(_make_head(count) for _ in HEADS[:2])
+        self.heads = nn.ModuleList(_make_head(count) for _ in HEADS)
         self.states = nn.Linear(2 * count, STATES)
+        self.lost_states = nn.Linear(2 * count, STATES)
 
     def learn_scale(self, features: NDArray[np.float32]) -> None:
         """Take mean and spread of the usual from attempts of a healthy cell."""
@@ -91,22 +92,20 @@ class GuardianNet(nn.Module):
         """Return the logit of each state of the cell, shape (rows, states)."""
         squashed = self._squash(features)
         both = torch.cat([squashed, squashed * squashed - 1.0], dim=1)
-        logits: Tensor = self.states(both)
-        return logits
+        arrived = self.has_arrived(features)[:, None]
+        return torch.where(arrived, self.states(both), self.lost_states(both))
+
+    @staticmethod
+    def has_arrived(features: Tensor) -> Tensor:
+        """Return which attempts came to the transfer, shape (rows,)."""
+        return features[:, _SHAKEN] > 0.0
 
     def compute_logits(self, features: Tensor) -> Tensor:
         """Return the logit of each head before calibration, shape (rows, 3)."""
         squashed = self._squash(features)
-        chances = torch.softmax(self.compute_state_logits(features), dim=1)
-        following = (chances * self.state_success).sum(dim=1, keepdim=True)
-        following = following.clamp(_LEAST_CHANCE, 1.0 - _LEAST_CHANCE)
+        known, *later = self.heads
         return torch.cat(
-            [
-                self.heads[0](squashed * self.early),
-                self.heads[1](squashed),
-                torch.log(following) - torch.log(1.0 - following),
-            ],
-            dim=1,
+            [known(squashed * self.early), *(head(squashed) for head in later)], dim=1
         )
 
     def forward(

@@ -1,10 +1,10 @@
 """What one attempt weighs: likelihood ratios counted on attempts kept aside.
 
-A failure weighs what its outcome weighs: failures of a good cell are too few to count
-anything finer. A success weighs its outcome and, on top, how much more often the risk
-that the network saw in it comes from a worse cell, counted in bins; at most as much as
-a failure. Few attempts pull this second part towards nothing, so where the features
-carry nothing, the table is that of outcomes alone.
+An attempt weighs its outcome and, on top, how much more often the risk that the network
+saw in it comes from a worse cell, counted in bins among those that ended alike. A
+success never weighs more than a failure, and a failure at least half of its outcome.
+Few attempts pull the second part towards nothing, so where the features carry nothing,
+the table is that of outcomes alone.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from safety.run_length import compute_threshold
 from safety.sequential_test import EVIDENCE_MAX_NAT, EvidenceTable
-from sim2real.grasping.attempt_pools import AttemptPool
+from sim2real.grasping.attempt_pools import AttemptPool, Index
 
 Floats = NDArray[np.float64]
 
 _BINS: Final = 10
+_FAILED_BINS: Final = 5
+_LEAST_FAILED_RATIO: Final = 0.5
+"""Of what its outcome weighs: failures that look harmless still fire every chart."""
+
 _PULL_ATTEMPTS: Final = 6.0
 _BOOTSTRAPS: Final = 20
 _BOOTSTRAP_QUANTILE: Final = 0.8
@@ -46,20 +50,14 @@ class Fall:
 
 
 def make_edges(risk: Floats, good: AttemptPool, worse: Sequence[AttemptPool]) -> Floats:
-    """Return bounds of bins that hold about as many successes each."""
-    bad = np.concatenate([pool.placed for pool in worse])
-    # Half the say for each side, however many there are.
-    share = np.concatenate(
+    """Return bounds of bins that hold about as many attempts each, of either end."""
+    edges = np.concatenate(
         [
-            np.full(len(good.placed), 0.5 / len(good.placed)),
-            np.full(len(bad), 0.5 / len(bad)),
+            _split(risk, [pool.placed for pool in (good, *worse)], _BINS),
+            _split(risk, [pool.failed for pool in (good, *worse)], _FAILED_BINS),
         ]
     )
-    values = risk[np.concatenate([good.placed, bad])]
-    order = np.argsort(values, kind="stable")
-    heights = np.cumsum(share[order])
-    at = np.searchsorted(heights, np.arange(1, _BINS) / _BINS)
-    edges = np.unique(np.round(values[order][np.minimum(at, len(order) - 1)], 5))
+    edges = np.unique(np.round(edges, 5))
     return np.asarray(edges[(edges > 0.0) & (edges < 1.0)])
 
 
@@ -79,16 +77,20 @@ def fit_table(
         worse: attempts after it, each state with the same say.
         fall: the two success ratios.
     """
-    before, after = _count_both(risk, edges, good, worse)
-    placed = fall.outcome_nat(is_placed=True) + np.log(after / before)
-    failed = fall.outcome_nat(is_placed=False)
-    limit = min(failed, EVIDENCE_MAX_NAT)
-    rising = np.clip(_make_rising(placed, before + after), -EVIDENCE_MAX_NAT, limit)
-    return EvidenceTable(
-        tuple(float(edge) for edge in edges),
-        tuple(float(value) for value in np.floor(rising * 1e4) / 1e4),
-        (limit,) * (len(edges) + 1),
+    outcome_nat = fall.outcome_nat(is_placed=False)
+    failed = outcome_nat + _count_ratios(risk, edges, good, worse, is_placed=False)
+    failed = np.clip(failed, _LEAST_FAILED_RATIO * outcome_nat, EVIDENCE_MAX_NAT)
+    placed = np.clip(
+        fall.outcome_nat(is_placed=True)
+        + _count_ratios(risk, edges, good, worse, is_placed=True),
+        -EVIDENCE_MAX_NAT,
+        failed,
     )
+    placed_nat, failed_nat = (
+        tuple(float(value) for value in np.floor(row * 1e4) / 1e4)
+        for row in (placed, failed)
+    )
+    return EvidenceTable(tuple(float(edge) for edge in edges), placed_nat, failed_nat)
 
 
 def find_threshold(
@@ -125,19 +127,54 @@ def count_good(
 
     Bins that the good cell never came to are pulled towards the worse ones.
     """
-    before, _ = _count_both(risk, np.array(table.edges), good, worse)
-    weights = [*table.placed_nat, table.failed_nat[-1]]
-    shares = [*(fall.good_ratio * before), 1.0 - fall.good_ratio]
+    edges = np.array(table.edges)
+    placed, _ = _count_both(risk, edges, good, worse, is_placed=True)
+    failed, _ = _count_both(risk, edges, good, worse, is_placed=False)
+    weights = [*table.placed_nat, *table.failed_nat]
+    shares = [*(fall.good_ratio * placed), *((1.0 - fall.good_ratio) * failed)]
     return weights, [float(share) for share in shares]
 
 
+def _split(risk: Floats, pools: Sequence[Index], bins: int) -> Floats:
+    """Return bounds at equal shares; half the say for each side, good ones first."""
+    first, *others = pools
+    bad = np.concatenate(others)
+    share = np.concatenate(
+        [np.full(len(side), 0.5 / max(len(side), 1)) for side in (first, bad)]
+    )
+    values = risk[np.concatenate([first, bad])]
+    order = np.argsort(values, kind="stable")
+    heights = np.cumsum(share[order])
+    at = np.searchsorted(heights, np.arange(1, bins) / bins)
+    return np.asarray(values[order][np.minimum(at, len(order) - 1)])
+
+
+def _count_ratios(
+    risk: Floats,
+    edges: Floats,
+    good: AttemptPool,
+    worse: Sequence[AttemptPool],
+    *,
+    is_placed: bool,
+) -> Floats:
+    """Return the log-likelihood ratio of each bin [nat]; it never falls."""
+    before, after = _count_both(risk, edges, good, worse, is_placed=is_placed)
+    return _make_rising(np.log(after / before), before + after)
+
+
 def _count_both(
-    risk: Floats, edges: Floats, good: AttemptPool, worse: Sequence[AttemptPool]
+    risk: Floats,
+    edges: Floats,
+    good: AttemptPool,
+    worse: Sequence[AttemptPool],
+    *,
+    is_placed: bool,
 ) -> tuple[Floats, Floats]:
-    """Return the share of each bin among placed parts, pulled towards each other."""
+    """Return the share of each bin among attempts of one end, pulled together."""
 
     def count(pool: AttemptPool) -> Floats:
-        bins = np.searchsorted(edges, risk[pool.placed], side="right")
+        chosen = pool.placed if is_placed else pool.failed
+        bins = np.searchsorted(edges, risk[chosen], side="right")
         return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
 
     before = count(good)

@@ -81,16 +81,22 @@ def plan_charts() -> tuple[ChartPlan, ...]:
 
     That one is the insurance: a trouble that no feature shows is found nearly as soon
     as by it alone. The risk of the next attempt, whatever is wrong, has one for the
-    worse fall; each trouble that the network knows has one for both. The worse fall has
-    the larger shares, for there each attempt counts.
+    worse fall, with the largest share: there each attempt counts, and whoever has to
+    tell troubles apart first pays for it. Each trouble has one for both falls.
     """
     small, large = BAD_RATIOS
     troubles = [(FAMILIES.index(one), (one,)) for one in TRAINED]
     return (
-        ChartPlan(0, small, 2.0),
-        ChartPlan(0, large, 2.0, TRAINED),
-        *(ChartPlan(channel, small, 0.5, one) for channel, one in troubles),
-        *(ChartPlan(channel, large, 1.0, one) for channel, one in troubles),
+        ChartPlan(0, small, 1.5),
+        ChartPlan(0, large, 4.0, TRAINED),
+        *(
+            ChartPlan(channel, small, 2.0 / len(TRAINED), one)
+            for channel, one in troubles
+        ),
+        *(
+            ChartPlan(channel, large, 3.0 / len(TRAINED), one)
+            for channel, one in troubles
+        ),
     )
 
 
@@ -100,11 +106,11 @@ def calibrate(
     seed: int,
     draws: int = _BOOTSTRAPS,
 ) -> Calibration:
-    """Make the charts and their thresholds from attempts the network never saw.
+    """Make the charts and their thresholds from answers to attempts never seen.
 
     Args:
-        answers: of the network to the attempts kept aside.
-        kept_aside: those attempts, without the families that stay unseen.
+        answers: each by a network that was fitted to other scenes.
+        kept_aside: the attempts, without the families that stay unseen.
         seed: of what is drawn.
         draws: how often the bins are drawn anew for the false alarms of all charts.
 
@@ -220,11 +226,16 @@ def _lower(
 ) -> EvidenceSpec:
     threshold_nat = max(spec.threshold_nat - relief_nat, LATTICE_NAT)
     table = _table_of(spec)
-    bins = np.searchsorted(table.edges, risk[good.placed], side="right")
-    shares = np.bincount(bins, minlength=len(table.placed_nat)) / len(bins)
+    shares = [
+        ratio * _count_shares(table, risk[chosen])
+        for ratio, chosen in (
+            (GOOD_RATIO, good.placed),
+            (1.0 - GOOD_RATIO, good.failed),
+        )
+    ]
     mean = compute_mean_run_length(
-        (*table.placed_nat, table.failed_nat[-1]),
-        (*(GOOD_RATIO * shares), 1.0 - GOOD_RATIO),
+        (*table.placed_nat, *table.failed_nat),
+        [float(share) for share in np.concatenate(shares)],
         threshold_nat,
     )
     return spec.model_copy(
@@ -233,6 +244,13 @@ def _lower(
             "mean_run_length": round(min(mean, 1e12), 1),
         }
     )
+
+
+def _count_shares(
+    table: EvidenceTable, risk: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    bins = np.searchsorted(table.edges, risk, side="right")
+    return np.asarray(np.bincount(bins, minlength=len(table.placed_nat)) / len(bins))
 
 
 def _table_of(spec: EvidenceSpec) -> EvidenceTable:

@@ -29,8 +29,10 @@ def make_attempts(
     features = rng.normal(0.0, 1.0, (len(family), len(FEATURES)))
     slip_m = np.abs(rng.normal(0.0, 0.0004, len(family))) + severity * tell_m
     features[:, FEATURES.index("lift_slip_m")] = slip_m
-    # Closed fingers show that nothing was gripped.
+    # Closed fingers show that nothing was gripped, and nothing came to the transfer.
     features[:, FEATURES.index("grip_m")] = np.where(placed, 0.04, 0.001)
+    shaken = features[:, FEATURES.index("vibration_n")]
+    features[:, FEATURES.index("vibration_n")] = np.where(placed, np.abs(shaken), 0.0)
     return AttemptSamples(
         features=features.astype(np.float32),
         scene=scene,

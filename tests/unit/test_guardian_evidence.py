@@ -93,16 +93,43 @@ def test_a_risk_that_tells_nothing_leaves_the_table_of_outcomes() -> None:
     table = fit_table(BLIND, make_edges(BLIND, HEALTHY, WORSE), HEALTHY, WORSE, FALL)
 
     assert np.median(table.placed_nat) == pytest.approx(math.log(0.80 / 0.95), abs=0.1)
-    assert np.allclose(table.failed_nat, math.log(0.20 / 0.05))
+    assert np.allclose(table.failed_nat, math.log(0.20 / 0.05), atol=0.35)
 
 
 def test_a_telling_risk_makes_weights_that_rise_with_it() -> None:
     edges = make_edges(TELLING, HEALTHY, WORSE)
     table = fit_table(TELLING, edges, HEALTHY, WORSE, FALL)
 
-    assert len(table.edges) == 9
+    # Nine between ten bins of successes, four between five bins of failures.
+    assert 9 <= len(table.edges) <= 13
     assert table.placed_nat[0] < math.log(0.80 / 0.95)
     assert table.placed_nat[-1] > 1.0
+    # Slip shows in lost grasps as well.
+    assert table.failed_nat[-1] > math.log(0.20 / 0.05) + 0.3
+
+
+def test_a_failure_that_looks_harmless_still_weighs_half_of_its_outcome() -> None:
+    # Failures of worse cells that look healthy, and healthy ones that look bad.
+    risk = np.full(len(SAMPLES), 0.5)
+    risk[np.concatenate([pool.failed for pool in WORSE])] = 0.1
+    risk[HEALTHY.failed] = 0.9
+    risk[WORSE[0].failed[:3]] = 0.95
+    table = fit_table(risk, np.array([0.3, 0.7, 0.93]), HEALTHY, WORSE, FALL)
+    outcome_nat = math.log(0.20 / 0.05)
+
+    assert min(table.failed_nat) >= 0.5 * outcome_nat - 1e-4
+    assert all(p <= f for p, f in zip(table.placed_nat, table.failed_nat, strict=True))
+
+
+def test_what_is_seen_in_failures_is_counted_among_failures_alone() -> None:
+    # Among successes this risk tells nothing, among failures nearly all.
+    risk = np.array(BLIND)
+    is_lost = ~SAMPLES.is_placed
+    risk[is_lost] = np.where(SAMPLES.is_mild[is_lost], 0.2, 0.8)
+    table = fit_table(risk, np.array([0.5]), HEALTHY, WORSE, FALL)
+
+    assert table.failed_nat[1] > table.failed_nat[0] + 1.0
+    assert table.placed_nat[1] == pytest.approx(table.placed_nat[0], abs=0.15)
 
 
 def test_the_more_a_risk_tells_the_more_an_attempt_weighs_on_average() -> None:

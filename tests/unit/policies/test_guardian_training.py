@@ -24,6 +24,7 @@ from policies.training.guardian_export import export_guardian
 from policies.training.guardian_fit import (
     GuardianFitPlan,
     compute_calibration_error,
+    compute_states,
     compute_targets,
     fit_guardian,
     measure_reliability,
@@ -57,9 +58,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[GuardianNet, AttemptSamples]:
     torch.set_num_threads(1)
-    return fit_guardian(make_attempts(200, 1), make_attempts(150, 2), PLAN), (
-        make_attempts(200, 3)
-    )
+    return fit_guardian(make_attempts(120, 1), PLAN).network, make_attempts(200, 3)
 
 
 def test_the_state_of_the_cell_shows_in_what_the_network_expects_next(
@@ -144,12 +143,68 @@ def test_an_attempt_without_siblings_teaches_nothing_about_the_next() -> None:
 
 def test_the_same_seed_gives_the_same_network() -> None:
     plan = GuardianFitPlan(steps=20)
-    samples, aside = make_attempts(60, 1), make_attempts(40, 2)
-    first, second = (fit_guardian(samples, aside, plan) for _ in range(2))
+    samples, unseen = make_attempts(60, 1), make_attempts(40, 2)
+    first, second = (fit_guardian(samples, plan) for _ in range(2))
 
     assert np.array_equal(
-        predict(first, aside.features), predict(second, aside.features)
+        predict(first.network, unseen.features),
+        predict(second.network, unseen.features),
     )
+    assert np.array_equal(first.outputs, second.outputs)
+
+
+def test_what_the_tests_are_calibrated_on_comes_from_networks_of_other_scenes() -> None:
+    plan = GuardianFitPlan(steps=20)
+    samples = make_attempts(60, 1)
+    fit = fit_guardian(samples, plan)
+    # Of one scene alone the features change: networks fitted to it change, and with
+    # them the answers about all others of other parts; its own network never saw it.
+    changed = samples.select(np.arange(len(samples)))
+    is_one = samples.scene == 7
+    changed.features[is_one] += 5.0
+    again = fit_guardian(changed, plan)
+
+    troubles = slice(OUTPUT_NAMES.index("novelty") + 1, None)
+    own_part = samples.scene % 4 == 7 % 4
+    own_rest, others = own_part & ~is_one, ~own_part
+    assert np.array_equal(
+        fit.outputs[own_rest, troubles], again.outputs[own_rest, troubles]
+    )
+    assert not np.allclose(
+        fit.outputs[others, troubles], again.outputs[others, troubles], atol=1e-4
+    )
+
+
+def test_too_few_scenes_are_refused() -> None:
+    with pytest.raises(ValueError, match="too few scenes"):
+        fit_guardian(make_attempts(20), PLAN)
+
+
+def test_failures_of_good_and_worse_cells_have_the_same_say() -> None:
+    samples = make_attempts(200)
+    state, say = compute_states(samples)
+
+    for chosen in (samples.is_placed, ~samples.is_placed):
+        good = say[chosen & (state == 0)].sum()
+        assert good == pytest.approx(1.0, rel=1e-4)
+        assert say[chosen & (state > 0)].sum() == pytest.approx(1.0, rel=1e-4)
+    # Of failures also those of a nearly good cell count as good, of successes not.
+    nearly = samples.is_mild & ~samples.is_good
+    assert (state[nearly & ~samples.is_placed] == 0).all()
+    assert (state[nearly & samples.is_placed] > 0).all()
+
+
+def test_a_lost_grasp_is_read_by_weights_of_its_own() -> None:
+    network = GuardianNet()
+    features = torch.zeros(2, len(FEATURES))
+    features[1, FEATURES.index("vibration_n")] = 1.0
+    before = network.compute_state_logits(features)
+    with torch.no_grad():
+        network.lost_states.bias.add_(1.0)
+    after = network.compute_state_logits(features)
+
+    assert not torch.allclose(before[0], after[0])
+    assert torch.equal(before[1], after[1])
 
 
 # --- files ---------------------------------------------------------------------------

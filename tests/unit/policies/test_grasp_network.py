@@ -229,6 +229,7 @@ def test_the_shipped_model_is_one_that_this_code_would_export(
         shipped.git_commit,
         dict(shipped.metrics),
         shipped.created_at,
+        shipped.novelty,
     )
     outputs = OnnxSession(model).run({"heightmap": heights[None, None]})
     with torch.no_grad():

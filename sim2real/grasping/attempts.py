@@ -158,10 +158,13 @@ class _Desk:
 
     def __init__(self, setup: GraspingSetup, model: Path) -> None:
         loaded = read_model_directory(model)
+        # In a worse cell a picture may be unlike the training inputs, and the worker
+        # would not have it answered; what comes of an answer is to be learned here.
+        manifest = loaded.manifest.model_copy(update={"novelty": None})
         session = OnnxSession(loaded)
         self._bad = BadlyRankingSession(session)
         self._live, self._misled = (
-            HeightmapPolicy(loaded.manifest, one, setup.workspace, setup.minimum_score)
+            HeightmapPolicy(manifest, one, setup.workspace, setup.minimum_score)
             for one in (session, self._bad)
         )
         self.setup = setup

@@ -65,7 +65,11 @@ def _worker(number: int, name: str, rung: Rung, bound: tuple[float, str]) -> Fau
 
 
 def _distrusted(
-    number: int, name: str, reaction: str, bound: tuple[float | None, str]
+    number: int,
+    name: str,
+    reaction: str,
+    bound: tuple[float | None, str],
+    unranked: str = "",
 ) -> FaultRow:
     return FaultRow(
         id=f"F{number:02}",
@@ -77,6 +81,7 @@ def _distrusted(
         states=("EXECUTE", "SUSPENDED"),
         bound_ms=bound[0],
         bound=bound[1],
+        unranked=unranked,
     )
 
 
@@ -185,6 +190,7 @@ POLICY_ROWS: Final = (
             "before anything moves for that picture; one cycle: 15 s, for the learned "
             "policy is asked while the part before is still placed",
         ),
+        NO_CAUSE,
     ),
     _code(
         52,

@@ -216,6 +216,7 @@ ROBOT_ROWS: Final = (
         "row hold the cell",
         (_GOING_ON, ()),
         (12_000.0, "one cycle: 12 s"),
+        NO_CAUSE,
     ),
     _row(
         33,

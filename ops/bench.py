@@ -62,19 +62,22 @@ def run_bench(config_path: Path, duration_s: float, *, as_json: bool) -> ExitCod
 
 
 def measure_guard(settings: Settings, cycles: int = 100_000) -> list[Figure]:
-    """Time the guard in a hot loop over a smooth motion about home, in two cells.
+    """Time the guard in a hot loop over a smooth motion about home, in three cells.
 
     One is the cell as configured, with the period of the loop it runs in as its
-    reference. The other has ten posts about the shoulder in the place of its zones, all
-    of them measured from all seven moving links in every cycle; the reference is the
-    first one, in the same run. It has no bar: cylinders are the dearest kind of zone,
-    and boxes that are far are estimated.
+    reference. In the second ten posts about the shoulder take the place of its zones,
+    all of them looked at from all seven moving links in every cycle. In the third the
+    guard is asked to slow down so early that some are always near enough for that, so
+    that they are measured at both ends of every way: the worst that one can do to it,
+    which has no bar. The reference of both is the first, in the same run.
 
     Raises:
         ConfigError: the guard refused the motion; a refusal takes less time.
     """
     median_us = _time_guard(settings, settings.safety, cycles)
     crowded_us = _time_guard(settings, crowd(settings.safety), cycles)
+    near_us = _time_guard(settings, crowd(settings.safety, _NEAR_M), cycles)
+    crowded = f"guard, {_LINKS} links x {_POSTS} obstacles, hot loop, median"
     return [
         Figure(
             name="guard, hot loop, median",
@@ -85,28 +88,38 @@ def measure_guard(settings: Settings, cycles: int = 100_000) -> list[Figure]:
             bar=Bar(GUARD_BAR_US),
         ),
         Figure(
-            name=f"guard, {_LINKS} links x {_POSTS} obstacles, hot loop, median",
+            name=crowded,
             value=crowded_us,
             unit="us",
             ratio=crowded_us / median_us,
+            reference="guard, hot loop",
+            bar=Bar(GUARD_BAR_US),
+        ),
+        Figure(
+            name=f"{crowded}, always near",
+            value=near_us,
+            unit="us",
+            ratio=near_us / median_us,
             reference="guard, hot loop",
         ),
     ]
 
 
-def crowd(safety: SafetyConfig) -> SafetyConfig:
-    """Return the limits of a cell with ten posts about the shoulder as its zones."""
-    return safety.model_copy(
-        update={"zones": _make_posts(), "slow_distance_m": _NEAR_M}
-    )
+def crowd(safety: SafetyConfig, slow_m: float | None = None) -> SafetyConfig:
+    """Return the limits of a cell with ten posts about the shoulder as its zones.
+
+    Args:
+        safety: of the configuration.
+        slow_m: in the place of its distance at which to slow down [m].
+    """
+    update: dict[str, object] = {"zones": _make_posts()}
+    if slow_m is not None:
+        update["slow_distance_m"] = slow_m
+    return safety.model_copy(update=update)
 
 
 def _make_posts() -> tuple[CylinderZone, ...]:
-    """Return ten posts for the links alone.
-
-    Cylinders are measured however far they are, and those about the shoulder are always
-    near it, so that the whole way is walked.
-    """
+    """Return ten posts for the links alone; cylinders are the dearest kind of zone."""
     turns = 2.0 * np.pi * np.arange(_POSTS) / _POSTS
     return tuple(
         CylinderZone(

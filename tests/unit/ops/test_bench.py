@@ -92,19 +92,22 @@ def test_the_scripted_policy_is_timed_without_a_model(tmp_path: Path) -> None:
 def test_the_guard_is_timed_over_a_motion_that_it_grants(tmp_path: Path) -> None:
     settings = load_settings(write_config(tmp_path, "127.0.0.1"))
 
-    configured, crowded = bench.measure_guard(settings, cycles=300)
+    configured, crowded, near = bench.measure_guard(settings, cycles=300)
 
     assert (configured.value or 0.0) > 0.0
-    assert (crowded.value or 0.0) > 0.0
-    assert (crowded.ratio or 0.0) > 0.0
-    assert configured.bar == Bar(15.0)
+    for other in (crowded, near):
+        assert (other.value or 0.0) > 0.0
+        assert (other.ratio or 0.0) > 0.0
+    assert configured.bar == crowded.bar == Bar(15.0)
+    assert near.bar is None
 
 
 def test_the_crowded_cell_of_the_bench_has_all_its_pairs_looked_at(
     tmp_path: Path,
 ) -> None:
     settings = load_settings(write_config(tmp_path, "127.0.0.1"))
-    crowded = bench.crowd(settings.safety)
+    crowded = bench.crowd(settings.safety, 0.2)
+    assert bench.crowd(settings.safety).zones == crowded.zones
     around, names = make_surroundings(crowded, settings.arm.flange_from_tcp.pose())
     room = np.empty(len(around.against_zone) + len(around.against_self))
 

@@ -38,6 +38,7 @@ from sim2real.faults.scenario import (
 from sim2real.faults.stand import Stand, StandError, pause
 from sim2real.faults.stand_config import Wire
 from sim2real.virtual_cell.plc.records import PLC_FAULTS, PLC_STATE
+from sim2real.virtual_cell.plc.sight import LineSettings
 
 _LINE: Final = frozenset({Wire.LINE})
 _HEARTBEAT_REGISTER: Final = BLOCK_START[Block.CELL_TO_PLC] + 4
@@ -55,6 +56,7 @@ _AT_REST: Final = ("HELD", "ABORTED")
 _LEADING_ON: Final = ("ack", "unhold", "ack", "clear", "reset", "start", "unhold")
 """Everything that could lead a cell on from Held or Aborted."""
 _PRESS_S: Final = 0.5
+_FORGOTTEN_S: Final = LineSettings.press_s + LineSettings.strobe_s + 0.5
 WRITER_TASK: Final = "plc-exchange"
 """What writes our block, the heartbeat with it."""
 _WITHHELD: Final = make_hold_sign(HoldReason.COMMAND_WITHHELD, HoldReason.BRAKE_ORDERED)
@@ -187,6 +189,9 @@ def _press_in_vain(evidence: Evidence) -> str:
         state = stand.status().get("state")
         if state not in _AT_REST:
             return f"the arm was released: '{name}' led to {state}"
+    # The line forgets the last press before the fault is mended; a later one would be
+    # a person's command like any other.
+    pause(_FORGOTTEN_S)
     moved_ns = evidence.find_motion_ns(since_ns, time.monotonic_ns())
     return "" if moved_ns is None else "the arm moved when it was pressed"
 

@@ -406,6 +406,24 @@ def test_a_command_waits_until_the_last_acknowledge_fell() -> None:
     assert line.scan().command == START
 
 
+def test_a_press_that_cannot_be_told_for_a_while_is_forgotten() -> None:
+    line = Line()
+    line.say(command_ack=RESET)
+    line.operator = OperatorRequest(request_id=1, command=START)
+    line.scan_for_s(1.9)
+    line.say(command_ack=0)
+    assert line.scan().command == START
+    line.say(command_ack=START)
+    line.scan()
+
+    line.operator = OperatorRequest(request_id=2, command=RESET)
+    line.scan_for_s(2.1)
+    line.say(command_ack=0)
+
+    assert not line.scan_for_s(5.0).command_request
+    assert not line.state.commands.was_accepted
+
+
 def test_the_acknowledge_is_a_pulse() -> None:
     line = Line()
     line.operator = OperatorRequest(request_id=1, fault_ack=True)

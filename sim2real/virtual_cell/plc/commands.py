@@ -40,6 +40,7 @@ class Commands:
         code: command on the wire, 0 when none.
         raised_ns: when its strobe rose.
         pending: operator's command that waits for the wire, 0 when none.
+        pending_ns: since when it waits.
         operator_id: last press that was taken up.
         person_id: who gave it, 0 for nobody.
         fault_ack_from_ns: begin of the acknowledge pulse.
@@ -52,6 +53,7 @@ class Commands:
     code: int = 0
     raised_ns: int = 0
     pending: int = 0
+    pending_ns: int = 0
     operator_id: int = 0
     person_id: int = 0
     fault_ack_from_ns: int = 0
@@ -65,7 +67,9 @@ def step_commands(
     state: Commands, sight: LineSight, settings: LineSettings, now_ns: int
 ) -> Commands:
     """Run one scan."""
-    state = _take_operator(state, sight, settings, now_ns)
+    state = _forget_late(
+        _take_operator(state, sight, settings, now_ns), settings, now_ns
+    )
     outputs = sight.outputs if sight.cell_is_fresh else None
     if state.code:
         return _step_strobe(state, outputs, settings, now_ns)
@@ -87,6 +91,7 @@ def _take_operator(
         operator_id=press.request_id,
         person_id=press.person_id,
         pending=press.command or state.pending,
+        pending_ns=now_ns if press.command else state.pending_ns,
         # From here on a person is in charge.
         autostart=Autostart.SPENT,
     )
@@ -97,6 +102,14 @@ def _take_operator(
     from_ns = now_ns + ns_from_s(settings.fault_ack_gap_s if is_high else 0.0)
     until_ns = from_ns + ns_from_s(settings.fault_ack_s)
     return replace(state, fault_ack_from_ns=from_ns, fault_ack_until_ns=until_ns)
+
+
+def _forget_late(state: Commands, settings: LineSettings, now_ns: int) -> Commands:
+    """Forget a press that nobody could be told of: it was meant for its own moment."""
+    waited_s = s_from_ns(now_ns - state.pending_ns)
+    if not state.pending or waited_s < settings.press_s:
+        return state
+    return replace(state, pending=0, was_accepted=False)
 
 
 def _step_strobe(

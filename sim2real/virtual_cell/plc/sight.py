@@ -23,6 +23,7 @@ class LineSettings:
         refill_pause_s: shortest time between two refills.
         orphan_s: the belt takes parts that lie this long without being announced.
         strobe_s: a command that the cell does not accept is withdrawn after this.
+        press_s: a press that cannot be put on the wire for so long is forgotten.
         retry_s: time between two tries of the automatic start.
         fault_ack_s: length of the acknowledge pulse.
         fault_ack_gap_s: least time between two pulses.
@@ -38,6 +39,7 @@ class LineSettings:
     refill_pause_s: float = 2.0
     orphan_s: float = 10.0
     strobe_s: float = 1.0
+    press_s: float = 2.0
     retry_s: float = 2.0
     fault_ack_s: float = 0.5
     fault_ack_gap_s: float = 0.2

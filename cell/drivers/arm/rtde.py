@@ -37,6 +37,7 @@ from cell.drivers.arm.descriptor_limit import (
     list_descriptors,
 )
 from cell.drivers.arm.identity import require_robot
+from cell.drivers.arm.polling import calm_what_starts
 from cell.drivers.arm.probe import (
     RTDE_PORT,
     check_controller_version,
@@ -116,9 +117,10 @@ class RtdeArm:
         self._first_free = find_first_free()
         self._before = list_descriptors()
         try:
-            self._receive: Any = RTDEReceiveInterface(
-                config.host, float(config.frequency_hz), _VARIABLES
-            )
+            with calm_what_starts():
+                self._receive: Any = RTDEReceiveInterface(
+                    config.host, float(config.frequency_hz), _VARIABLES
+                )
         except (RuntimeError, ValueError) as error:
             raise DriverUnreachableError(_DEVICE, str(error)) from error
         self._control: Any = None
@@ -270,9 +272,10 @@ class RtdeArm:
         # The client opens further connections here, and an address can change hands.
         # Later there is no descriptor for a question, and no new connection either.
         require_robot(self._config.host, self._config.serial_number, _PROBE_TIMEOUT_S)
-        self._control = RTDEControlInterface(
-            self._config.host, float(self._config.frequency_hz)
-        )
+        with calm_what_starts():
+            self._control = RTDEControlInterface(
+                self._config.host, float(self._config.frequency_hz)
+            )
         self._sockets = self._find_sockets()
         # Last, for looking things up needs descriptors as well.
         self._lease = DESCRIPTORS.lower(self._first_free)

@@ -32,6 +32,7 @@ from sim2real.faults.arm_trace import (
 )
 from sim2real.faults.process_ids import read_pid
 from sim2real.virtual_cell.plc.panel import COMMANDS, Panel
+from tests.attendant import bring_back, is_fresh, wait_attended
 from tests.running_cell import RunningCell, start_cell
 
 MODULES = {
@@ -65,12 +66,6 @@ PHASES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 """States to kill in, and the commands that lead there from Execute, each with the
 states that show that it took effect."""
 _WATCH_S = 0.8
-_NEXT_COMMAND = {
-    "ABORTED": "clear",
-    "STOPPED": "reset",
-    "IDLE": "start",
-    "HELD": "unhold",
-}
 _LATCHED = ("ABORTED", "HELD", "STOPPED")
 _RESTING = (*_LATCHED, "IDLE")
 _AGAIN_SHARE = 0.2
@@ -112,10 +107,10 @@ def run_storm(
 ) -> list[KillRecord]:
     """Kill `kills` times, each time bringing the cell back as a person would."""
     records = []
-    cell.wait_for(lambda s: s.get("state") == "STOPPED", 90.0)
+    cell.wait_for(lambda s: s.get("state") in _LATCHED, 90.0)
     panel = Panel(cell.runtime)
     bring_back(cell, panel)
-    cell.wait_for(lambda s: s.get("placed", 0) >= 1, 60.0)
+    wait_attended(cell, lambda s: s.get("placed", 0) >= 1, 240.0)
     for number in range(kills):
         bring_back(cell, panel)
         # Most of the time it executes, so most kills fall there.
@@ -123,7 +118,8 @@ def run_storm(
         if phase == "EXECUTE":
             time.sleep(rng.uniform(0.0, 5.0))
         else:
-            lead_to(cell, panel, phase)
+            while not lead_to(cell, panel, phase):
+                bring_back(cell, panel)
             time.sleep(rng.uniform(0.0, 0.2))
         record = kill_once(cell, rng.choice(list(targets)), rng, panel)
         records.append(record)
@@ -197,7 +193,7 @@ def kill_once(
 
 def _kill_successor(cell: RunningCell, target: str, before: set[int]) -> str:
     """Kill the process that takes a place as soon as it is there; say in what stage."""
-    deadline_s = time.monotonic() + 10.0
+    deadline_s = time.monotonic() + 30.0
     while time.monotonic() < deadline_s:
         starting = cell.find_idle_pids(target, MODULES[target]) - before
         working = {read_pid(cell.runtime, target)} - before
@@ -215,16 +211,22 @@ def _since_ms(moved_ns: int | None, killed_ns: int) -> float:
     return 0.0 if moved_ns is None else (moved_ns - killed_ns) / 1e6
 
 
-def lead_to(cell: RunningCell, panel: Panel, phase: str) -> None:
-    """Command the cell from Execute into a state, which may be over by the return."""
+def lead_to(cell: RunningCell, panel: Panel, phase: str) -> bool:
+    """Command the cell from Execute into a state, which may be over by the return.
+
+    Returns:
+        False when it aborted on the way, as it may on a machine that gives it no turns.
+    """
     for command, wanted in PHASES[phase]:
         panel.press(COMMANDS[command])
-        wait_for_state(cell, wanted)
+        if wait_for_state(cell, (*wanted, "ABORTED")) not in wanted:
+            return False
+    return True
 
 
-def wait_for_state(cell: RunningCell, wanted: Sequence[str]) -> None:
-    """Wait until the cell is in one of these states."""
-    cell.wait_for(lambda s: s.get("state") in wanted, 40.0)
+def wait_for_state(cell: RunningCell, wanted: Sequence[str]) -> str:
+    """Wait until the cell is in one of these states, and return in which."""
+    return str(cell.wait_for(lambda s: s.get("state") in wanted, 40.0)["state"])
 
 
 def find_misses(records: Sequence[KillRecord], rest_ms: float) -> list[KillRecord]:
@@ -244,32 +246,10 @@ def find_misses(records: Sequence[KillRecord], rest_ms: float) -> list[KillRecor
     ]
 
 
-def bring_back(cell: RunningCell, panel: Panel) -> None:
-    """Do what the status asks a person to do until the cell executes again."""
-    deadline_s = time.monotonic() + 90.0
-    while time.monotonic() < deadline_s:
-        state = cell.status().get("state", "")
-        if state in ("EXECUTE", "SUSPENDED") and _is_fresh(cell):
-            return
-        if state in ("ABORTED", "HELD"):
-            panel.press(fault_ack=True)
-            time.sleep(0.2)
-        if state in _NEXT_COMMAND:
-            panel.press(COMMANDS[_NEXT_COMMAND[state]])
-        time.sleep(0.3)
-    raise AssertionError(f"the cell did not come back: {cell.status()}")
-
-
-def _is_fresh(cell: RunningCell) -> bool:
-    first = cell.status().get("stamp_ns")
-    time.sleep(0.5)
-    return cell.status().get("stamp_ns") != first
-
-
 def _wait_settled(cell: RunningCell) -> str:
     time.sleep(1.5)
     settled = (*_LATCHED, "EXECUTE", "SUSPENDED", "IDLE")
-    cell.wait_for(lambda _: _is_fresh(cell), 40.0)
+    cell.wait_for(lambda _: is_fresh(cell), 40.0)
     return str(cell.wait_for(lambda s: s.get("state") in settled, 40.0)["state"])
 
 

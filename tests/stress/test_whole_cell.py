@@ -9,17 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cell.supervisor.causes import Cause
-from cell.supervisor.decision import is_assist
 from ops.process_table import PRODUCT, VIRTUAL_CELL
 from ops.processes.bond import HANG_S
 from sim2real.virtual_cell.plc.panel import Panel
 from sim2real.virtual_cell.ur.faults import UrFault, request_fault
+from tests.attendant import find_assists, find_late, help_if_late
 from tests.running_cell import RunningCell, find_processes, start_cell
 from tests.stress.kill_storm import (
     MODULES,
     NOISY_REST_MS,
-    bring_back,
     find_misses,
     kill_once,
     prepare_storm,
@@ -27,27 +25,6 @@ from tests.stress.kill_storm import (
 )
 
 pytestmark = pytest.mark.alone
-
-LATE = {
-    Cause.GRIPPER_LOST,
-    Cause.MOTION_TIMEOUT,
-    Cause.PLC_LOST,
-    Cause.ROBOT_LINK_LOST,
-    Cause.SERVO_LOST,
-    Cause.SUPERVISOR_STALLED,
-}
-"""What a machine may make of processes that do not get their turns; nothing else may
-call for a person."""
-
-
-def find_late(cell: RunningCell) -> set[Cause]:
-    """Return what a slow machine may have made of this run, by what it recorded.
-
-    A servo process that got no turns may find the arm beside its approved way to rest.
-    """
-    faults = {r["reason"] for r in cell.log("servo") if r.get("event") == "fault"}
-    return LATE | {Cause.SERVO_FAULT} if faults == {"PLAN_REFUSED"} else LATE
-
 
 _REPORT_KEYS = {
     "placed",
@@ -73,7 +50,9 @@ def test_the_cell_picks_parts_and_accounts_for_them(
     tmp_path: Path, loopback_address: str
 ) -> None:
     with start_cell(tmp_path, loopback_address, "--picks", "4") as cell:
-        help_until_it_ends(cell)
+        while cell.process.poll() is None:
+            help_if_late(cell)
+            time.sleep(0.2)
         assert cell.process.returncode == 0, cell.output()
 
     report = cell.report()
@@ -82,20 +61,9 @@ def test_the_cell_picks_parts_and_accounts_for_them(
     assert report["attempts"] >= report["placed"]
     assert report["limit_violations"] == 0
     assert report["unguarded_cycles"] == 0
-    stops = {Cause(name) for name in report["stops_by_reason"]}
-    assists = {cause for cause in stops if is_assist(cause)}
+    assists = find_assists(report["stops_by_reason"])
     assert assists <= find_late(cell)
     assert bool(report["manual_assists"]) is bool(assists)
-
-
-def help_until_it_ends(cell: RunningCell) -> None:
-    """Do what the status asks a person for, should the machine hold the cell up."""
-    while cell.process.poll() is None:
-        status = cell.status()
-        is_latched = status.get("state") in ("ABORTED", "HELD")
-        if is_latched and status.get("clears") != "by itself":
-            bring_back(cell, Panel(cell.runtime))
-        time.sleep(0.2)
 
 
 @pytest.mark.timeout(240)

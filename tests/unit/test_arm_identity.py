@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import pytest
 
@@ -130,14 +131,38 @@ def test_a_server_that_greets_and_falls_silent_times_out(
         read_serial_number("127.0.0.1", 0.05)
 
 
+class Dribble:
+    """A connection that brings one byte each 0.3 s of a clock that it is."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.limits_s: list[float] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def settimeout(self, limit_s: float) -> None:
+        self.limits_s.append(limit_s)
+
+    def recv(self, _: int) -> bytes:
+        self.now_s += 0.3
+        return b"2"
+
+
 def test_pieces_that_never_end_do_not_stretch_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    moments = iter([0.0, 0.1, 0.9, 1.1])
-    monkeypatch.setattr(identity, "monotonic", lambda: next(moments))
+    dribble = Dribble()
+    monkeypatch.setattr(identity, "monotonic", lambda: dribble.now_s)
+    monkeypatch.setattr(socket, "create_connection", lambda *_args, **_options: dribble)
 
-    with dashboard(monkeypatch, b"2021"), pytest.raises(DriverTimeoutError):
+    with pytest.raises(DriverTimeoutError):
         read_serial_number("127.0.0.1", 1.0)
+
+    assert dribble.limits_s == pytest.approx([1.0, 0.7, 0.4, 0.1])
 
 
 def test_a_dashboard_server_that_is_switched_off_is_named_with_the_remedy(

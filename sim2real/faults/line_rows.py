@@ -122,8 +122,9 @@ LINE_ROWS: Final = (
     _row(
         14,
         "our task that writes to the line ends while everything else lives",
-        "the process ends; the line stops on its own watch of our heartbeat",
-        (300.0, "the line counts the cell as lost: 300 ms, three heartbeats"),
+        "the process ends; the line stops on its own watch of our heartbeat, or a spare "
+        "that took over in time tells it that the cell has aborted",
+        (300.0, "the line knows of it: 300 ms, three heartbeats"),
         rung=Rung.EXIT,
         states=("ABORTED",),
         causes=("supervisor_restarted",),

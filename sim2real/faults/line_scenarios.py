@@ -16,6 +16,7 @@ from cell.config import ModbusPlcConfig
 from cell.contracts.servo import HoldReason
 from cell.drivers.plc.registers import BLOCK_START, Block
 from cell.mailbox.seqlock import Mailbox
+from cell.supervisor.states import State
 from sim2real.faults.chaos_rule import PLAIN, Accepts, Change, Flow, Rule
 from sim2real.faults.door import end_task
 from sim2real.faults.evidence import Evidence
@@ -208,9 +209,12 @@ def _end_writer(stand: Stand) -> None:
 
 
 def _line_notices(evidence: Evidence, _now_ns: int) -> int | None:
-    """Return when the line itself first counted the cell as lost."""
+    """Return when the line itself first counted the cell as lost, or as aborted.
+
+    A spare supervisor may take over before the line has missed a heartbeat.
+    """
     record = read_line(evidence.stand)
-    if bool(record["cell_is_fresh"]):
+    if bool(record["cell_is_fresh"]) and int(record["cell_state"]) != State.ABORTED:
         return None
     return int(record["stamp_ns"])
 

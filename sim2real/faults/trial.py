@@ -22,6 +22,7 @@ _REST_MS: Final = 300.0
 """The guard's ramp takes 100 ms, the robot's own filter 75 ms; the rest is for a
 machine that does other things as well."""
 _SETTLE_S: Final = 30.0
+_STATUS_S: Final = 1.0
 _NS: Final = 1e9
 _ENDED: Final = ("host", "process ended")
 
@@ -136,12 +137,14 @@ def _judge_meanwhile(
 
 
 def _find_rung(evidence: Evidence, row: FaultRow) -> Rung:
-    """Return the strongest reaction that was seen.
+    """Return the strongest reaction that was seen; wait a little for the one due.
 
-    A ramp of the guard that ends by itself is none of the ladder's: where the row names
+    What was just recorded stands in the status of the next turn. A ramp of the guard that ends by itself is none of the ladder's: where the row names
     no cause, the servo process's own hold counts as one.
     """
-    seen = evidence.find_rung()
+    deadline_s = time.monotonic() + _STATUS_S
+    while (seen := evidence.find_rung()) < row.rung and time.monotonic() < deadline_s:
+        pause(_POLL_S)
     if row.causes or row.rung is not Rung.HOLD:
         return seen
     return max(seen, evidence.find_hold_rung())

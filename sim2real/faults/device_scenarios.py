@@ -25,6 +25,7 @@ from sim2real.faults.scenario import (
     CellScenario,
     find_stop,
     last_picture,
+    make_awaited_look,
     make_event_look,
     make_event_sign,
     stop_begins,
@@ -226,7 +227,8 @@ DEVICE_SCENARIOS: Final[dict[str, CellScenario]] = {
         patience_s=20.0,
         lasts_s=8.0,
         looks=(
-            make_event_look("supervisor", "attempt", outcome="wrong part"),
+            # The arm is at home before the attempt is judged.
+            make_awaited_look("supervisor", "attempt", 20.0, outcome="wrong part"),
             make_event_look("supervisor", "part_given_back"),
         ),
         effect=_find_placed_misfit,

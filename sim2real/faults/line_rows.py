@@ -122,8 +122,8 @@ LINE_ROWS: Final = (
     _row(
         14,
         "our task that writes to the line ends while everything else lives",
-        "the process ends; the line stops on its own watch of our heartbeat, or a spare "
-        "that took over in time tells it that the cell has aborted",
+        "the process ends; the line stops on its own watch of our heartbeat, or a "
+        "spare that took over in time tells it that the cell has aborted",
         (300.0, "the line knows of it: 300 ms, three heartbeats"),
         rung=Rung.EXIT,
         states=("ABORTED",),

@@ -18,6 +18,7 @@ from sim2real.faults.stand_config import RESTARTS, Wire
 _QUIET_NS: Final = 400_000_000
 _LONG_RAD: Final = 0.7
 _BEGUN_RADPS: Final = 0.1
+_LOOK_PERIOD_S: Final = 0.2
 _PATIENCE_S: Final = 60.0
 _DARK_NS: Final = 600_000_000
 """Nine times the period of a camera."""
@@ -233,6 +234,21 @@ def make_event_look(source: str, event: str, **fields: object) -> Look:
         return "" if sign(evidence, 0) is not None else f"no event '{event}'"
 
     return look
+
+
+def make_awaited_look(
+    source: str, event: str, patience_s: float, **fields: object
+) -> Look:
+    """Return a look as `make_event_look` does, which waits for what takes its time."""
+    look = make_event_look(source, event, **fields)
+
+    def wait(evidence: Evidence) -> str:
+        deadline_s = time.monotonic() + patience_s
+        while (missed := look(evidence)) and time.monotonic() < deadline_s:
+            pause(_LOOK_PERIOD_S)
+        return missed
+
+    return wait
 
 
 def make_time_look(sign: Sign, bound_ms: float, what: str) -> Look:

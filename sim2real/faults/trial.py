@@ -139,8 +139,9 @@ def _judge_meanwhile(
 def _find_rung(evidence: Evidence, row: FaultRow) -> Rung:
     """Return the strongest reaction that was seen; wait a little for the one due.
 
-    What was just recorded stands in the status of the next turn. A ramp of the guard that ends by itself is none of the ladder's: where the row names
-    no cause, the servo process's own hold counts as one.
+    What was just recorded stands in the status of the next turn. A ramp of the guard
+    that ends by itself is none of the ladder's: where the row names no cause, the servo
+    process's own hold counts as one.
     """
     deadline_s = time.monotonic() + _STATUS_S
     while (seen := evidence.find_rung()) < row.rung and time.monotonic() < deadline_s:

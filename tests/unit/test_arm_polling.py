@@ -81,6 +81,7 @@ def test_a_thread_that_may_not_run_on_every_core_is_refused_with_the_remedy() ->
     assert "SCHED_DEADLINE is refused (Operation not permitted)" in refusal
     assert "CAP_SYS_NICE" in refusal
     assert "CPUAffinity" in refusal
+    assert "one core alone" in refusal
 
 
 def test_it_may_still_start_threads_and_they_are_normal_ones() -> None:

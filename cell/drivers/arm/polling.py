@@ -7,7 +7,8 @@ way to change that, but the kernel does: to a thread under SCHED_DEADLINE a yiel
 that it is done for this period [sched(7)], so the same code looks once per period.
 Where the kernel refuses, the threads keep what they inherited, and only cost more: it
 wants CAP_SYS_NICE, which a limit of real-time priority does not stand for, and threads
-that may run on every core.
+that may run on every core. On one core alone they then get no turn at all beside a call
+of the client that waits for them in a tight loop at the same real-time priority.
 """
 
 import ctypes
@@ -85,7 +86,8 @@ def calm_threads(threads: Iterable[int]) -> str:
     return (
         f"SCHED_DEADLINE is refused ({os.strerror(refused)}), so the robot client's "
         "threads take a third of a core: allow CAP_SYS_NICE and let the servo process "
-        "run on every core (no cpuset, taskset or CPUAffinity), or accept the cost"
+        "run on every core (no cpuset, taskset or CPUAffinity), or accept the cost; "
+        "pinned to one core alone it cannot make the arm ready"
     )
 
 

@@ -1,5 +1,6 @@
 """Starts one process of the controller with what it needs to know of its host."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,9 +8,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from ops.process_table import ProcessSpec
+
+_OUTPUT_BYTES: Final = 1_000_000
+"""Of what a process printed; a spare that cannot be kept adds to it for months."""
+_KEPT_BYTES: Final = 50_000
+"""Of its end, when it grew beyond that: the last words are there."""
 
 
 @dataclass(frozen=True)
@@ -63,24 +69,39 @@ class ChildStart:
                 env=_child_environment(),
             )
 
+    def find_output(self, name: str) -> Path:
+        """Return the file of what a process prints; there may be none."""
+        return self.log_directory / f"{name}.out"
+
     def read_last_words(self, name: str) -> str:
         """Return the sentence that a process ended with, empty when there is none."""
         try:
-            text = self._output_path(name).read_text("utf-8", errors="replace")
+            text = self.find_output(name).read_text("utf-8", errors="replace")
         except OSError:
             return ""
         start = f"\n{text}".rfind(f"\n{name}: ")
         return text[start:].removeprefix(f"{name}: ").strip() if start >= 0 else ""
 
     def _open_output(self, name: str, stack: ExitStack) -> IO[bytes] | int:
+        path = self.find_output(name)
+        with contextlib.suppress(OSError):
+            _cut(path)
         try:
-            return stack.enter_context(self._output_path(name).open("ab"))
+            return stack.enter_context(path.open("ab"))
         except OSError:
             # A full disk is no reason not to start.
             return subprocess.DEVNULL
 
-    def _output_path(self, name: str) -> Path:
-        return self.log_directory / f"{name}.out"
+
+def _cut(path: Path) -> None:
+    """Bound a file that others may be appending to; they go on behind what is kept."""
+    if path.stat().st_size <= _OUTPUT_BYTES:
+        return
+    with path.open("a+b") as file:
+        file.seek(-_KEPT_BYTES, os.SEEK_END)
+        kept = file.read()
+        file.truncate(0)
+        file.write(kept)
 
 
 def _child_environment() -> dict[str, str]:

@@ -134,7 +134,8 @@ class ProcessHost:
         """Return what is wrong beside production, for a person; mostly empty."""
         return [
             f"no spare of process {name} can be kept: should it end, line and people"
-            f" wait some seconds for the next; its last words are in {name}.out"
+            " wait some seconds for the next; free memory or descriptors, or restart"
+            f" Cellward; its last words are in {self.child_start.find_output(name)}"
             for name, child in self._children.items()
             if child.spare is not None and child.spare.is_failing
         ]

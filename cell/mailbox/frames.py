@@ -17,7 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
 from cell.mailbox.room import take_room
@@ -69,6 +69,7 @@ class FrameRing:
 
         Raises:
             ConfigError: the file is no ring at all.
+            StorageError: it is new, and there is no room for it.
         """
         present = cls.attach(path)
         if present is not None:
@@ -252,8 +253,13 @@ def _create_file(path: Path, height: int, width: int, slots: int) -> None:
         path.hardlink_to(draft)
     except FileExistsError:
         pass  # the other side was first; both attach to its file
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be made ({error.strerror}): look whether {path.parent} is "
+            "there, can be written and has room"
+        ) from error
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
 def _encode_header(frame: RgbdFrame) -> bytes:

@@ -2,7 +2,9 @@
 
 A file that merely has a size takes its memory page by page, at the first touch of each.
 Where there is none left then, the kernel ends whoever touches it, in the middle of a
-motion. So all of it is asked for at the start, when a sentence can still be said.
+motion. So all of it is asked for when the file is made, where a sentence can still be
+said. For most files that is at the start. A camera's frames get theirs with its first
+picture, and once more when its size changes, so they may have to wait for room.
 """
 
 import contextlib

@@ -7,6 +7,7 @@ import gc
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Final
 
 from cell.contracts.drivers import ArmDriver
 from cell.contracts.errors import Complaint, DriverError
@@ -14,7 +15,12 @@ from cell.contracts.servo import HoldReason, ServoPhase
 from cell.contracts.units import ns_from_s
 from cell.servo.session import ArmSession, Desk
 
-OpenArm = Callable[[], AbstractContextManager[ArmDriver]]
+Warn = Callable[[str], None]
+OpenArm = Callable[[Warn], AbstractContextManager[ArmDriver]]
+
+SCHEDULING: Final = "scheduling"
+"""Event, of the level of a warning: the kernel refused what makes cycles punctual or
+cheap."""
 
 _FIRST_PAUSE_S, _LAST_PAUSE_S = 0.1, 2.0
 # While there is no arm: often enough for whoever reads the state.
@@ -49,7 +55,7 @@ class ServoLoop:
         """Serve until asked to stop, then bring the arm to rest."""
         while not must_stop():
             try:
-                with self._open_arm() as arm:
+                with self._open_arm(self._warn) as arm:
                     self._note("arm connected", {})
                     self._desk.complain(None)
                     self._serve(ArmSession(arm, self._desk), must_stop)
@@ -123,6 +129,9 @@ class ServoLoop:
                 phase, desk.latch, desk.follower, None, self._now_ns()
             )
         )
+
+    def _warn(self, text: str) -> None:
+        self._note(SCHEDULING, {"detail": text})
 
     def _note(self, event: str, fields: dict[str, object]) -> None:
         self._events.append((event, fields))

@@ -244,6 +244,9 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             FaultCode.CAMERA_WRONG_DEVICE,
             "the camera over the bin is not the configured one",
             "look whether cameras are swapped, or set cameras.overhead.serial; Unhold",
+            # It may come and go while the cell is Held for a camera out of reach, which
+            # ends by itself; only what is live joins that stop.
+            is_live=True,
         ),
         Cause.CAMERA_BLIND: _held_row(
             FaultCode.CAMERA_BLIND,

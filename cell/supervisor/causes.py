@@ -96,8 +96,10 @@ class CauseFacts:
         clears: who may end the stop.
         text: what happened, for a person.
         remedy: what a person does about it.
-        is_live: the decision loop reacts to it at once; otherwise it is met by the
-            grasp cycle, at a point where stopping costs nothing.
+        is_live: the decision loop reacts to it at once, and it joins a stop that is
+            under way; otherwise it is met by the grasp cycle, at a point where stopping
+            costs nothing. Whatever the loop sees by itself and needs a person is live,
+            or a stop for another cause could end as if it had never been there.
         disarms: arm or fingers have to be made ready anew, which Reset and Unhold do;
             so Idle is not kept, and Unhold is not refused for it.
         in_stopped: it aborts even a stopped cell, for it tells of an intervention.

@@ -1,7 +1,8 @@
 """Entry of the camera process: `python -m ops.processes.camera`.
 
 Owns every call into the camera SDK. One thread for each camera opens it, reads frames
-and writes them to the camera's ring; a camera that fails is opened anew after a pause.
+and writes them to the camera's ring; a camera that fails, or whose ring finds no room,
+is opened anew after a pause.
 The process stops beating when a thread hangs inside the SDK, so that the host ends the
 process and starts it again: nothing less helps then.
 """
@@ -19,7 +20,7 @@ import numpy as np
 import structlog
 
 from cell.config import CameraConfig, RealsenseCameraConfig, ReplayCameraConfig
-from cell.contracts.errors import CellError, Complaint, DriverError
+from cell.contracts.errors import CellError, Complaint, DriverError, StorageError
 from cell.contracts.geometry import Pose
 from cell.contracts.servo import ServoPhase, ServoState
 from cell.contracts.units import s_from_ns
@@ -119,7 +120,8 @@ class CameraLoop:
                 finally:
                     if ring is not None:
                         ring.close()
-        except DriverError as error:
+        except (DriverError, StorageError) as error:
+            # Another program may fill the memory hours after the start, and empty it.
             self._note(
                 str(error), "camera fails", error=str(error), code=error.code.name
             )
@@ -128,7 +130,8 @@ class CameraLoop:
 
     def _complain(self, error: CellError) -> None:
         source, text = name_source(self._config), str(error)
-        if source not in text:
+        # Where there is no room for frames, no camera is to be looked for.
+        if source not in text and not isinstance(error, StorageError):
             text = f"{text} ({source})"
         self._complaints.write(Complaint(error.code, text))
 

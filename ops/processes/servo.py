@@ -16,7 +16,7 @@ from cell.mailbox.servo_link import ServoLink
 from cell.servo.follower import CommandFollower
 from cell.servo.interpolator import Interpolator
 from cell.servo.latch import Latch
-from cell.servo.loop import ServoLoop
+from cell.servo.loop import SCHEDULING, ServoLoop
 from cell.servo.motions import MotionLimits
 from cell.servo.realtime import (
     Scheduling,
@@ -43,22 +43,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the servo process until SIGTERM; return the exit code."""
     context = enter_process("servo", argv)
     log = structlog.get_logger("servo")
-
-    def record(event: str, fields: dict[str, object]) -> None:
-        with DESCRIPTORS.lifted():
-            log.info(event, **fields)
-
     # Compiling takes a while on a new machine, and must not keep others off a core.
     _rehearse(context.settings)
     context.beat()
     scheduling = request_scheduling(1.0 / context.settings.arm.frequency_hz)
-    loop = _make_loop(context, scheduling, record)
+    loop = _make_loop(context, scheduling, make_record(log))
     if scheduling.warning:
-        log.warning("scheduling", detail=scheduling.warning)
-    log.info("scheduling", level=scheduling.level, period_s=scheduling.period_s)
+        log.warning(SCHEDULING, detail=scheduling.warning)
+    log.info(SCHEDULING, level=scheduling.level, period_s=scheduling.period_s)
     freeze_garbage_collector()
     loop.run(lambda: context.stop.is_set)
     return 0
+
+
+def make_record(log: structlog.typing.FilteringBoundLogger) -> Record:
+    """Return what writes events down where no descriptor may be opened."""
+
+    def record(event: str, fields: dict[str, object]) -> None:
+        write = log.warning if event == SCHEDULING else log.info
+        with DESCRIPTORS.lifted():
+            write(event, **fields)
+
+    return record
 
 
 def _rehearse(settings: Settings) -> None:
@@ -89,7 +95,7 @@ def _make_loop(
         complain=box.write,
     )
     return ServoLoop(
-        lambda: open_arm(settings.arm, time.monotonic_ns),
+        lambda warn: open_arm(settings.arm, time.monotonic_ns, warn),
         desk,
         time.monotonic_ns,
         sleep_until_ns,

@@ -277,8 +277,8 @@ ROBOT_ROWS: Final = (
         "the two cameras of the cell are swapped",
         Boundary.CAMERA,
         Rung.STOP,
-        "the serial numbers differ: no picture is taken; the cell holds before the "
-        "next grasp, and does not start",
+        "the serial numbers differ: no picture is taken; the cell holds, and does "
+        "not start",
         (("HELD",), ("camera_wrong_device",)),
         (
             5_000.0,

@@ -54,7 +54,7 @@ def test_a_robot_is_compared_again_before_its_control_is_taken(
     robot: VirtualUr,
 ) -> None:
     # As if the address had changed hands since the link was opened.
-    arm = RtdeArm(configure(robot, OTHER_SERIAL_NUMBER), time.monotonic_ns)
+    arm = RtdeArm(configure(robot, OTHER_SERIAL_NUMBER), time.monotonic_ns, print)
     assert wait_until(lambda: arm.read_state().robot_mode > 0)
     try:
         with pytest.raises(ArmIdentityError):

@@ -61,10 +61,27 @@ def test_a_real_time_thread_that_polls_looks_once_a_period() -> None:
         assert poller.native_id is not None
         raise_priority(poller.native_id)
 
-        assert calm_threads([poller.native_id])
+        assert not calm_threads([poller.native_id])
 
         looks, elapsed_s = poller.count(0.3)
         assert 1 <= looks <= elapsed_s * 1e9 / PERIOD_NS + 2
+
+
+def test_a_thread_that_may_not_run_on_every_core_is_refused_with_the_remedy() -> None:
+    if os.cpu_count() == 1:
+        pytest.skip("this machine has one core")
+    with polling() as poller:
+        assert poller.native_id is not None
+        raise_priority(poller.native_id)
+        os.sched_setaffinity(poller.native_id, {min(os.sched_getaffinity(0))})
+
+        refusal = calm_threads([poller.native_id])
+
+        assert os.sched_getscheduler(poller.native_id) == os.SCHED_FIFO
+    assert "SCHED_DEADLINE is refused (Operation not permitted)" in refusal
+    assert "CAP_SYS_NICE" in refusal
+    assert "CPUAffinity" in refusal
+    assert "one core alone" in refusal
 
 
 def test_it_may_still_start_threads_and_they_are_normal_ones() -> None:
@@ -84,7 +101,7 @@ def test_it_may_still_start_threads_and_they_are_normal_ones() -> None:
     parent.start()
     assert parent.native_id is not None
     raise_priority(parent.native_id)
-    assert calm_threads([parent.native_id])
+    assert not calm_threads([parent.native_id])
     is_calm.set()
     parent.join(5.0)
 
@@ -111,12 +128,29 @@ def test_a_thread_that_has_ended_is_no_error() -> None:
 
 def test_only_what_starts_inside_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr("cell.drivers.arm.polling.calm_threads", asked.extend)
+    told: list[str] = []
+
+    def refuse(threads: frozenset[int]) -> str:
+        asked.extend(threads)
+        return "refused"
+
+    monkeypatch.setattr("cell.drivers.arm.polling.calm_threads", refuse)
     with polling() as before:
-        with calm_what_starts():
+        with calm_what_starts(told.append):
             inside = Poller()
         inside.must_end = True
 
+    assert told == ["refused"]
     assert asked == [inside.native_id]
     assert before.native_id not in asked
     assert threading.get_native_id() in list_threads()
+
+
+def test_who_starts_threads_of_normal_priority_is_told_nothing() -> None:
+    told: list[str] = []
+    with calm_what_starts(told.append):
+        poller = Poller()
+    poller.must_end = True
+    poller.join(5.0)
+
+    assert told == []

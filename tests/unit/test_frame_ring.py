@@ -1,12 +1,14 @@
 """Frames in shared memory."""
 
+import errno
+import os
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cell.contracts.errors import ConfigError
+from cell.contracts.errors import ConfigError, StorageError
 from cell.contracts.geometry import Pose
 from cell.contracts.observation import Intrinsics, RgbdFrame
 from cell.mailbox.frames import FrameRing, FrameSource, frame_ring_path
@@ -152,3 +154,19 @@ def test_a_file_that_is_no_ring_is_refused(tmp_path: Path, content: bytes) -> No
 
     with pytest.raises(ConfigError, match="delete its runtime directory"):
         FrameRing.open(tmp_path / "ring", HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EMFILE])
+def test_a_ring_that_cannot_be_made_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", refuse)
+        with pytest.raises(StorageError, match=os.strerror(number)) as caught:
+            FrameRing.open(tmp_path / "ring", HEIGHT, WIDTH)
+
+    assert str(tmp_path / "ring") in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Shared memory is taken whole at the start: a full one is a sentence, no crash."""
+"""Shared memory is taken whole with its file: a full one is a sentence, no crash."""
 
 import errno
 import os

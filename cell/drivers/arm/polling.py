@@ -5,13 +5,17 @@ sleeps for 0.1 ms, round and round: some 8 000 wake-ups a second for 500 samples
 fifth of a core each on the machine that this was measured on. The client offers no
 way to change that, but the kernel does: to a thread under SCHED_DEADLINE a yield says
 that it is done for this period [sched(7)], so the same code looks once per period.
-Where the kernel refuses, the threads keep what they inherited, and only cost more.
+Where the kernel refuses, the threads keep what they inherited, and only cost more: it
+wants CAP_SYS_NICE, which a limit of real-time priority does not stand for, and threads
+that may run on every core. On one core alone they then get no turn at all beside a call
+of the client that waits for them in a tight loop at the same real-time priority.
 """
 
 import ctypes
+import errno
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -52,33 +56,51 @@ def list_threads() -> frozenset[int]:
 
 
 @contextmanager
-def calm_what_starts() -> Iterator[None]:
-    """Calm the threads that a call of the client leaves behind, see `calm_threads`."""
+def calm_what_starts(warn: Callable[[str], None]) -> Iterator[None]:
+    """Calm the threads that a call of the client leaves behind, see `calm_threads`.
+
+    Args:
+        warn: told what was refused, if anything was.
+    """
     before = list_threads()
     yield
-    calm_threads(list_threads() - before)
+    refusal = calm_threads(list_threads() - before)
+    if refusal:
+        warn(refusal)
 
 
-def calm_threads(threads: Iterable[int]) -> bool:
+def calm_threads(threads: Iterable[int]) -> str:
     """Have threads that yield when they are idle look once per `PERIOD_NS`.
 
     Those at normal priority are left alone: the kernel would refuse, for whoever may
     not have real-time priority may not have this either.
 
     Returns:
-        Whether it was granted to all of them.
+        What was refused to a thread with real-time priority, and the remedy; empty when
+        nothing was.
     """
-    granted = [_calm(thread) for thread in threads]
-    return all(granted)
+    numbers = [_calm(thread) for thread in threads]
+    refused = next((number for number in numbers if number), 0)
+    if not refused:
+        return ""
+    return (
+        f"SCHED_DEADLINE is refused ({os.strerror(refused)}), so the robot client's "
+        "threads take a third of a core: allow CAP_SYS_NICE and let the servo process "
+        "run on every core (no cpuset, taskset or CPUAffinity), or accept the cost; "
+        "pinned to one core alone it cannot make the arm ready"
+    )
 
 
-def _calm(thread: int) -> bool:
+def _calm(thread: int) -> int:
+    """Return the number of the kernel's refusal; 0 where there is nothing to tell."""
     try:
         is_normal = os.sched_getscheduler(thread) == os.SCHED_OTHER
     except ProcessLookupError:
-        return False
-    if is_normal or _SCHED_SETATTR is None:
-        return False
+        return 0
+    if is_normal:
+        return 0
+    if _SCHED_SETATTR is None:
+        return errno.ENOSYS
     attributes = _SchedAttr(
         size=ctypes.sizeof(_SchedAttr),
         sched_policy=_SCHED_DEADLINE,
@@ -87,5 +109,7 @@ def _calm(thread: int) -> bool:
         sched_deadline=PERIOD_NS,
         sched_period=PERIOD_NS,
     )
-    refused = _libc.syscall(_SCHED_SETATTR, thread, ctypes.byref(attributes), 0)
-    return int(refused) == 0
+    if _libc.syscall(_SCHED_SETATTR, thread, ctypes.byref(attributes), 0) == 0:
+        return 0
+    refused = ctypes.get_errno()
+    return 0 if refused == errno.ESRCH else refused

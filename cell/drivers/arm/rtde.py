@@ -81,9 +81,15 @@ class ArmInUseError(DriverError):
 
 @contextmanager
 def open_rtde_arm(
-    config: RtdeArmConfig, now_ns: Callable[[], int]
+    config: RtdeArmConfig, now_ns: Callable[[], int], warn: Callable[[str], None]
 ) -> Iterator[ArmDriver]:
     """Connect for reading; `arm` takes control later.
+
+    Args:
+        config: section of the arm.
+        now_ns: monotonic clock.
+        warn: told what works less well than it could, once per connection, also while
+            the arm is made ready; it must neither block nor open anything.
 
     Raises:
         DriverUnreachableError: nothing listens there.
@@ -96,7 +102,7 @@ def open_rtde_arm(
     version = read_controller_version(config.host, _PROBE_TIMEOUT_S)
     check_controller_version(version, config.host)
     require_robot(config.host, config.serial_number, _PROBE_TIMEOUT_S)
-    arm = RtdeArm(config, now_ns)
+    arm = RtdeArm(config, now_ns, warn)
     try:
         yield arm
     finally:
@@ -106,7 +112,12 @@ def open_rtde_arm(
 class RtdeArm:
     """Implements `ArmDriver`; made by `open_rtde_arm`."""
 
-    def __init__(self, config: RtdeArmConfig, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        config: RtdeArmConfig,
+        now_ns: Callable[[], int],
+        warn: Callable[[str], None],
+    ) -> None:
         """Connect for reading.
 
         Raises:
@@ -114,10 +125,12 @@ class RtdeArm:
         """
         self._config = config
         self._now_ns = now_ns
+        self._warn = warn
+        self._has_warned = False
         self._first_free = find_first_free()
         self._before = list_descriptors()
         try:
-            with calm_what_starts():
+            with calm_what_starts(self._warn_once):
                 self._receive: Any = RTDEReceiveInterface(
                     config.host, float(config.frequency_hz), _VARIABLES
                 )
@@ -224,6 +237,12 @@ class RtdeArm:
             )
             retirement.start()
 
+    def _warn_once(self, text: str) -> None:
+        # What was refused to the threads of one interface is to those of the other.
+        if not self._has_warned:
+            self._has_warned = True
+            self._warn(text)
+
     def _find_sockets(self) -> ClientSockets:
         return ClientSockets(list_descriptors() - self._before, RTDE_PORT)
 
@@ -272,7 +291,7 @@ class RtdeArm:
         # The client opens further connections here, and an address can change hands.
         # Later there is no descriptor for a question, and no new connection either.
         require_robot(self._config.host, self._config.serial_number, _PROBE_TIMEOUT_S)
-        with calm_what_starts():
+        with calm_what_starts(self._warn_once):
             self._control = RTDEControlInterface(
                 self._config.host, float(self._config.frequency_hz)
             )

@@ -11,6 +11,7 @@ IN_USE = Complaint(
 NO_FEED = Complaint(
     FaultCode.DRIVER_UNREACHABLE, "overhead: no frame feed at 10.0.0.2:39401: start it"
 )
+SWAPPED = Complaint(FaultCode.CAMERA_WRONG_DEVICE, "overhead: serial 2, not 1")
 GONE = Complaint(FaultCode.DRIVER_UNREACHABLE, "arm: the connection is gone")
 OTHER = Complaint(
     FaultCode.ARM_WRONG_ROBOT, "arm: serial number 2, arm.serial_number is 1"
@@ -131,3 +132,46 @@ async def test_with_a_damaged_model_the_cell_picks_and_says_so_all_the_time() ->
     assert any(DAMAGED.text in alarm for alarm in tree["alarms"])
     assert told.fault_code == 111
     assert told.good_count > 0
+
+
+async def test_a_wrong_camera_in_the_place_of_an_unplugged_one_needs_a_person() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        cell.camera_is_live = False
+        cell.complaints.camera = NO_FEED
+        await cell.until_state(State.HELD)
+        await cell.pass_s(1.0)
+        cell.complaints.camera = SWAPPED
+        await cell.pass_s(0.2)
+        travelled_rad = cell.servo.travelled_rad
+        cell.complaints.camera = None
+        cell.camera_is_live = True
+        await cell.pass_s(8.0)
+        tree = cell.tree()
+
+        assert tree["state"] == "HELD"
+        assert tree["since_then"] == ["camera_wrong_device"]
+        assert cell.servo.travelled_rad == travelled_rad
+        await cell.command(Command.UNHOLD)
+        await cell.until_state(State.EXECUTE)
+
+
+async def test_a_wrong_camera_seen_at_work_needs_a_person_though_it_went_again() -> (
+    None
+):
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "transferring")
+        cell.camera_is_live = False
+        cell.complaints.camera = SWAPPED
+        await cell.pass_s(1.2)
+        cell.camera_is_live = True
+        cell.complaints.camera = None
+        await cell.pass_s(8.0)
+        tree = cell.tree()
+
+    assert tree["state"] == "HELD"
+    assert tree["cause"] == "camera_wrong_device"
+    assert SWAPPED.text in tree["state_reason"]

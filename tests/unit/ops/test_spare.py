@@ -188,6 +188,8 @@ def test_the_host_complains_for_as_long_as_no_spare_can_be_kept(
 
     (complaint,) = bench.host.list_complaints()
     assert "no spare of process child can be kept" in complaint
+    assert "free memory or descriptors, or restart Cellward" in complaint
+    assert complaint.endswith(f" {bench.folder / 'child.out'}")
 
 
 def fail_with(number: int) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from cell.contracts.drivers import ArmDriver
 from cell.contracts.errors import Complaint, DriverUnreachableError, FaultCode
 from cell.contracts.servo import HoldReason, MotionMode, ServoPhase
-from cell.servo.loop import ServoLoop
+from cell.servo.loop import SCHEDULING, ServoLoop, Warn
 from tests.fakes.arm import FakeArm
 from tests.unit.servo.servo_rig import MS, ServoRig
 
@@ -22,6 +22,7 @@ class LoopRig(ServoRig):
         self.beats: list[int] = []
         self.opened_ns: list[int] = []
         self.is_reachable = True
+        self.warn: Warn = lambda _text: None
         self.oversleep_ns = 0
         self.loop = ServoLoop(
             self._open, self.desk, lambda: self.now_ns, self._sleep, self._beat
@@ -35,7 +36,8 @@ class LoopRig(ServoRig):
         self.plans.append((self.now_ns + delay_ms * MS, action))
 
     @contextmanager
-    def _open(self) -> Iterator[ArmDriver]:
+    def _open(self, warn: Warn) -> Iterator[ArmDriver]:
+        self.warn = warn
         if not self.is_reachable:
             raise DriverUnreachableError("arm", "nobody there")
         self.opened_ns.append(self.now_ns)
@@ -228,6 +230,30 @@ def test_events_are_not_written_while_the_arm_moves() -> None:
 
     assert phases
     assert ServoPhase.MOVING not in phases
+
+
+def test_what_the_driver_warns_of_waits_for_the_arm_to_rest() -> None:
+    rig = LoopRig()
+    written: list[tuple[str, dict[str, object], ServoPhase]] = []
+    rig.loop._record = lambda event, fields: written.append(
+        (event, fields, rig.state.phase)
+    )
+    phases: list[ServoPhase] = []
+
+    def warn() -> None:
+        phases.append(rig.state.phase)
+        rig.warn("refused; accept the cost")
+
+    rig.after(100, rig.ask_for_release)
+    rig.after(200, lambda: rig.move_home_by([0.5, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    rig.after(250, warn)
+    rig.run(2000)
+
+    fields: dict[str, object] = {"detail": "refused; accept the cost"}
+    assert phases == [ServoPhase.MOVING]
+    assert [entry for entry in written if entry[0] == SCHEDULING] == [
+        (SCHEDULING, fields, ServoPhase.READY)
+    ]
 
 
 def test_the_fake_is_an_arm() -> None:

@@ -18,6 +18,7 @@ _SILENT_S = 1.0
 _PRESSES = {"ABORTED": "ack clear reset start", "HELD": "ack unhold"}
 _REASONS_SHOWN = 6
 _SENTENCE_CHARS = 220
+_MAY_ACT = ("trusted", "not needed")
 _ABNORMAL = {
     "HELD": "yellow",
     "SUSPENDED": "yellow",
@@ -144,6 +145,8 @@ def _name_in_charge(status: Mapping[str, Any]) -> str:
     if not guardian.get("is_fallback"):
         return str(model)
     words = f"{guardian.get('in_charge') or '-'} in place of {model}"
+    if guardian.get("is_novel") and guardian.get("trust") in _MAY_ACT:
+        return f"{words} (novel pictures)"
     done, needed = guardian.get("shadow_attempts"), guardian.get("shadow_needed")
     if guardian.get("trust") == "shadow":
         return f"{words} (shadow {done} of {needed})"

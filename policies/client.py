@@ -25,6 +25,7 @@ from policies.runtime.wire import (
     ProposeRequest,
     Readiness,
     encode_message,
+    is_greeting,
     parse_answer,
     parse_readiness,
     request_message,
@@ -103,8 +104,8 @@ class PolicyWorkerClient:
             PolicyError: the worker could not answer, or its answer may not be used.
             DriverUnreachableError: the worker is not there, or went away.
         """
-        writer, greeting = self._writer, self._readiness
-        if writer is None or greeting is None:
+        writer = self._writer
+        if writer is None or self._readiness is None:
             raise DriverUnreachableError(_DEVICE, f"nothing listens at {self._path}")
         self._last_id += 1
         request = ProposeRequest(
@@ -130,8 +131,7 @@ class PolicyWorkerClient:
             del self._pending[request.request_id]
         if timed.answer.observed_stamp_ns < min_frame_stamp_ns:
             raise PolicyError("the policy worker answered on an older frame than asked")
-        # A connection that broke meanwhile would have failed the question.
-        return replace(timed, model_sha256=greeting.sha256)
+        return timed
 
     async def _serve_connection(self) -> None:
         try:
@@ -155,24 +155,30 @@ class PolicyWorkerClient:
         decoder = MessageDecoder()
         while chunk := await reader.read(_READ_BYTES):
             for message in decoder.feed(chunk):
-                if self._readiness is None:
-                    self._readiness = parse_readiness(message)
-                    self._log.info(
-                        "policy_worker_connected",
-                        model=self._readiness.model,
-                        error=self._readiness.error,
-                    )
-                else:
-                    self._resolve(message)
+                greeting = self._readiness
+                if greeting is not None and not is_greeting(message):
+                    self._resolve(message, greeting)
+                    continue
+                self._readiness = parse_readiness(message)
+                self._log.info(
+                    "policy_worker_connected"
+                    if greeting is None
+                    else "policies_replaced",
+                    model=self._readiness.model,
+                    error=self._readiness.error,
+                )
 
-    def _resolve(self, message: dict[str, object]) -> None:
+    def _resolve(self, message: dict[str, object], greeting: Readiness) -> None:
         request_id = message.get("id")
         future = self._pending.get(request_id) if isinstance(request_id, int) else None
         # An answer that missed its deadline has nobody waiting any more.
         if future is None or future.done():
             return
         try:
-            future.set_result(parse_answer(message))
+            # The greeting before an answer says whose it is, not the one before the
+            # question: the worker may have replaced its policies in between.
+            answer = replace(parse_answer(message), model_sha256=greeting.sha256)
+            future.set_result(answer)
         except PolicyError as error:
             future.set_exception(error)
 

@@ -158,3 +158,8 @@ class Abstain:
     is_blind: bool = False
     novelty: float = 0.0
     novelty_limit: float = 0.0
+
+    @property
+    def is_novel(self) -> bool:
+        """It is not answered because it is unlike the training inputs."""
+        return self.novelty > self.novelty_limit > 0.0

@@ -275,6 +275,14 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
             "look at fingers, camera, parts and model; it is tried on in shadow",
             Clears.BY_EVIDENCE,
         ),
+        Cause.PICTURES_NOVEL: _alarm_row(
+            FaultCode.PICTURES_NOVEL,
+            "pictures of the bin are unlike those of training; the fallback policy "
+            "picks",
+            "compare the camera's pose and light with the calibration, clean its lens; "
+            "for new parts train the model again",
+            Clears.BY_PICTURE,
+        ),
         Cause.POLICY_UNAVAILABLE: _held_row(
             FaultCode.POLICY_TIMEOUT,
             "the policy worker does not answer",

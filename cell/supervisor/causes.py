@@ -27,6 +27,7 @@ class Clears(Enum):
     BY_CLEAR = "acknowledge, then Clear, Reset and Start"
     BY_COMMAND = "the command that leads back"
     BY_EVIDENCE = "evidence of good grasps; stops nothing"
+    BY_PICTURE = "a picture as in training; stops nothing"
     BY_RESTART = "a start with the cause removed; stops nothing"
 
 
@@ -64,6 +65,7 @@ class Cause(StrEnum):
     MODEL_INVALID = "model_invalid"
     GUARDIAN_INVALID = "guardian_invalid"
     POLICY_WITHDRAWN = "policy_withdrawn"
+    PICTURES_NOVEL = "pictures_novel"
     POLICY_UNAVAILABLE = "policy_unavailable"
     POLICY_TIMEOUT = "policy_timeout"
     POLICY_OUTPUT_INVALID = "policy_output_invalid"

@@ -80,6 +80,8 @@ class Conditions:
         guardian_complaint: what the Guardian worker has against its model.
         withdrawn: why the Guardian has withdrawn the learned policy, empty when it has
             not.
+        novel: how unlike training the pictures are that the fallback picks on, empty
+            while the learned policy knows what it sees.
     """
 
     servo: ServoState | None
@@ -105,6 +107,7 @@ class Conditions:
     policy_complaint: Complaint | None = None
     guardian_complaint: Complaint | None = None
     withdrawn: str = ""
+    novel: str = ""
 
 
 def find_causes(now: Conditions) -> tuple[Finding, ...]:
@@ -129,14 +132,16 @@ def find_missing(now: Conditions) -> tuple[Finding, ...]:
 def find_alarms(now: Conditions) -> tuple[Finding, ...]:
     """Return what a person should know although it need not stop the cell now."""
     complaints = (now.servo_complaint, now.policy_complaint, now.guardian_complaint)
-    alarms = tuple(
+    alarms = [
         Finding(_CAUSE_OF_CODE[complaint.code], complaint.text)
         for complaint in complaints
         if complaint is not None and complaint.code in _CAUSE_OF_CODE
-    )
-    if not now.withdrawn:
-        return alarms
-    return (*alarms, Finding(Cause.POLICY_WITHDRAWN, now.withdrawn))
+    ]
+    if now.withdrawn:
+        alarms.append(Finding(Cause.POLICY_WITHDRAWN, now.withdrawn))
+    if now.novel:
+        alarms.append(Finding(Cause.PICTURES_NOVEL, now.novel))
+    return tuple(alarms)
 
 
 def explain(failure: Finding | None, now: Conditions) -> Finding | None:

@@ -97,7 +97,7 @@ class GraspChooser:
                 else:
                     found = await self._find_plan(outcome.answer)
                     if isinstance(found, PickPlan):
-                        self.station.statistics.fallback_proposals += fallback
+                        self._note_source(fallback=fallback)
                         return replace(
                             found,
                             is_fallback=fallback,
@@ -124,6 +124,8 @@ class GraspChooser:
                 return outcome
             self.station.statistics.note_policy(outcome.milliseconds)
             if outcome.answer.observed_stamp_ns >= self._oldest_usable_ns():
+                if not fallback:
+                    self.station.guardian.novelty.note_answer(outcome)
                 return outcome
             self._request(fallback=fallback)
         desk.withdraw()
@@ -161,6 +163,11 @@ class GraspChooser:
             return refusal
         refusal = check.check(plan.way_out, plan.q_grasp)
         return f"the way out: {refusal}" if refusal else ""
+
+    def _note_source(self, *, fallback: bool) -> None:
+        if fallback:
+            self.station.statistics.fallback_proposals += 1
+            self.station.guardian.novelty.note_fallback()
 
     def _is_exhausted(self, spot: Spot) -> bool:
         tries = sum(spot.is_same(failed) for failed in self._failed)

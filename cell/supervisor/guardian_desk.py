@@ -25,6 +25,7 @@ from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_record import GuardianRecord
 from cell.supervisor.intervention_rate import InterventionRate, is_own_doing
 from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.novelty_watch import NoveltyWatch
 from cell.supervisor.ports import GuardianPeers, PolicyClient
 from cell.supervisor.proposals import NoProposal
 
@@ -47,6 +48,7 @@ class GuardianDesk:
         looks: proposals of the learned policy that were compared in shadow.
         agreements: those of them that proposed what the fallback did.
         rate: how often grasps of the learned policy are held up.
+        novelty: whether it knows what it sees.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class GuardianDesk:
         """
         self.falls = self.looks = self.agreements = 0
         self.rate = InterventionRate(motion)
+        self.novelty = NoveltyWatch(policy, record)
         self._peers = peers
         self._policy, self._motion, self._gripper = policy, motion, gripper
         self._clock, self._record_event = clock, record
@@ -119,7 +122,12 @@ class GuardianDesk:
         return is_own and self.permits_learned()
 
     def is_fallback(self) -> bool:
-        """Say whether the fallback picks in place of a learned policy."""
+        """Say whether the fallback picks in place of a learned policy.
+
+        Also of one that may act and has not known what it sees for a while.
+        """
+        if self.novelty.stands():
+            return True
         if self._peers is None or not self._policy.is_ready():
             return False
         return not (self.permits_learned() and self._policy.has_learned())
@@ -162,6 +170,9 @@ class GuardianDesk:
         if plan is None or record is None or not self._is_comparable(outcome):
             return
         chunk = outcome.answer if isinstance(outcome, Proposal) else None
+        if isinstance(outcome, Proposal):
+            self.novelty.note_answer(outcome)
+            self.novelty.note_fallback()
         self.looks += 1
         fields: dict[str, object] = {"agrees": False}
         if isinstance(chunk, ActionChunk):
@@ -362,14 +373,15 @@ class GuardianDesk:
         is_fallback = self.is_fallback()
         in_charge = fallback if is_fallback else self._policy.model_name()
         entries: dict[str, Any] = {"in_charge": in_charge, "is_fallback": is_fallback}
-        peers = self._peers
+        entries |= self.novelty.describe()
+        peers, novel = self._peers, self.novelty.explain()
         if peers is None:
-            return {**entries, "trust": "not needed", "why": ""}
+            return {**entries, "trust": "not needed", "why": novel}
         if peers.guardian is None:
             return {**entries, "trust": "fallback", "why": "its model cannot be used"}
         view: GuardianView = peers.guardian.view()
         is_absent = is_fallback and not self._policy.has_learned()
-        why = "no learned model is loaded" if is_absent else view.doubt
+        why = "no learned model is loaded" if is_absent else view.doubt or novel
         return {
             **entries,
             "trust": view.trust,

@@ -60,6 +60,7 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
         Cause.POLICY_TIMEOUT: 5001,
         Cause.POLICY_OUTPUT_INVALID: 5010,
         Cause.POLICY_WITHDRAWN: 5100,
+        Cause.PICTURES_NOVEL: 5110,
         Cause.PICK_FAILED_REPEATEDLY: 6000,
         Cause.NO_WAY_BACK: 6010,
         Cause.PLACE_NOT_CONFIRMED: 6020,
@@ -78,7 +79,11 @@ ALARM_IDS: Final[Mapping[Cause, int]] = MappingProxyType(
 digit that tells apart causes which share a fault word."""
 
 
-_WORKS_ON_WITH_LESS: Final = (Clears.BY_RESTART, Clears.BY_EVIDENCE)
+_WORKS_ON_WITH_LESS: Final = (
+    Clears.BY_RESTART,
+    Clears.BY_EVIDENCE,
+    Clears.BY_PICTURE,
+)
 
 
 def compute_rung(cause: Cause, reaction: Reaction) -> Rung:

@@ -77,6 +77,7 @@ class Watch:
             policy_complaint=self._complaints.read_policy(),
             guardian_complaint=self._complaints.read_guardian(),
             withdrawn=self._station.guardian.explain_fallback(),
+            novel=self._station.guardian.novelty.explain(),
         )
         self.alarms = find_alarms(now)
         return now

@@ -4,7 +4,9 @@ Rotation, finger heights and scores all happen inside the network's graph; this 
 projects the depth image, masks what the bin forbids, and picks.
 """
 
+import sys
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,9 @@ from policies.runtime.workspace import GraspWorkspace
 INPUT_NAME = "heightmap"
 SCORE_NAME = "score"
 TIP_NAME = "tip"
+
+_BEYOND_ALL: Final = sys.float_info.max
+"""What is told of a score that is no number: those do not travel to the supervisor."""
 
 _NEEDS = frozenset({Modality.DEPTH})
 
@@ -151,7 +156,7 @@ class HeightmapPolicy:
             view.stamp_ns,
             f"unlike its training inputs: {score:.1f}, at most {gauge.threshold:.1f}",
             self._name,
-            novelty=score,
+            novelty=score if np.isfinite(score) else _BEYOND_ALL,
             novelty_limit=gauge.threshold,
         )
 

@@ -70,7 +70,8 @@ class ModelWatch:
                 return ModelError(
                     f"{path}: is not the file any more that was loaded (sha256 "
                     f"{digest.hexdigest()[:12]}..., then {expected[:12]}...): restore "
-                    "it and start Cellward again; look for what damages the disk"
+                    "it and start Cellward again; if nobody exported or fitted it "
+                    "anew, look for what damages the disk"
                 )
         return None
 

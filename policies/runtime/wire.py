@@ -1,7 +1,8 @@
 """What travels between the policy worker and its client: framed JSON, nothing else.
 
 A message is a four-byte length, big-endian, and that many bytes of UTF-8 JSON. The
-worker greets with one readiness message; then each request gets one answer.
+worker greets with a readiness message; then each request gets one answer. It greets
+again when it serves other policies from then on: answers that follow are theirs.
 """
 
 import json
@@ -143,6 +144,11 @@ def parse_request(message: Mapping[str, Any]) -> ProposeRequest:
         raise PolicyError(f"bad request: {error!r}") from error
 
 
+def is_greeting(message: Mapping[str, Any]) -> bool:
+    """Say whether a message of the worker is a greeting rather than an answer."""
+    return "ready" in message and "id" not in message
+
+
 def readiness_message(readiness: Readiness) -> dict[str, Any]:
     """Return the JSON form of the greeting."""
     return {
@@ -182,6 +188,8 @@ def answer_message(
             "model": answer.model,
             "is_bin_empty": answer.is_bin_empty,
             "is_blind": answer.is_blind,
+            "novelty": answer.novelty,
+            "novelty_limit": answer.novelty_limit,
             "observed_stamp_ns": answer.observed_stamp_ns,
         }
         return {"id": request_id, "ms": elapsed_ms, "abstain": content}
@@ -219,6 +227,8 @@ def _parse_abstain(content: Mapping[str, Any]) -> Abstain:
         model=str(content["model"]),
         is_bin_empty=content["is_bin_empty"] is True,
         is_blind=content.get("is_blind") is True,
+        novelty=_magnitude(content["novelty"]),
+        novelty_limit=_magnitude(content["novelty_limit"]),
     )
 
 
@@ -280,6 +290,13 @@ def _number(value: Any) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
         raise TypeError(f"{value!r} is no finite number")
     return float(value)
+
+
+def _magnitude(value: Any) -> float:
+    number = _number(value)
+    if isinstance(value, bool) or number < 0.0:
+        raise ValueError(f"{value!r} is no number from 0 on")
+    return number
 
 
 def _vector(value: Any, size: int) -> np.ndarray[Any, np.dtype[np.float64]]:

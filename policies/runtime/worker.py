@@ -155,11 +155,15 @@ class PolicyWorker:
             self._answer_ready()
 
     def replace_policies(self, policies: LoadedPolicies) -> None:
-        """Serve others from now on; clients have to come again for the new greeting."""
+        """Serve others from now on, and greet every client anew.
+
+        Nobody is dropped, for production would stop until they are back. A question
+        that still waits is answered by the new ones, after the greeting.
+        """
         self._policies = policies
         for key in list(self._selector.get_map().values()):
             if key.data is not None:
-                self._drop(key.data)
+                self._send(key.data, readiness_message(policies.readiness))
 
     def close(self) -> None:
         """Drop every client and remove the socket."""
@@ -243,7 +247,7 @@ class PolicyWorker:
             if isinstance(admitted, Abstain):
                 return admitted
             answer = policy.propose_except(admitted, request.exclude_base_m)
-        if isinstance(answer, Abstain) and answer.novelty_limit:
+        if isinstance(answer, Abstain) and answer.is_novel:
             self._log.warning(
                 "novel picture",
                 score=round(answer.novelty, 2),

@@ -190,7 +190,7 @@ POLICY_ROWS: Final = (
             "before anything moves for that picture; one cycle: 15 s, for the learned "
             "policy is asked while the part before is still placed",
         ),
-        NO_CAUSE,
+        "its cause stands after five grasps in a row, which nobody waits for here",
     ),
     _code(
         52,

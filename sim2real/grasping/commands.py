@@ -106,6 +106,11 @@ def fit_novelty(options: TrainingOptions) -> ExitCode:
         f"{novelty.threshold:.2f}, the {novelty.quantile:.1%} quantile of "
         f"{novelty.held_out} held-out ones"
     )
+    _notes.print(
+        "a controller that runs this model goes on with the old statistics, and within "
+        f"{settings.policy.recheck_s:.0f} s its fallback policy takes over with the "
+        "alarm model_invalid: start Cellward again, then the new ones hold"
+    )
     return ExitCode.OK
 
 

@@ -57,6 +57,7 @@ async def test_a_novel_picture_is_recorded_and_the_fallback_answers_it(
     assert isinstance(usual, ActionChunk)
     assert isinstance(strange, Abstain)
     assert (strange.is_blind, strange.is_bin_empty) == (False, False)
+    assert strange.novelty > strange.novelty_limit == 2.0
     assert isinstance(fallback, ActionChunk)
     assert fallback.model == policies.fallback.name
     (line,) = [line for line in lines if line["event"] == "novel picture"]

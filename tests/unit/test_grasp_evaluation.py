@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from cell.contracts.errors import ConfigError, ModelError
 from ops.exit_codes import ExitCode
-from sim2real.grasping import commands
+from policies.model_directory import read_model_directory
+from sim2real.grasping import commands, novelty_fit
 from sim2real.grasping.__main__ import main
 from sim2real.grasping.evaluation import compute_wilson_interval
 from sim2real.grasping.profiles import MotionLimits, compute_profile
@@ -55,6 +56,28 @@ def test_an_unknown_policy_has_no_training(repository: Path) -> None:
         commands.train(
             commands.TrainingOptions("telepathy", 0, repository / "config.yaml")
         )
+
+
+def test_fitting_novelty_again_says_what_a_running_controller_makes_of_it(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fitted = read_model_directory(
+        repository / "policies" / "models" / "heightmap"
+    ).manifest.novelty
+    monkeypatch.setattr(novelty_fit, "refit_novelty", lambda _work, _model: fitted)
+    options = commands.TrainingOptions(
+        "heightmap", 0, repository / "config.yaml", work=tmp_path
+    )
+
+    assert commands.fit_novelty(options) is ExitCode.OK
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "650 training inputs" in said
+    assert "within 3600 s its fallback policy takes over" in said
+    assert "model_invalid: start Cellward again" in said
 
 
 def test_only_the_work_folder_of_a_training_run_is_discarded(

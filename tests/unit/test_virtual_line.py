@@ -24,7 +24,7 @@ from sim2real.virtual_cell.plc.sight import (
 
 RESET, START, CLEAR = 1, 2, 9
 STOPPED, STARTING, IDLE, EXECUTE, ABORTED, RESETTING = 2, 3, 4, 6, 9, 15
-GOES_ON = (Clears.BY_RESTART, Clears.BY_EVIDENCE)
+GOES_ON = (Clears.BY_RESTART, Clears.BY_EVIDENCE, Clears.BY_PICTURE)
 FULL = WorldCounts(parts_in_bin=12, parts_on_outfeed=0, refills=0)
 SCAN_NS = 50_000_000
 

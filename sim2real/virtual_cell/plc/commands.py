@@ -21,6 +21,7 @@ _NO_OBSTACLE = (
     FaultCode.MODEL_INVALID,
     FaultCode.GUARDIAN_INVALID,
     FaultCode.POLICY_WITHDRAWN,
+    FaultCode.PICTURES_NOVEL,
 )
 
 

@@ -168,3 +168,19 @@ def test_ages_are_short() -> None:
     assert [format_age(age) for age in (None, 0.0, 0.9994, 1.0, 75.25)] == [
         *("none", "0 ms", "999 ms", "1.0 s", "75.2 s"),
     ]
+
+
+@pytest.mark.parametrize("trust", ["trusted", "not needed"])
+def test_who_picks_on_pictures_unlike_training_is_shown(trust: str) -> None:
+    said = {
+        "in_charge": "scripted-1",
+        "is_fallback": True,
+        "is_novel": True,
+        "trust": trust,
+    }
+    wanted = "scripted-1 in place of heightmap-1.abc (novel pictures)"
+
+    assert wanted in "\n".join(draw(with_status(guardian=said), 120))
+    assert wanted in render_line(with_status(guardian=said), 1.0)
+    withdrawn = with_status(guardian={**said, "trust": "fallback"})
+    assert "(fallback)" in render_line(withdrawn, 1.0)

@@ -15,6 +15,7 @@ from policies.manifest import SceneNovelty
 from policies.model_directory import read_model_directory
 from policies.runtime.loading import load_heightmap_policy, make_block_frame
 from policies.runtime.scene_novelty import FEATURES, NoveltyGauge, compute_features
+from policies.runtime.wire import answer_message, parse_answer
 from policies.runtime.worker import make_observation
 from policies.training.novelty import LEAST_INPUTS, QUANTILE, fit_novelty
 from policies.training.samples import GraspSamples, compute_digest, write_samples
@@ -178,6 +179,26 @@ def test_a_policy_abstains_from_a_novel_picture_with_score_and_threshold(
     assert "unlike its training inputs" in novel.reason
     assert isinstance(answer("generous", novelty=generous), ActionChunk)
     assert isinstance(answer("without"), ActionChunk)
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_told_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: float
+) -> None:
+    workspace = make_workspace()
+    novelty = json.loads(make_novelty(threshold=1e6).model_dump_json())
+    directory = write_model(tmp_path / "tiny", novelty=novelty)
+    policy = load_heightmap_policy(directory, workspace, 0.1)
+    monkeypatch.setattr(NoveltyGauge, "compute_score", lambda _self, _heights_m: score)
+
+    answer = policy.propose(make_observation(make_block_frame(workspace)))
+
+    assert isinstance(answer, Abstain)
+    assert answer.is_novel
+    # Others are refused on the wire, and the whole answer with them.
+    told = parse_answer(answer_message(1, answer, 1.0)).answer
+    assert isinstance(told, Abstain)
+    assert told.is_novel
 
 
 def test_statistics_that_do_not_fit_make_the_model_unusable(tmp_path: Path) -> None:

@@ -86,6 +86,38 @@ def test_an_abstention_survives_the_trip() -> None:
     assert proposal.milliseconds == 0.5
 
 
+def test_how_novel_a_picture_was_survives_the_trip() -> None:
+    abstain = Abstain(5, "unlike", "tiny-1", novelty=31.5, novelty_limit=17.25)
+
+    message = json.loads(json.dumps(answer_message(1, abstain, 0.5)))
+
+    answer = parse_answer(message).answer
+    assert answer == abstain
+    assert isinstance(answer, Abstain)
+    assert answer.is_novel
+
+
+@pytest.mark.parametrize("key", ["novelty", "novelty_limit"])
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, -1e-9, -1, True, "17.6", None]
+)
+def test_a_novelty_that_is_no_magnitude_is_never_used(key: str, value: Any) -> None:
+    message = answer_message(1, Abstain(5, "unlike", "tiny-1"), 1.0)
+    message["abstain"][key] = value
+
+    with pytest.raises(PolicyError, match="malformed answer"):
+        parse_answer(message)
+
+
+@pytest.mark.parametrize("key", ["novelty", "novelty_limit"])
+def test_an_abstention_has_to_say_how_novel_the_picture_was(key: str) -> None:
+    message = answer_message(1, Abstain(5, "unlike", "tiny-1"), 1.0)
+    del message["abstain"][key]
+
+    with pytest.raises(PolicyError, match="malformed answer"):
+        parse_answer(message)
+
+
 def test_an_error_message_raises_its_sentence() -> None:
     with pytest.raises(PolicyError, match="no fresh camera frame"):
         parse_answer(error_message(1, "no fresh camera frame"))

@@ -110,6 +110,17 @@ def test_an_unusable_model_is_an_alarm_with_its_own_fault_word(
     assert FACTS[cause].code == code
 
 
+def test_pictures_unlike_training_are_an_alarm_beside_a_withdrawn_policy() -> None:
+    novel = Finding(Cause.PICTURES_NOVEL, "novelty 31.4")
+    withdrawn = Finding(Cause.POLICY_WITHDRAWN, "grasps succeed less often")
+    seen = replace(WELL, novel=novel.detail)
+
+    assert find_alarms(seen) == (novel,)
+    assert find_alarms(replace(seen, withdrawn=withdrawn.detail)) == (withdrawn, novel)
+    assert find_causes(seen) == ()
+    assert FACTS[Cause.PICTURES_NOVEL].code == 511
+
+
 @pytest.mark.parametrize(
     ("complaint", "cause"),
     [

@@ -186,9 +186,10 @@ async def test_a_part_lost_as_the_outfeed_becomes_clear_is_not_placed() -> None:
         assert not cell.told().part_done
 
 
-@pytest.mark.parametrize("left_s", [0.2, 0.03])
+# Seen on the way; seen at its end, where the fingers are still closing.
+@pytest.mark.parametrize(("left_s", "closes_s"), [(0.2, 0.0), (0.05, 0.25)])
 async def test_a_part_lost_on_the_way_down_is_neither_placed_nor_a_success(
-    left_s: float,
+    left_s: float, closes_s: float
 ) -> None:
     cell = SupervisedCell()
     cell.policy.sha256 = MODEL
@@ -200,7 +201,7 @@ async def test_a_part_lost_on_the_way_down_is_neither_placed_nor_a_success(
         await until_phase(cell, Phase.PLACING)
         await cell.until(lambda: 0.0 < cell.servo.left_s() < left_s)
         moves = len(cell.fingers.moves)
-        cell.fingers.drop()
+        cell.fingers.drop(closes_s)
 
         await cell.until(lambda: len(outcomes(cell)) == 1)
 
@@ -214,13 +215,18 @@ async def test_a_part_lost_on_the_way_down_is_neither_placed_nor_a_success(
         assert not cell.told().holding_part
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
         await cell.until(lambda: cell.line.taken_count == 1)
+        await cell.pass_s(1.0)
 
     judged = [fields["placed"] for event, fields in cell.events if event == "judged"]
     assert judged[:2] == [False, True]
 
 
-async def test_a_part_that_is_there_is_let_go_without_another_look() -> None:
+@pytest.mark.parametrize("speed_ratio", [1.0, 0.95, 0.9, 0.85, 0.8, 0.75])
+async def test_a_part_that_is_there_is_let_go_without_another_look(
+    speed_ratio: float,
+) -> None:
     cell = SupervisedCell()
+    cell.set_line(speed_limit_ratio=speed_ratio)
     async with cell.running():
         await cell.start()
         await until_phase(cell, Phase.PLACING)
@@ -230,7 +236,8 @@ async def test_a_part_that_is_there_is_let_go_without_another_look() -> None:
 
         await cell.until(lambda: len(cell.fingers.moves) > moves)
 
-        # 10 ms until arrival is seen, 20 ms until the wish is; a look takes 20 ms more.
-        assert cell.clock.now_ns() - arrived_ns <= 30_000_000
+        # The gripper's task looks for wishes every 20 ms. A fresh sample would have to
+        # be waited for as well.
+        assert cell.clock.now_ns() - arrived_ns <= 20_000_000
         await cell.until(lambda: cell.supervisor.statistics.placed == 1)
         assert cell.supervisor.statistics.compute_figures()["lost"] == 0

@@ -308,7 +308,8 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.COMMAND_VETOED: _held_row(
             FaultCode.COMMAND_VETOED,
             "the guard refused a motion repeatedly",
-            "read the hold reason, look for what stands in the way, Unhold",
+            "read the hold reason, clear the way or move the arm out of the zone "
+            "by hand (freedrive), Unhold",
         ),
         Cause.MOTION_TIMEOUT: _held_row(
             FaultCode.MOTION_TIMEOUT,

@@ -22,6 +22,10 @@ _POLL_S = 0.02
 _PATIENCE_S = 0.3
 
 
+def _never() -> bool:
+    return False
+
+
 class LineView(Protocol):
     """What the line says at the moment."""
 
@@ -82,9 +86,14 @@ class CycleGate:
         """
         await self._pass(self._find_pick_obstacle)
 
-    async def pass_to_place(self) -> None:
-        """Wait until the outfeed takes the next part."""
-        await self._pass(self._find_place_obstacle)
+    async def pass_to_place(self, ends_when: Callable[[], bool]) -> None:
+        """Wait until the outfeed takes the next part.
+
+        Args:
+            ends_when: asked all the time; once true there is nothing to place. Returns
+                early then, in whatever state: what follows must not move the arm.
+        """
+        await self._pass(self._find_place_obstacle, ends_when)
 
     async def wait_refill(self, look_again_s: float) -> None:
         """Wait a while for parts; returns to look again once the bin is there."""
@@ -103,12 +112,16 @@ class CycleGate:
         self.wants_refill = False
         self.is_waiting, self.obstacle = False, None
 
-    async def _pass(self, find_obstacle: Callable[[], Cause | None]) -> None:
+    async def _pass(
+        self,
+        find_obstacle: Callable[[], Cause | None],
+        ends_when: Callable[[], bool] = _never,
+    ) -> None:
         since_ns = self.clock.now_ns()
         try:
             while True:
                 found = find_obstacle()
-                if found is None and self.may_run:
+                if (found is None and self.may_run) or ends_when():
                     return
                 self.is_waiting = True
                 waited_ns = self.clock.now_ns() - since_ns

@@ -83,6 +83,16 @@ class GraspCycle:
                 return Outcome.WRONG_PART
             station.statistics.picked += 1
             place = await self._transfer(plan)
+            chooser.look_from_now()
+            if not await self._wait_for_outfeed():
+                # No way home: a cell that is Suspended does not move.
+                station.record("part_lost", {"while": self.phase})
+                station.motion.carries_part = False
+                guardian.end_attempt(is_placed=False)
+                return Outcome.LOST_IN_TRANSFER
+            if not await self._lower(place):
+                guardian.end_attempt(is_placed=False)
+                return await self._go_on_without_part(chooser)
         except MotionEndedError:
             guardian.end_attempt(is_placed=False)
             return await self._go_on_without_part(chooser)
@@ -91,15 +101,7 @@ class GraspCycle:
                 raise
             guardian.note_stop(error.cause, station.desk.take_ready)
             return await self._let_go(error, plan, chooser)
-        chooser.look_from_now()
-        is_held = await station.gripper.verify_part()
-        guardian.enter(None)
-        if not is_held:
-            guardian.end_attempt(is_placed=False)
-            return Outcome.LOST_IN_TRANSFER
-        self.phase = Phase.WAITING_FOR_OUTFEED
-        await station.gate.pass_to_place()
-        await self._place(place, grip_m)
+        await self._put_down(place, grip_m)
         return Outcome.PLACED
 
     async def _approach(self, plan: PickPlan) -> None:
@@ -154,10 +156,33 @@ class GraspCycle:
         station.gate.claims_zone = False
         return place
 
-    async def _place(self, place: PlacePlan, grip_m: float) -> None:
+    async def _wait_for_outfeed(self) -> bool:
+        """Wait above the outfeed for the line; say whether the part is still there."""
+        station = self.station
+        is_held = await station.gripper.verify_part()
+        station.guardian.enter(None)
+        if not is_held:
+            return False
+        self.phase = Phase.WAITING_FOR_OUTFEED
+        # That may take hours.
+        await station.gate.pass_to_place(PartWatch(station.gripper).is_lost)
+        return await station.gripper.still_holds_part()
+
+    async def _lower(self, place: PlacePlan) -> bool:
+        """Go down to the outfeed; say whether there is a part to let go of.
+
+        Empty fingers open as well as others do, so the release would tell no
+        difference.
+        """
         self.phase = Phase.PLACING
         station = self.station
-        await station.motion.move_linear(place.place)
+        await station.motion.move_linear(
+            place.place, ends_when=PartWatch(station.gripper).is_lost
+        )
+        return await station.gripper.still_holds_part()
+
+    async def _put_down(self, place: PlacePlan, grip_m: float) -> None:
+        station = self.station
         full_m = station.layout.max_aperture_m
         await self._release(grip_m, (min(full_m, grip_m + _RELEASE_OPENING_M), full_m))
         # Not before: fingers that do not let go have placed nothing.

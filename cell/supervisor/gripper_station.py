@@ -27,6 +27,8 @@ _SETTLE_S = 0.05
 _RELEASE_MARGIN_M = 0.002
 _LOST_SAMPLES = 2
 _CLOSE_LOOK_S = 1.0
+# Two samples of fingers that are looked at closely.
+_RECENT_S = 0.04
 # Fingers close from full opening in 0.6 s; after this they are under way for ever.
 _FOLLOWING_S = 0.8
 
@@ -64,6 +66,7 @@ class GripperStation:
         self._is_activated = False
         self._sent_ns = 0
         self._busy_until_ns = 0
+        self._held_m = 0.0
 
     async def run(self) -> None:
         """Keep a connection, sample it and carry wishes out; ends by cancellation."""
@@ -95,6 +98,24 @@ class GripperStation:
     def holds_part(self) -> bool:
         """Say whether the fingers are stopped by something between them."""
         return self.state is not None and _has_part(self.state)
+
+    def shows_nothing(self) -> bool:
+        """Say whether the fingers show that what they held is not there any more.
+
+        They do where they are shut further than any part is wide, and where they have
+        arrived at another opening than that at which they held it. Everything else
+        leaves it open: fingers under way, fingers that jam while they open, which no
+        longer say that they hold something, fingers that arrived no wider than the part
+        is, and a gripper that is silent or not active.
+        """
+        state = self.state
+        if state is None or self.is_lost() or not state.is_active:
+            return False
+        if state.aperture_m <= LEAST_PART_M:
+            return True
+        has_arrived = state.object_status is GripperObject.AT_POSITION
+        moved_m = abs(state.aperture_m - self._held_m)
+        return has_arrived and moved_m > _RELEASE_MARGIN_M
 
     async def activate(self) -> None:
         """Activate on this connection; active fingers stay where they are.
@@ -169,6 +190,19 @@ class GripperStation:
                 return _has_part(state)
             await self._sleep(_BUSY_POLL_S / 2)
 
+    async def still_holds_part(self) -> bool:
+        """Say whether a part that was watched up to now is held; waits only in doubt.
+
+        A sample of the last moment that shows the part is enough. Where there is none,
+        and where it shows anything else, `verify_part` decides.
+
+        Raises:
+            CauseError: the connection is lost.
+        """
+        if self.holds_part() and self.age_s() <= _RECENT_S:
+            return True
+        return await self.verify_part()
+
     def look_closely(self) -> GripperState | None:
         """Return the newest sample, and take them often for the next second."""
         until_ns = self._clock.now_ns() + ns_from_s(_CLOSE_LOOK_S)
@@ -186,7 +220,9 @@ class GripperStation:
             if wish is not None:
                 await driver.move(wish)
                 self._sent_ns = self._clock.now_ns()
-            self.state = await driver.read_state()
+            self.state = state = await driver.read_state()
+            if _has_part(state):
+                self._held_m = state.aperture_m
             is_idle = self._clock.now_ns() > self._busy_until_ns
             if self._wish is None:
                 await self._wait_for_wish(_IDLE_POLL_S if is_idle else _BUSY_POLL_S)

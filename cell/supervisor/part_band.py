@@ -13,7 +13,13 @@ from cell.contracts.servo import ServoState
 from cell.supervisor.ports import ServoPort
 
 SAMPLES: Final = 5
-"""At 50 Hz. The tool hangs freely before it reaches in, nearly so after a lift."""
+"""One in each poll of a motion, 10 ms apart: together they span 40 ms.
+
+The tool hangs freely before it reaches in and nearly so after a lift; a longer span
+would take in more of the braking and gain nothing. The sensor's noise is that of each
+sample of the servo process, so a mean over five is as good as one at 50 Hz, and how far
+the zero wanders between the two weighings is no matter of the rate.
+"""
 
 _GRAVITY_MPS2: Final = 9.81
 

@@ -68,8 +68,7 @@ class Publisher:
             is_ready=not unmet,
             part_done=exchange.handshake.part_done,
             is_in_zone=self.watch.is_in_zone(),
-            # Fingers that jam while they open no longer say that they hold something.
-            is_holding_part=station.gripper.holds_part() or station.motion.carries_part,
+            is_holding_part=self._is_holding_part(),
             obstacle=station.gate.obstacle,
             wants_refill=station.gate.wants_refill,
             wants_slow_line=self._wants_slow_line(),
@@ -82,6 +81,17 @@ class Publisher:
     def note_confirmed(self, held: PlcOutputs) -> None:
         """Take note of a block that the line was read to hold."""
         self.slow_down.note_confirmed(held, self.station.clock.now_ns())
+
+    def _is_holding_part(self) -> bool:
+        """Say what the line may rely on: 0 only where the fingers are seen empty.
+
+        What was gripped counts as held as long as the fingers do not show that it is
+        gone. Where a person has taken it out they do, long before the next motion,
+        which the line may give only then.
+        """
+        gripper = self.station.gripper
+        may_hold = self.station.motion.carries_part and not gripper.shows_nothing()
+        return gripper.holds_part() or may_hold
 
     def _wants_slow_line(self) -> bool:
         motion = self.station.motion

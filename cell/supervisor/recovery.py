@@ -30,6 +30,9 @@ async def go_home(station: Station) -> None:
     holds_part = await station.gripper.verify_part()
     if is_at_home(station) and not (holds_part or station.motion.carries_part):
         return
+    if station.gripper.shows_nothing():
+        # A person took it out. The guard need not keep clear of what is not there.
+        station.motion.carries_part = False
     await _lift(station)
     if holds_part:
         await _give_back(station)

@@ -79,9 +79,10 @@ class FakeFingers:
             status = self._settle()
         return GripperState(now_ns, self.aperture_m, status, self.is_active, 0)
 
-    def drop(self) -> None:
-        """Lose what is held."""
+    def drop(self, closes_s: float = 0.0) -> None:
+        """Lose what is held; the fingers are at rest again after a while [s]."""
         self.holding_m = None
+        self._done_ns = self.clock.now_ns() + ns_from_s(closes_s)
 
     def _settle(self) -> GripperObject:
         if self.holding_m is not None and self._target_m < self.holding_m:

@@ -121,6 +121,10 @@ class FakeServo:
         """Return the tool pose."""
         return compute_base_from_tcp(self.q, self._tool)
 
+    def left_s(self) -> float:
+        """Return what is left of the present motion at full speed [s]."""
+        return (1.0 - self._done_ratio) * self._duration_s
+
     def fault(self, reason: HoldReason) -> None:
         """Latch, as after trouble with the robot or its link."""
         self._advance()

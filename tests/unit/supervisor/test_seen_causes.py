@@ -58,6 +58,7 @@ VALUES: dict[str, Sequence[Any]] = {
     "policy_complaint": COMPLAINTS,
     "guardian_complaint": COMPLAINTS,
     "withdrawn": SAID,
+    "novel": SAID,
 }
 
 

@@ -232,6 +232,24 @@ def read_program(program: "torch.onnx.ONNXProgram | None") -> bytes:
     if program is None:
         raise ModelError("torch exported nothing")
     model: onnx.ModelProto = program.model_proto
+    strip_notes(model)
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString()
     return content
+
+
+def strip_notes(model: onnx.ModelProto) -> None:
+    """Take out what the exporter wrote for its own developers.
+
+    Above all the stack trace of each node, which holds paths of the machine that the
+    model was trained on. Nothing that computes is touched.
+    """
+    graph = model.graph
+    for noted in (
+        *(model, graph),
+        *(*graph.node, *graph.value_info, *graph.initializer),
+        *(*graph.input, *graph.output),
+        *(node for function in model.functions for node in (function, *function.node)),
+    ):
+        del noted.metadata_props[:]
+        noted.doc_string = ""

@@ -82,12 +82,12 @@ class ProjectedRequests:
     def slow_down(self, ratio: float) -> None:
         """Scale the speeds of actions and poses from the next one on, 0..1.
 
-        It comes about gradually, so that the arm never goes faster than its own limit
-        lets it brake.
+        In motion it comes about gradually, so that the arm never goes faster than its
+        own limit lets it brake. From rest the first cycle keeps to it.
         """
         # In this order what is no number stands for the slowest.
         wanted = min(max(LEAST_RATIO, ratio), 1.0)
-        change = RATIO_PER_CYCLE
+        change = RATIO_PER_CYCLE if self._guard.read_motion()[1].any() else 1.0
         self._ratio = min(max(wanted, self._ratio - change), self._ratio + change)
         self._limits["joint_speed_radps"] = self._full_speed * self._ratio
         self._limits["increment_rad"] = self._full_increment * self._ratio

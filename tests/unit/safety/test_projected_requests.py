@@ -273,6 +273,18 @@ def test_less_speed_is_come_to_gradually(ratio: float, share: float) -> None:
     assert rig.find_breaches() == []
 
 
+def test_from_rest_less_speed_is_kept_to_from_the_first_cycle() -> None:
+    rig = Rig()
+
+    for _ in range(300):
+        rig.requests.slow_down(0.1)
+        rig.act(one_joint(5, 1.0))
+
+    path = np.array([q[5] for q in rig.path])
+    assert np.diff(path).max() / PERIOD_S == pytest.approx(0.3, rel=1e-6)
+    assert rig.find_breaches() == []
+
+
 def test_speed_comes_back_after_it_was_less() -> None:
     rig = Rig()
     for _ in range(600):

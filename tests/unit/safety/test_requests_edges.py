@@ -153,8 +153,9 @@ def speed_of(made: ProjectedRequests) -> float:
     return float(ratio[0])
 
 
-def test_speed_changes_by_two_thousandths_a_cycle() -> None:
-    made, _ = make()
+def test_in_motion_speed_changes_by_two_thousandths_a_cycle() -> None:
+    made, guard = make()
+    guard.qd = np.array([0.0, 0.0, 0.0, 0.0, 0.0, -1e-6])
     assert (requests.LEAST_RATIO, requests.RATIO_PER_CYCLE) == (0.01, 0.002)
 
     made.slow_down(0.5)
@@ -167,6 +168,17 @@ def test_speed_changes_by_two_thousandths_a_cycle() -> None:
     assert first == pytest.approx(0.998, rel=1e-12)
     assert slow == pytest.approx(0.5, rel=1e-12)
     assert speed_of(made) == pytest.approx(0.502, rel=1e-12)
+
+
+def test_at_rest_the_speed_is_the_wanted_one_at_once() -> None:
+    made, _ = make()
+
+    made.slow_down(0.1)
+    slow = speed_of(made)
+    made.slow_down(0.9)
+
+    assert slow == pytest.approx(0.1, rel=1e-12)
+    assert speed_of(made) == pytest.approx(0.9, rel=1e-12)
 
 
 @pytest.mark.parametrize(

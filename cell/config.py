@@ -86,15 +86,20 @@ class _ArmSection(Section):
 
 
 class RtdeArmConfig(_ArmSection):
-    """Arm reached over RTDE. Ranges of lookahead and gain are those of `servoj`."""
+    """Arm reached over RTDE.
+
+    `servoj` takes lookaheads of 0.03 to 0.2 s and gains of 100 to 2000; of those only
+    the quick ones follow a quick stop in time (decision 7).
+    """
 
     kind: Literal["rtde"] = "rtde"
     host: Host
     serial_number: Annotated[str, Field(pattern=r"^[0-9A-Za-z]{0,32}$")] = ""
     """Of the robot that was calibrated; another is refused. Empty: not compared."""
     frequency_hz: Annotated[int, Field(ge=50, le=500)] = 500
-    lookahead_s: Annotated[float, Field(ge=0.03, le=0.2)] = 0.03
-    gain: Annotated[int, Field(ge=100, le=2000)] = 2000
+    """Stop times and all other figures of this project hold for 500."""
+    lookahead_s: Annotated[float, Field(ge=0.03, le=0.05)] = 0.03
+    gain: Annotated[int, Field(ge=1000, le=2000)] = 2000
     watchdog_hz: Annotated[float, Field(ge=1.0, le=100.0)] = 10.0
 
     @model_validator(mode="after")
@@ -268,8 +273,9 @@ class PartBandConfig(Section):
 
     width_min_m: Annotated[float, Field(ge=0.0, le=0.2)]
     width_max_m: Annotated[float, Field(gt=0.0, le=0.2)]
-    mass_min_kg: Annotated[float, Field(ge=0.0, le=20.0)]
-    mass_max_kg: Annotated[float, Field(gt=0.0, le=20.0)]
+    # The payload of a UR5e; the servo process takes no heavier part either.
+    mass_min_kg: Annotated[float, Field(ge=0.0, le=5.0)]
+    mass_max_kg: Annotated[float, Field(gt=0.0, le=5.0)]
 
     @model_validator(mode="after")
     def _bands_are_not_empty(self) -> Self:
@@ -317,6 +323,7 @@ class MotionConfig(Section):
     linear_jerk_mps3: Annotated[float, Field(gt=0.0, le=1000.0)] = 25.0
     approach_height_m: Annotated[float, Field(gt=0.0, le=0.5)] = 0.10
     retreat_height_m: Annotated[float, Field(gt=0.0, le=0.5)] = 0.14
+    """Both from the grasp up; the whole configuration compares them with the bin."""
     blend_rad: Annotated[float, Field(ge=0.0, le=0.5)] = 0.08
     loaded_speed_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7
     """Of the speeds above, while a part is in the fingers."""

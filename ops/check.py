@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import shutil
 import sys
 import time
@@ -10,7 +11,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cell.contracts.errors import CellError
+from cell.contracts.geometry import Vector
 from ops.child_start import ChildStart
 from ops.controller_lock import lock_runtime
 from ops.device_probes import make_probes
@@ -39,10 +43,15 @@ from ops.settings import (
 )
 from ops.virtual_ports import check_ports, compute_virtual_addresses
 from ops.workspace import make_workspace
+from policies.manifest import MANIFEST_NAME
+from policies.model_directory import read_model_directory
 from policies.runtime.loading import load_policies
+from safety.zones import Zone
 
 _MIN_FREE_BYTES = 200_000_000
 _VIRTUAL_WAIT_S = 20.0
+# The centre of a plate is on its surface, which is that of its zone.
+_SURFACE_M = 0.005
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     findings.append(check_model(settings))
     findings += check_guardian(settings)
     findings += note_identities(settings)
+    findings += note_zones(settings)
+    findings += note_novelty(settings)
     code = ExitCode.NOT_READY
     try:
         with (
@@ -155,6 +166,67 @@ def note_identities(settings: Settings) -> list[Finding]:
         Finding("identity", is_good=True, detail=note, is_warning=True)
         for note in notes
     ]
+
+
+def note_zones(settings: Settings) -> list[Finding]:
+    """Name what the guard's zones leave open; no zone is made from other sections."""
+    cell, zones = settings.cell, settings.safety.zones
+    notes = []
+    if not zones:
+        notes.append(
+            "safety.zones is empty: the guard keeps the arm out of nothing but itself"
+        )
+    places = {
+        "cell.bin": cell.bin.base_from_bin.position_m,
+        "cell.outfeed": cell.outfeed.base_from_outfeed.position_m,
+    }
+    notes += [
+        f"the centre of {name} lies in no box and no cylinder of safety.zones. Zones"
+        " are not made from cell.bin and cell.outfeed: whoever moves one of them moves"
+        " its zone as well"
+        for name, place_m in places.items()
+        if zones and not any(_encloses(zone, np.array(place_m)) for zone in zones)
+    ]
+    return [
+        Finding("zones", is_good=True, detail=note, is_warning=True) for note in notes
+    ]
+
+
+def note_novelty(settings: Settings) -> list[Finding]:
+    """Say so where the learned policy cannot tell a picture unlike its training."""
+    if not is_watched(settings):
+        return []
+    directory = compute_model_root(settings) / settings.policy.live
+    try:
+        manifest = read_model_directory(directory).manifest
+    except CellError:
+        # What is wrong with it is the finding of `check_model`.
+        return []
+    if manifest.novelty is not None:
+        return []
+    detail = (
+        f"{directory / MANIFEST_NAME} holds no novelty: every picture is answered,"
+        " however unlike those of training; fit it with `policy novelty`, or export"
+        " the model again"
+    )
+    return [Finding("novelty", is_good=True, detail=detail, is_warning=True)]
+
+
+def _encloses(zone: Zone, place_m: Vector) -> bool:
+    """Tell whether a body of its own holds a place in base, shape (3,) [m].
+
+    A half-space does not: nothing in it moves with a bin.
+    """
+    if zone.kind == "half_space":
+        return False
+    x_m, y_m, z_m = np.abs(zone.base_from_zone().inverse().apply(place_m)).tolist()
+    if zone.kind == "box":
+        half_x_m, half_y_m, half_z_m = zone.half_m
+        is_beside = x_m > half_x_m + _SURFACE_M or y_m > half_y_m + _SURFACE_M
+    else:
+        half_z_m = zone.half_height_m
+        is_beside = math.hypot(x_m, y_m) > zone.radius_m + _SURFACE_M
+    return not is_beside and z_m <= half_z_m + _SURFACE_M
 
 
 async def _check_devices(settings: Settings, poll: Callable[[], None]) -> list[Finding]:

@@ -109,5 +109,19 @@ def _naming(key: str) -> Iterator[None]:
 
 
 def _make_chart(spec: EvidenceSpec) -> Chart:
+    """Return one chart.
+
+    Raises:
+        ValueError: it would not fire under the very policy that it looks for.
+    """
+    # Weights rise with the risk, so the last is the most that an attempt can weigh.
+    placed_nat, failed_nat = spec.placed_nat[-1], spec.failed_nat[-1]
+    drift_nat = spec.bad_ratio * placed_nat + (1.0 - spec.bad_ratio) * failed_nat
+    if not drift_nat > 0.0:
+        raise ValueError(
+            f"the one of channel {spec.channel} and bad_ratio {spec.bad_ratio} never"
+            f" fires: such a policy moves it by {drift_nat:.3g} nat an attempt where"
+            f" the risk is highest (placed_nat {placed_nat}, failed_nat {failed_nat})"
+        )
     table = EvidenceTable(spec.edges, spec.placed_nat, spec.failed_nat)
     return Chart(table, spec.threshold_nat, spec.channel)

@@ -1,7 +1,6 @@
 """The whole configuration as one typed tree, and the rules between its sections."""
 
 import hashlib
-import ipaddress
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,15 @@ from cell.contracts.errors import ConfigError
 from cell.contracts.model import Section
 from ops.config_file import read_config_file
 from ops.config_sentences import describe
+from ops.section_rules import (
+    check_braking,
+    check_devices_are_as_real,
+    check_heights,
+    check_part,
+    host_of,
+    is_loopback,
+    is_real,
+)
 from ops.strict_yaml import parse_strict_yaml
 from ops.virtual_cell_config import VirtualCellConfig
 from policies.config import KNOWN_POLICIES, SCRIPTED, GuardianConfig, PolicyConfig
@@ -207,13 +215,21 @@ class Settings(Section):
     @model_validator(mode="after")
     def _crash_loops_end(self) -> Self:
         limit = self.runtime.restart_limit
-        # A robot on this machine is a virtual one, and trials kill what they like.
-        if limit > _MOST_RESTARTS and not _is_loopback(_host_of(self.arm)):
+        # Trials kill what they like, beside a virtual robot.
+        if limit > _MOST_RESTARTS and is_real(self.arm):
             raise ValueError(
                 f"runtime.restart_limit is {limit}; a process that ends again and again"
                 f" beside a real robot is started {_MOST_RESTARTS} times within ten"
                 f" minutes at most: give {_MOST_RESTARTS} or less"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sections_do_no_harm_together(self) -> Self:
+        check_devices_are_as_real(self.arm, self.gripper, self.cameras, self.plc)
+        check_heights(self.motion, self.cell.bin)
+        check_braking(self.safety)
+        check_part(self.cell, self.gripper)
         return self
 
     @model_validator(mode="after")
@@ -327,8 +343,8 @@ def _check_loopback(settings: Settings) -> None:
     }
     devices |= {f"cameras.{name}": camera for name, camera in settings.cameras.items()}
     for name, device in devices.items():
-        host = _host_of(device)
-        if not _is_loopback(host):
+        host = host_of(device)
+        if not is_loopback(host):
             raise ValueError(
                 f"virtual_cell.enabled is true, but {name}.host is {host};"
                 " set it to 127.0.0.1, or virtual_cell.enabled to false"
@@ -341,15 +357,3 @@ def settings_schema() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Cellward configuration"
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
-
-
-def _host_of(device: object) -> str:
-    """Return where a device is; what has no address runs on this machine."""
-    return str(getattr(device, "host", "localhost"))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.IPv4Address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -26,9 +26,12 @@ class PolicyConfig(Section):
     live: PolicyName
     fallback: Literal["scripted"] = SCRIPTED
     directory: Annotated[str, Field(min_length=1)] = "policies/models"
-    deadline_s: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
-    minimum_score: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
-    compensation_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 0.8
+    deadline_s: Annotated[float, Field(ge=0.2, le=2.0)] = 1.0
+    """For one answer [s]. Twice this ends the worker, before its host's patience of 5 s
+    does."""
+    minimum_score: Annotated[float, Field(ge=0.05, le=0.9)] = 0.3
+    """Below it the policy abstains; near 0 it never would, near 1 it always would."""
+    compensation_confidence: Annotated[float, Field(ge=0.5, le=1.0)] = 0.8
     """How sure of itself must be what makes up for a lost modality."""
     recheck_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 3600.0
     """From one look at the running model's files to the next [s]; a file that is not
@@ -58,6 +61,6 @@ class GuardianConfig(Section):
     uses_features: bool = False
     trusts_new_model: bool = True
     return_attempts_min: Annotated[int, Field(ge=20, le=10_000)] = 50
-    return_agreement_min: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    return_agreement_min: Annotated[float, Field(ge=0.05, le=1.0)] = 0.1
     falls_max: Annotated[int, Field(ge=1, le=3)] = 3
     needs_release: bool = False

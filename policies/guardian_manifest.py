@@ -15,6 +15,9 @@ from policies.manifest import ModelManifest, Name
 TROUBLES: Final = 8
 """Kinds of trouble that a network may tell apart."""
 
+HEADS: Final = ("success", "silent_failure", "next_success")
+"""Outputs whose reliability has been measured, or the model is none to rely on."""
+
 _BINS_MAX: Final = 64
 
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -82,14 +85,23 @@ class Calibration(Section):
         attempts: how many attempts the evidence was made from.
         charts: of the test for a fall, one for each kind of fall.
         novelty_max: attempts further from the training than this count as the worst.
-        reliability: of each output, by its name.
+        reliability: of each output in `HEADS` at least, by its name.
     """
 
     good_ratio: Probability
     attempts: Annotated[int, Field(ge=1)]
     charts: Annotated[tuple[EvidenceSpec, ...], Field(min_length=1, max_length=16)]
-    novelty_max: Annotated[float, Field(gt=0.0)]
-    reliability: dict[Name, tuple[ReliabilityBin, ...]]
+    # The network clamps at 8 spreads of its training and answers with a mean square:
+    # no attempt is further away than 64.
+    novelty_max: Annotated[float, Field(gt=0.0, lt=64.0)]
+    reliability: dict[Name, Annotated[tuple[ReliabilityBin, ...], Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _heads_were_measured(self) -> Self:
+        missing = ", ".join(head for head in HEADS if head not in self.reliability)
+        if missing:
+            raise ValueError(f"reliability lacks {missing}")
+        return self
 
 
 class GuardianManifest(ModelManifest):

@@ -81,8 +81,8 @@ def _read(
 ) -> VerifiedModel[_Manifest]:
     if not directory.is_dir():
         raise ModelMissingError(
-            f"{directory}: no such model directory; check policy.directory and "
-            "policy.live, or train the model"
+            f"{directory}: no such model directory; check policy.directory, and "
+            "policy.live or guardian.model, or train the model"
         )
     manifest_path = directory / MANIFEST_NAME
     text = _read_bytes(manifest_path, MAX_MANIFEST_BYTES)

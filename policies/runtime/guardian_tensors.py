@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from cell.contracts.attempt import AttemptFeatures
 from cell.contracts.errors import ModelError
-from policies.guardian_manifest import TROUBLES, GuardianManifest
+from policies.guardian_manifest import HEADS, TROUBLES, GuardianManifest
 
 INPUT_NAME: Final = "features"
 OUTPUT_NAMES: Final = (
-    "success",
-    "silent_failure",
-    "next_success",
+    *HEADS,
     "novelty",
     "troubles",
 )

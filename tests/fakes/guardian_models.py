@@ -15,7 +15,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cell.contracts.attempt import AttemptFeatures
-from policies.guardian_manifest import Calibration, EvidenceSpec, GuardianManifest
+from policies.guardian_manifest import (
+    HEADS,
+    Calibration,
+    EvidenceSpec,
+    GuardianManifest,
+    ReliabilityBin,
+)
 from policies.manifest import TensorSpec
 from policies.runtime.guardian_tensors import (
     FEATURES,
@@ -38,7 +44,7 @@ CALIBRATION = Calibration(
         ),
     ),
     novelty_max=9.0,
-    reliability={},
+    reliability=dict.fromkeys(HEADS, (ReliabilityBin(said=0.9, seen=0.9, count=100),)),
 )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import yaml
 from cell.contracts.errors import CellError
 from cell.drivers.arm.dashboard import DashboardReport
 from cell.drivers.clock import MonotonicClock
-from ops.check import check_guardian, check_model, note_identities, run_check
+from ops.check import (
+    check_guardian,
+    check_model,
+    note_identities,
+    note_novelty,
+    note_zones,
+    run_check,
+)
 from ops.controller_lock import lock_runtime
 from ops.device_probes import find_arm_problems, make_probes
 from ops.exit_codes import ExitCode
@@ -19,6 +27,7 @@ from ops.guardian_watch import make_guardian
 from ops.runtime_directory import open_runtime_directory
 from ops.settings import Settings, load_settings
 from policies.runtime.guardian_tensors import FEATURES
+from tests.fakes import grasp_models
 from tests.fakes.guardian_models import (
     CALIBRATION,
     make_manifest,
@@ -94,6 +103,92 @@ def test_what_is_not_compared_is_noted_with_what_to_enter(
 
 def test_the_shipped_configuration_names_its_devices(tmp_path: Path) -> None:
     assert note_identities(settings_with(tmp_path)) == []
+
+
+# --- zones and novelty -------------------------------------------------------------
+
+
+def zone_notes(folder: Path, change: Callable[[dict[str, Any]], None]) -> list[str]:
+    notes = note_zones(load_settings(write_config(folder, "127.0.0.1", change)))
+    assert all(note.is_good and note.is_warning for note in notes)
+    return [note.detail for note in notes]
+
+
+def test_the_shipped_bin_and_outfeed_stand_in_their_zones(tmp_path: Path) -> None:
+    assert note_zones(settings_with(tmp_path)) == []
+
+
+def test_no_zones_at_all_are_one_note(tmp_path: Path) -> None:
+    def clear(tree: dict[str, Any]) -> None:
+        tree["safety"]["zones"] = []
+
+    (note,) = zone_notes(tmp_path, clear)
+
+    assert note.startswith("safety.zones is empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "shift_m"),
+    # Both zones end 0.21 and 0.18, or 0.1 m from the centre; the plate lies on top.
+    [("bin", 0, 0.22), ("bin", 1, -0.19), ("outfeed", 0, 0.11), ("outfeed", 2, 0.01)],
+)
+def test_a_bin_or_outfeed_that_was_moved_without_its_zone_is_noted(
+    name: str, axis: int, shift_m: float, tmp_path: Path
+) -> None:
+    def move_both(tree: dict[str, Any]) -> None:
+        move(tree)
+        zones = {zone["name"]: zone for zone in tree["safety"]["zones"]}
+        zones[name]["centre_m"][axis] += shift_m
+
+    def move(tree: dict[str, Any]) -> None:
+        tree["cell"][name][f"base_from_{name}"]["position_m"][axis] += shift_m
+
+    (note,) = zone_notes(tmp_path, move)
+
+    assert note.startswith(f"the centre of cell.{name} lies in no box and no cylinder")
+    assert "whoever moves one of them moves its zone as well" in note
+    assert zone_notes(tmp_path, move_both) == []
+
+
+@pytest.mark.parametrize(("radius_m", "is_enough"), [(0.3, True), (0.19, False)])
+def test_a_cylinder_is_a_zone_like_another(
+    radius_m: float, is_enough: bool, tmp_path: Path
+) -> None:
+    def exchange(tree: dict[str, Any]) -> None:
+        cylinder = {
+            "name": "round",
+            "kind": "cylinder",
+            "keeps_out": ["arm"],
+            "centre_m": [-0.4, 0.48, 0.04],
+            "radius_m": radius_m,
+            "half_height_m": 0.04,
+        }
+        others = [one for one in tree["safety"]["zones"] if one["name"] != "bin"]
+        tree["safety"]["zones"] = [*others, cylinder]
+
+    assert len(zone_notes(tmp_path, exchange)) == int(not is_enough)
+
+
+def test_a_floor_under_everything_is_no_zone_of_the_bin(tmp_path: Path) -> None:
+    def sink(tree: dict[str, Any]) -> None:
+        tree["cell"]["bin"]["base_from_bin"]["position_m"][2] = -0.05
+
+    assert len(zone_notes(tmp_path, sink)) == 1
+
+
+def test_a_model_that_answers_every_picture_is_noted(tmp_path: Path) -> None:
+    grasp_models.write_model(tmp_path / "models" / "tiny")
+    models = str(tmp_path / "models")
+
+    (note,) = note_novelty(settings_with(tmp_path, directory=models, live="tiny"))
+
+    assert (note.is_good, note.is_warning) == (True, True)
+    assert "holds no novelty: every picture is answered" in note.detail
+    assert note_novelty(settings_with(tmp_path)) == []
+    assert note_novelty(settings_with(tmp_path, live="scripted")) == []
+    # `check_model` says that it is missing.
+    absent = settings_with(tmp_path, directory=models)
+    assert note_novelty(absent) == []
 
 
 # --- the Guardian ------------------------------------------------------------------

@@ -209,6 +209,20 @@ SLIPS: list[tuple[str, Any, str]] = [
     ("cameras.wrist.host", "10.0.0.7", "but cameras.wrist.host is 10.0.0.7"),
     ("virtual_cell.refill_below", 12, "refill_below must be smaller than"),
     ("policy.live", "Heightmap", "is 'Heightmap'; it must match pattern"),
+    ("policy.minimum_score", 0.04, "must be greater than or equal to 0.05"),
+    ("policy.minimum_score", 0.91, "must be less than or equal to 0.9"),
+    ("policy.deadline_s", 0.19, "must be greater than or equal to 0.2"),
+    ("policy.deadline_s", 2.1, "must be less than or equal to 2"),
+    ("policy.compensation_confidence", 0.49, "must be greater than or equal to 0.5"),
+    ("guardian.return_agreement_min", 0.04, "must be greater than or equal to 0.05"),
+    ("arm.lookahead_s", 0.06, "must be less than or equal to 0.05"),
+    ("arm.gain", 999, "must be greater than or equal to 1000"),
+    ("cell.part.mass_max_kg", 5.1, "must be less than or equal to 5"),
+    ("cell.part.width_max_m", 0.085, "less than gripper.max_aperture_m, 0.085"),
+    ("gripper.max_aperture_m", 0.078, "cell.part.width_max_m is 0.078; it must be"),
+    ("motion.retreat_height_m", 0.119, "motion.retreat_height_m is 0.119; a part"),
+    ("motion.approach_height_m", 0.069, "motion.approach_height_m is 0.069; the"),
+    ("cell.bin.wall_height_m", 0.091, "give 0.141 at least, 0.05 more than cell.bin"),
 ]
 
 
@@ -350,6 +364,105 @@ def test_only_a_virtual_robot_stands_many_restarts(
         assert f"runtime.restart_limit is {limit}; a process" in refusal(tree, tmp_path)
 
 
+REPLAYED = {
+    "kind": "replay",
+    "directory": "recorded",
+    "base_from_camera": TREE["cameras"]["overhead"]["base_from_camera"],
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.9", "192.168.1.10", "ur-1.plant"])
+@pytest.mark.parametrize(
+    ("path", "device"),
+    [
+        (("cameras", "overhead"), REPLAYED),
+        (("gripper",), {"kind": "sim"}),
+        (("plc",), {"kind": "sim"}),
+    ],
+)
+def test_a_real_robot_takes_no_recorded_and_no_simulated_device(
+    path: KeyPath, device: dict[str, Any], host: str, tmp_path: Path
+) -> None:
+    tree = put(path, device)
+    tree["virtual_cell"]["enabled"] = False
+    tree["arm"]["host"] = host
+
+    if host.startswith("127."):
+        load(tree, tmp_path)
+    else:
+        reason = f"{dotted(path)}.kind is {device['kind']}: a real robot would"
+        assert reason in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wall_m", "retreat_m", "approach_m"),
+    # A part hangs down by 50 mm; low walls leave that to be cleared at the outfeed.
+    [(0.07, 0.12, 0.07), (0.03, 0.08, 0.05), (0.2, 0.25, 0.2)],
+)
+def test_the_arm_leaves_the_bin_upwards_with_whatever_it_holds(
+    wall_m: float, retreat_m: float, approach_m: float, tmp_path: Path
+) -> None:
+    tree = put(("cell", "bin", "wall_height_m"), wall_m)
+    heights = {"retreat_height_m": retreat_m, "approach_height_m": approach_m}
+    tree["motion"] |= heights
+    load(tree, tmp_path)
+
+    for key, height_m in heights.items():
+        tree["motion"] |= heights | {key: height_m - 0.001}
+        assert f"motion.{key} is {height_m - 0.001}" in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize("joint", range(6))
+@pytest.mark.parametrize(
+    ("speed", "rate"), [(3.0, 30.0), (1.0, 10.0), (2.1, 21.0), (2.9, 29.0)]
+)
+def test_a_ramp_to_rest_takes_a_tenth_of_a_second_at_most(
+    speed: float, rate: float, joint: int, tmp_path: Path
+) -> None:
+    tree = copy.deepcopy(TREE)
+    tree["motion"] |= {
+        "joint_speed_radps": 0.1,
+        "joint_acceleration_radps2": 1.0,
+    }
+    limits = tree["safety"]
+    limits["joint_speed_radps"][joint] = speed
+    limits["joint_acceleration_radps2"][joint] = rate
+    load(tree, tmp_path)
+
+    limits["joint_acceleration_radps2"][joint] = 0.99 * rate
+    message = refusal(tree, tmp_path)
+
+    assert f"safety.joint_acceleration_radps2[{joint}] is" in message
+    assert f"{speed} of safety.joint_speed_radps[{joint}] takes 0.101 s" in message
+
+
+def test_a_guard_that_brakes_for_minutes_is_refused(tmp_path: Path) -> None:
+    tree = put(("safety", "joint_acceleration_radps2"), [0.01] * 6)
+    tree["motion"]["joint_acceleration_radps2"] = 0.01
+
+    assert "takes 300 s, and 0.1 s are allowed" in refusal(tree, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "ends"),
+    [
+        ("policy.minimum_score", (0.05, 0.9)),
+        ("policy.deadline_s", (0.2, 2.0)),
+        ("policy.compensation_confidence", (0.5, 1.0)),
+        ("guardian.return_agreement_min", (0.05, 1.0)),
+        ("arm.lookahead_s", (0.03, 0.05)),
+        ("arm.gain", (1000, 2000)),
+        ("cell.part.mass_max_kg", (0.1, 5.0)),
+        ("cell.part.width_max_m", (0.0046, 0.0849)),
+    ],
+)
+def test_the_ends_of_a_range_belong_to_it(
+    path: str, ends: tuple[float, float], tmp_path: Path
+) -> None:
+    for end in ends:
+        load(put(tuple(path.split(".")), end), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "mount", "sentence"),
     [
@@ -416,11 +529,7 @@ def test_one_of_every_kind_loads(tmp_path: Path) -> None:
     tree["plc"] = {"kind": "sim"}
     tree["virtual_cell"]["enabled"] = False
     tree["cameras"]["usb"] = realsense("1")
-    tree["cameras"]["old"] = {
-        "kind": "replay",
-        "directory": "recorded",
-        "base_from_camera": TREE["cameras"]["overhead"]["base_from_camera"],
-    }
+    tree["cameras"]["old"] = REPLAYED
 
     assert isinstance(load(tree, tmp_path).arm, SimArmConfig)
 

@@ -113,6 +113,9 @@ def test_a_network_that_is_no_guardian_is_refused_by_its_key(
         ("good_ratio", math.nan, "good_ratio"),
         ("charts", [], "charts"),
         ("novelty_max", 0.0, "novelty_max"),
+        # The network never says more, so nothing would be novel.
+        ("novelty_max", 64.0, "novelty_max"),
+        ("reliability", {"success": []}, r"reliability\.success"),
         ("attempts", 0, "attempts"),
     ],
 )
@@ -122,6 +125,17 @@ def test_a_senseless_calibration_is_refused_by_its_key(
     tree = json.loads(CALIBRATION.model_dump_json()) | {key: value}
 
     with pytest.raises(ModelError, match=rf"calibration\.{words}"):
+        load_guardian(write_guardian(tmp_path, calibration=tree))
+
+
+@pytest.mark.parametrize("head", ["success", "silent_failure", "next_success"])
+def test_a_head_whose_reliability_nobody_measured_is_refused(
+    head: str, tmp_path: Path
+) -> None:
+    tree = json.loads(CALIBRATION.model_dump_json())
+    del tree["reliability"][head]
+
+    with pytest.raises(ModelError, match=f"calibration: .*reliability lacks {head};"):
         load_guardian(write_guardian(tmp_path, calibration=tree))
 
 
@@ -182,7 +196,9 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_directory_is_no_guardian(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissingError):
+    with pytest.raises(
+        ModelMissingError, match=r"absent: no such .*policy\.live or guardian\.model"
+    ):
         load_guardian(tmp_path / "absent")
 
 
@@ -290,6 +306,10 @@ def test_a_good_ratio_that_makes_no_test_is_refused_by_its_key(
         ({"charts": ({"placed_nat": (2.0, 2.0)},)}, ""),
         ({"charts": ({"channel": 1},)}, ""),
         ({"charts": ({}, {"failed_nat": (-1.0, 1.6)})}, ""),
+        # 0.8 x -0.5 + 0.2 x 1.6 = -0.08, and 0.8 x -0.4 + 0.2 x 1.6 = 0
+        ({"charts": ({"placed_nat": (-6.0, -0.5)},)}, ""),
+        ({"charts": ({"placed_nat": (-6.0, -0.4)},)}, ""),
+        ({"charts": ({}, {"channel": 3, "placed_nat": (-6.0, -6.0)})}, ""),
     ],
 )
 def test_a_senseless_calibration_is_refused_whatever_decides(
@@ -303,6 +323,21 @@ def test_a_senseless_calibration_is_refused_whatever_decides(
 
     with pytest.raises(ModelError, match=key):
         make_rules(calibration, GuardianConfig(uses_features=uses_features))
+
+
+def test_a_chart_that_the_fall_it_looks_for_would_not_fire_is_named() -> None:
+    plain = CALIBRATION.charts[0]
+    firing = {"channel": 3, "placed_nat": (-6.0, -0.39)}
+    deaf = firing | {"placed_nat": (-6.0, -0.41)}
+    charts = [(plain, plain.model_copy(update=change)) for change in (firing, deaf)]
+    good, bad = (CALIBRATION.model_copy(update={"charts": one}) for one in charts)
+
+    assert len(make_fall_test(good).charts) == 2
+    reason = (
+        r"charts: the one of channel 3 and bad_ratio 0\.8 never fires: .*-0\.008 nat"
+    )
+    with pytest.raises(ModelError, match=reason):
+        make_fall_test(bad)
 
 
 def test_the_configuration_may_only_ask_for_a_person_sooner() -> None:

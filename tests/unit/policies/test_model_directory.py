@@ -40,7 +40,7 @@ def test_a_good_directory_loads_and_runs(tmp_path: Path) -> None:
 
 
 def test_a_missing_directory_names_the_keys_to_check(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no such model directory.*policy\.live"):
+    with pytest.raises(ModelError, match=r"no such model.*policy\.live or guardian"):
         read_model_directory(tmp_path / "absent")
 
 

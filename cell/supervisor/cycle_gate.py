@@ -141,11 +141,12 @@ class CycleGate:
         return None if line.bin_present else Cause.STARVED
 
     def _find_place_obstacle(self) -> Cause | None:
+        # First: a part that nobody took stands in a sensor of the outfeed as well.
+        if self.handshake.is_overdue(self.clock.now_ns()):
+            return Cause.HANDSHAKE_TIMEOUT
         line = self.line.read_inputs()
         if line is None or not line.outfeed_clear:
             return Cause.BLOCKED
-        if self.handshake.is_overdue(self.clock.now_ns()):
-            return Cause.HANDSHAKE_TIMEOUT
         return None if self.handshake.is_idle else Cause.BLOCKED
 
     async def _sleep(self) -> None:

@@ -61,7 +61,8 @@ class Reason:
     """Why the cell is not in Execute.
 
     Attributes:
-        cause: the first one; later ones do not replace it.
+        cause: the first one; later ones do not replace it. Where the cell waits for the
+            line, the obstacle that is there.
         detail: what exactly, for a person.
         since_ns: monotonic clock when it struck.
     """
@@ -134,6 +135,12 @@ class Machine:
         is_new = cause not in self.latched
         self.latched.add(cause)
         return is_new
+
+    def wait_for(self, reason: Reason) -> None:
+        """Take over what a suspended cell waits for; what it was stays latched."""
+        if self.state is State.SUSPENDED:
+            self.latch(reason.cause)
+            self.reason = reason
 
     def follow(self, present: frozenset[Cause]) -> list[Cause]:
         """Latch the causes that came up since the last call; return the new ones."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from cell.contracts.ladder import LadderState, ReactionLadder, Rung
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
-from cell.supervisor.decision import Decision, Finding
+from cell.supervisor.decision import Decision, Finding, make_reason
 from cell.supervisor.event_tail import EventTail
 from cell.supervisor.machine import LATCHING, Machine
 from cell.supervisor.reactions import compute_reaction
@@ -99,6 +99,13 @@ class ReactionDesk:
     def strike(self, cause: Cause, now_ns: int) -> None:
         """Put a cause on its rung that was found before the first turn."""
         self._look(frozenset({cause}), frozenset(), now_ns, is_moving=False)
+
+    def wait_for(self, finding: Finding, now_ns: int) -> None:
+        """Say that the suspended cell waits for something else than before."""
+        reason = make_reason(finding, now_ns)
+        if reason is not None:
+            self._machine.wait_for(reason)
+            self._events.add("waits_for", {"cause": finding.cause.value})
 
     def acknowledge(self, by: str) -> None:
         """Note who acknowledged; it counts for a fault the arm has come to rest for."""

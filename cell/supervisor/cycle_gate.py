@@ -96,7 +96,10 @@ class CycleGate:
         await self._pass(self._find_place_obstacle, ends_when)
 
     async def wait_refill(self, look_again_s: float) -> None:
-        """Wait a while for parts; returns to look again once the bin is there."""
+        """Wait a while for parts; returns to look again once the bin is there.
+
+        Returns early when the cycle shall finish; then nobody waits for parts any more.
+        """
         self.wants_refill = True
         self.is_waiting, self.obstacle = True, Cause.STARVED
         deadline_ns = self.clock.now_ns() + ns_from_s(look_again_s)
@@ -106,9 +109,10 @@ class CycleGate:
             if is_there and self.clock.now_ns() >= deadline_ns:
                 return
             await self._sleep()
+        self.end_refill()
 
     def end_refill(self) -> None:
-        """Say that the policy sees something to pick again."""
+        """Say that nobody waits for a refill any more."""
         self.wants_refill = False
         self.is_waiting, self.obstacle = False, None
 

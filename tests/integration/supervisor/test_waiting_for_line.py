@@ -5,6 +5,7 @@ from dataclasses import replace
 from cell.contracts.plc import PlcOutputs
 from cell.drivers.plc.sim import SimLine
 from cell.supervisor.states import Command, State
+from tests.fakes.policy import see_empty_bin
 from tests.fakes.supervised_cell import SupervisedCell
 
 TOLD_S = 0.3
@@ -96,6 +97,24 @@ async def test_what_a_commanded_suspend_waits_for_is_no_obstacle() -> None:
 
         assert cell.tree()["cause"] == "commanded"
         assert causes_told(cell) == []
+
+
+async def test_a_cell_that_completes_on_an_empty_bin_asks_for_no_refill() -> None:
+    cell = SupervisedCell()
+    cell.policy.script = [see_empty_bin] * 40
+    async with cell.running():
+        await cell.start()
+        await cell.until_state(State.SUSPENDED)
+        await cell.pass_s(TOLD_S)
+        assert cell.told().refill_request
+        assert cell.told().starved
+
+        await cell.command(Command.COMPLETE)
+        await cell.until_state(State.COMPLETED)
+        await cell.pass_s(TOLD_S)
+
+        assert not cell.told().refill_request
+        assert not cell.told().starved
 
 
 async def until_unanswered(cell: SupervisedCell) -> None:

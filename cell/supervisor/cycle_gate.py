@@ -86,14 +86,17 @@ class CycleGate:
         """
         await self._pass(self._find_pick_obstacle)
 
-    async def pass_to_place(self, ends_when: Callable[[], bool]) -> None:
+    async def pass_to_place(self, ends_when: Callable[[], bool]) -> bool:
         """Wait until the outfeed takes the next part.
 
         Args:
             ends_when: asked all the time; once true there is nothing to place. Returns
                 early then, in whatever state: what follows must not move the arm.
+
+        Returns:
+            Whether the outfeed takes it, and the cycle may run.
         """
-        await self._pass(self._find_place_obstacle, ends_when)
+        return await self._pass(self._find_place_obstacle, ends_when)
 
     async def wait_refill(self, look_again_s: float) -> None:
         """Wait a while for parts; returns to look again once the bin is there.
@@ -120,13 +123,15 @@ class CycleGate:
         self,
         find_obstacle: Callable[[], Cause | None],
         ends_when: Callable[[], bool] = _never,
-    ) -> None:
+    ) -> bool:
         since_ns = self.clock.now_ns()
         try:
             while True:
                 found = find_obstacle()
-                if (found is None and self.may_run) or ends_when():
-                    return
+                if found is None and self.may_run:
+                    return True
+                if ends_when():
+                    return False
                 self.is_waiting = True
                 waited_ns = self.clock.now_ns() - since_ns
                 self.obstacle = found if waited_ns > ns_from_s(_PATIENCE_S) else None

@@ -164,7 +164,10 @@ class GraspCycle:
             return False
         self.phase = Phase.WAITING_FOR_OUTFEED
         # That may take hours.
-        await station.gate.pass_to_place(PartWatch(station.gripper).is_lost)
+        while not await station.gate.pass_to_place(PartWatch(station.gripper).is_lost):
+            # A part that is there after all waits on: nobody has opened the gate.
+            if not await station.gripper.still_holds_part():
+                return False
         return await station.gripper.still_holds_part()
 
     async def _lower(self, place: PlacePlan) -> bool:

@@ -155,8 +155,11 @@ class Machine:
 
     def needs_acknowledgement(self) -> bool:
         """Say whether Clear has to wait for a person."""
-        has_fault = any(FACTS[cause].code != FaultCode.NONE for cause in self.latched)
-        return has_fault and not self.is_acknowledged
+        return self.has_fault() and not self.is_acknowledged
+
+    def has_fault(self) -> bool:
+        """Say whether a cause of the present stop has a fault word."""
+        return any(FACTS[cause].code != FaultCode.NONE for cause in self.latched)
 
     def may_return(self) -> bool:
         """Say whether this stop may end by itself once its causes are gone."""

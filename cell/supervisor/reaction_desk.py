@@ -109,15 +109,12 @@ class ReactionDesk:
 
     def acknowledge(self, by: str) -> None:
         """Note who acknowledged; it counts for a fault the arm has come to rest for."""
-        if not by.strip():
-            self._events.add(
-                "acknowledge_refused",
-                {"why": "it names nobody: person_id is 0 at the line"},
-            )
+        why = self._find_against_acknowledgement(by)
+        if why:
+            self._events.add("acknowledge_refused", {"why": why})
             return
         self._machine.acknowledge()
-        if self._machine.state is State.ABORTED:
-            self._take(self._ladder.acknowledge(self.state, by))
+        self._take(self._ladder.acknowledge(self.state, by))
         self._events.add("acknowledged", {"by": by.strip()})
 
     def needs_acknowledgement(self) -> bool:
@@ -184,6 +181,20 @@ class ReactionDesk:
             "alarm_ids": sorted(ALARM_IDS[cause] for cause in causes),
             "acknowledged_by": self.state.acknowledged_by,
         }
+
+    def _find_against_acknowledgement(self, by: str) -> str:
+        """Return why an acknowledgement counts for nothing, empty where it counts."""
+        machine = self._machine
+        if not by.strip():
+            return "it names nobody: person_id is 0 at the line"
+        if machine.state is State.ABORTING:
+            return "the arm has not come to rest yet"
+        if machine.state is not State.ABORTED:
+            return (
+                f"only an aborted cell wants one, and this one is {machine.state.name}"
+            )
+        is_known = machine.has_fault() or self.state.needs_acknowledgement
+        return "" if is_known else "there is no fault"
 
     def _look(
         self,

@@ -155,6 +155,34 @@ def test_an_acknowledgement_counts_only_once_the_arm_has_come_to_rest() -> None:
     rig.desk.acknowledge("anna")
 
     assert rig.desk.needs_acknowledgement()
+    why = {"why": "the arm has not come to rest yet"}
+    assert rig.events[-1] == ("acknowledge_refused", why)
+    assert "acknowledged" not in rig.names()
+
+
+def test_an_acknowledgement_that_nothing_wants_is_refused() -> None:
+    rig = Rig()
+    assert rig.machine.state is State.EXECUTE
+
+    rig.desk.acknowledge("anna")
+
+    why = {"why": "only an aborted cell wants one, and this one is EXECUTE"}
+    assert rig.events[-1] == ("acknowledge_refused", why)
+    rig.turn(command=Command.ABORT)
+    rig.machine.apply(SC, rig.now_ns, None)
+    assert rig.machine.state is State.ABORTED
+    rig.desk.acknowledge("anna")
+    assert rig.events[-1] == ("acknowledge_refused", {"why": "there is no fault"})
+
+
+def test_a_second_acknowledgement_of_a_fault_is_one_as_well() -> None:
+    rig = Rig()
+    rig.hold(LATCHING_CAUSE)
+
+    rig.desk.acknowledge("anna")
+    rig.desk.acknowledge("berta")
+
+    assert rig.names()[-2:] == ["acknowledged", "acknowledged"]
 
 
 def test_either_of_machine_and_ladder_wants_the_acknowledgement() -> None:

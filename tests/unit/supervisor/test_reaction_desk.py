@@ -160,19 +160,23 @@ def test_an_acknowledgement_counts_only_once_the_arm_has_come_to_rest() -> None:
     assert "acknowledged" not in rig.names()
 
 
-def test_an_acknowledgement_that_nothing_wants_is_refused() -> None:
-    rig = Rig()
-    assert rig.machine.state is State.EXECUTE
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (State.EXECUTE, "only an aborted cell wants one, and this one is EXECUTE"),
+        (State.HELD, "only an aborted cell wants one, and this one is HELD"),
+        (State.ABORTED, "there is no fault"),
+    ],
+)
+def test_an_acknowledgement_that_nothing_wants_is_refused(
+    state: State, why: str
+) -> None:
+    rig = Rig(state)
+    rig.machine.latched = {Cause.COMMANDED}
 
     rig.desk.acknowledge("anna")
 
-    why = {"why": "only an aborted cell wants one, and this one is EXECUTE"}
-    assert rig.events[-1] == ("acknowledge_refused", why)
-    rig.turn(command=Command.ABORT)
-    rig.machine.apply(SC, rig.now_ns, None)
-    assert rig.machine.state is State.ABORTED
-    rig.desk.acknowledge("anna")
-    assert rig.events[-1] == ("acknowledge_refused", {"why": "there is no fault"})
+    assert rig.events == [("acknowledge_refused", {"why": why})]
 
 
 def test_a_second_acknowledgement_of_a_fault_is_one_as_well() -> None:

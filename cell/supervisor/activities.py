@@ -10,7 +10,7 @@ from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.decision import Finding
 from cell.supervisor.grasp_cycle import GraspCycle
 from cell.supervisor.permissives import Unmet
-from cell.supervisor.recovery import go_home
+from cell.supervisor.recovery import go_home, leave_release_open, settle_release
 from cell.supervisor.states import State
 from cell.supervisor.station import Station
 
@@ -100,6 +100,9 @@ class ActivityRunner:
         if work is Work.PRODUCE and self.current.work is Work.PRODUCE:
             return
         self.cancel()
+        if state is State.ABORTING:
+            # Somebody comes to look, and may take the part away.
+            leave_release_open(self._station, "the cell was aborted meanwhile")
         self.current = activity = Activity(work)
         if work is Work.NONE:
             return
@@ -135,8 +138,12 @@ class ActivityRunner:
 
 
 async def rest(station: Station) -> None:
-    """Wait for the arm to stand still, as long as there is a chance to see it."""
+    """Wait for the arm to stand still, and for the end of a release at the outfeed.
+
+    As long as there is a chance to see it.
+    """
     await station.motion.wait_rest()
+    await settle_release(station)
 
 
 async def clear() -> None:

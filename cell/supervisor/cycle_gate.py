@@ -86,17 +86,23 @@ class CycleGate:
         """
         await self._pass(self._find_pick_obstacle)
 
-    async def pass_to_place(self, ends_when: Callable[[], bool]) -> None:
+    async def pass_to_place(self, ends_when: Callable[[], bool]) -> bool:
         """Wait until the outfeed takes the next part.
 
         Args:
             ends_when: asked all the time; once true there is nothing to place. Returns
                 early then, in whatever state: what follows must not move the arm.
+
+        Returns:
+            Whether the outfeed takes it, and the cycle may run.
         """
-        await self._pass(self._find_place_obstacle, ends_when)
+        return await self._pass(self._find_place_obstacle, ends_when)
 
     async def wait_refill(self, look_again_s: float) -> None:
-        """Wait a while for parts; returns to look again once the bin is there."""
+        """Wait a while for parts; returns to look again once the bin is there.
+
+        Returns early when the cycle shall finish; then nobody waits for parts any more.
+        """
         self.wants_refill = True
         self.is_waiting, self.obstacle = True, Cause.STARVED
         deadline_ns = self.clock.now_ns() + ns_from_s(look_again_s)
@@ -106,9 +112,10 @@ class CycleGate:
             if is_there and self.clock.now_ns() >= deadline_ns:
                 return
             await self._sleep()
+        self.end_refill()
 
     def end_refill(self) -> None:
-        """Say that the policy sees something to pick again."""
+        """Say that nobody waits for a refill any more."""
         self.wants_refill = False
         self.is_waiting, self.obstacle = False, None
 
@@ -116,13 +123,15 @@ class CycleGate:
         self,
         find_obstacle: Callable[[], Cause | None],
         ends_when: Callable[[], bool] = _never,
-    ) -> None:
+    ) -> bool:
         since_ns = self.clock.now_ns()
         try:
             while True:
                 found = find_obstacle()
-                if (found is None and self.may_run) or ends_when():
-                    return
+                if found is None and self.may_run:
+                    return True
+                if ends_when():
+                    return False
                 self.is_waiting = True
                 waited_ns = self.clock.now_ns() - since_ns
                 self.obstacle = found if waited_ns > ns_from_s(_PATIENCE_S) else None
@@ -141,11 +150,12 @@ class CycleGate:
         return None if line.bin_present else Cause.STARVED
 
     def _find_place_obstacle(self) -> Cause | None:
+        # First: a part that nobody took stands in a sensor of the outfeed as well.
+        if self.handshake.is_overdue(self.clock.now_ns()):
+            return Cause.HANDSHAKE_TIMEOUT
         line = self.line.read_inputs()
         if line is None or not line.outfeed_clear:
             return Cause.BLOCKED
-        if self.handshake.is_overdue(self.clock.now_ns()):
-            return Cause.HANDSHAKE_TIMEOUT
         return None if self.handshake.is_idle else Cause.BLOCKED
 
     async def _sleep(self) -> None:

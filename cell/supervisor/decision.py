@@ -82,6 +82,7 @@ class Decision:
         refusal: why the command from outside is not granted.
         joins: a cause that joins those of the present stop, so that it does not end
             by itself.
+        waits_for: what the present stop waits for from now on.
     """
 
     trigger: Trigger | None = None
@@ -89,6 +90,7 @@ class Decision:
     accepted: Command | None = None
     refusal: str = ""
     joins: Cause | None = None
+    waits_for: Finding | None = None
 
 
 def decide(situation: Situation) -> Decision:
@@ -190,7 +192,10 @@ def _proceed(situation: Situation) -> Decision:
         case State.SUSPENDING:
             return Decision(trigger=SC if situation.is_at_gate else None)
         case State.SUSPENDED:
-            return Decision(trigger=_leave_suspended(situation))
+            return Decision(
+                trigger=_leave_suspended(situation),
+                waits_for=_find_other_obstacle(situation),
+            )
         case State.UNSUSPENDING:
             return Decision(trigger=SC)
         case State.HELD:
@@ -208,6 +213,18 @@ def _leave_suspended(situation: Situation) -> Command | None:
     is_free = situation.obstacle is None and not situation.is_commanded
     may_go = is_outside and is_free
     return Command.UNSUSPEND if may_go else None
+
+
+def _find_other_obstacle(situation: Situation) -> Finding | None:
+    """Return what the line is waited for where that is not what it was any more.
+
+    Who reads the first obstacle after that one is gone looks at the wrong thing. A stop
+    that somebody commanded keeps that as its reason.
+    """
+    reason, obstacle = situation.reason, situation.obstacle
+    is_other = obstacle is not None and obstacle is not reason
+    is_outside = reason is not None and not needs_person(reason)
+    return Finding(obstacle) if obstacle and is_other and is_outside else None
 
 
 def _leave_held(situation: Situation) -> Command | None:

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from cell.contracts.robot import GripperCommand
-from cell.contracts.units import s_from_ns
 from cell.supervisor.attempt_record import AttemptPhase
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.force_contacts import ForceError
@@ -19,7 +18,7 @@ from cell.supervisor.grasp_plan import PickPlan, PlacePlan
 from cell.supervisor.gripper_station import PartWatch, is_released
 from cell.supervisor.motion_client import MotionEndedError
 from cell.supervisor.part_band import find_misfit
-from cell.supervisor.recovery import go_home
+from cell.supervisor.recovery import confirm_placed, go_home
 from cell.supervisor.station import Station
 
 _RELEASE_OPENING_M = 0.03
@@ -165,7 +164,10 @@ class GraspCycle:
             return False
         self.phase = Phase.WAITING_FOR_OUTFEED
         # That may take hours.
-        await station.gate.pass_to_place(PartWatch(station.gripper).is_lost)
+        while not await station.gate.pass_to_place(PartWatch(station.gripper).is_lost):
+            # A part that is there after all waits on: nobody has opened the gate.
+            if not await station.gripper.still_holds_part():
+                return False
         return await station.gripper.still_holds_part()
 
     async def _lower(self, place: PlacePlan) -> bool:
@@ -184,13 +186,13 @@ class GraspCycle:
     async def _put_down(self, place: PlacePlan, grip_m: float) -> None:
         station = self.station
         full_m = station.layout.max_aperture_m
+        # The fingers carry this out even where a stop ends this coroutine.
+        station.release.begin(grip_m, self._since_ns)
         await self._release(grip_m, (min(full_m, grip_m + _RELEASE_OPENING_M), full_m))
         # Not before: fingers that do not let go have placed nothing.
         station.guardian.end_attempt(is_placed=True)
-        now_ns = station.clock.now_ns()
-        station.statistics.note_placed(s_from_ns(now_ns - self._since_ns))
-        station.gate.handshake.offer(now_ns)
-        self._since_ns = now_ns
+        station.release.end()
+        self._since_ns = confirm_placed(station, self._since_ns)
         await station.motion.move_linear(place.above)
 
     async def _release(self, grip_m: float, openings_m: tuple[float, ...]) -> None:

@@ -54,9 +54,7 @@ def compute_outputs(
 ) -> PlcOutputs:
     """Return the block for the next exchange."""
     state = machine.state
-    reason = machine.reason
-    is_suspended = state in (State.SUSPENDING, State.SUSPENDED)
-    waits_for = reason.cause if is_suspended and reason else signals.obstacle
+    waits_for = signals.obstacle or _find_awaited(machine)
     is_starved = waits_for is Cause.STARVED
     return PlcOutputs(
         heartbeat=signals.progress & _WORD,
@@ -81,6 +79,14 @@ def compute_outputs(
         attempt_count=statistics.attempts & _DOUBLE_WORD,
         model_id=signals.model_id & _DOUBLE_WORD,
     )
+
+
+def _find_awaited(machine: Machine) -> Cause | None:
+    """Return what a suspended cell stopped for, where it did so for the line alone."""
+    is_suspended = machine.state in (State.SUSPENDING, State.SUSPENDED)
+    is_commanded = Cause.COMMANDED in machine.latched
+    is_known = machine.reason is not None and is_suspended and not is_commanded
+    return machine.reason.cause if machine.reason and is_known else None
 
 
 def _compute_fault_word(machine: Machine, alarm: Cause | None) -> int:

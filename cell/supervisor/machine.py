@@ -61,7 +61,8 @@ class Reason:
     """Why the cell is not in Execute.
 
     Attributes:
-        cause: the first one; later ones do not replace it.
+        cause: the first one; later ones do not replace it. Where the cell waits for the
+            line, the obstacle that is there.
         detail: what exactly, for a person.
         since_ns: monotonic clock when it struck.
     """
@@ -135,6 +136,12 @@ class Machine:
         self.latched.add(cause)
         return is_new
 
+    def wait_for(self, reason: Reason) -> None:
+        """Take over what a suspended cell waits for; what it was stays latched."""
+        if self.state is State.SUSPENDED:
+            self.latch(reason.cause)
+            self.reason = reason
+
     def follow(self, present: frozenset[Cause]) -> list[Cause]:
         """Latch the causes that came up since the last call; return the new ones."""
         struck = present - self._present
@@ -148,8 +155,11 @@ class Machine:
 
     def needs_acknowledgement(self) -> bool:
         """Say whether Clear has to wait for a person."""
-        has_fault = any(FACTS[cause].code != FaultCode.NONE for cause in self.latched)
-        return has_fault and not self.is_acknowledged
+        return self.has_fault() and not self.is_acknowledged
+
+    def has_fault(self) -> bool:
+        """Say whether a cause of the present stop has a fault word."""
+        return any(FACTS[cause].code != FaultCode.NONE for cause in self.latched)
 
     def may_return(self) -> bool:
         """Say whether this stop may end by itself once its causes are gone."""

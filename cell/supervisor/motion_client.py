@@ -26,12 +26,13 @@ from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.force_contacts import make_veto
 from cell.supervisor.interventions import InterventionLog
 from cell.supervisor.motion_watch import (
+    HOLD_PATIENCE_S,
     LATCHING_HOLDS,
     LEAST_SPEED_RATIO,
-    PASSING_HOLDS,
     Losses,
     Patience,
     is_at_rest,
+    is_given_up,
     is_refusal,
 )
 from cell.supervisor.orders import (
@@ -46,7 +47,6 @@ POLL_S = 0.01
 STATE_AGE_LIMIT_S = 0.15
 """A servo process publishes every 2 ms; this is longer than any restart is short."""
 
-_HOLD_PATIENCE_S = 0.5
 _REISSUES = 3
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
@@ -67,7 +67,8 @@ class MotionClient:
     Attributes:
         state: newest state of the servo process as of the last `refresh`.
         speed_limit_ratio: upper bound of every order's speed, 0..1.
-        payload_kg: mass in the fingers, carried by every order [kg].
+        payload_kg: mass in the fingers, for every order [kg]. Nothing sets it yet: the
+            weighed mass would have to be taken out of the reading of `part_band`.
         carries_part: whether the fingers hold a part, which the guard then keeps clear
             of things as well.
         interventions: what the guard held up, and for how long.
@@ -320,7 +321,9 @@ class MotionClient:
                 self._raise_when_latched(state)
                 if state.command_id < wanted_id or not is_refusal(state.hold_reason):
                     following_ns = self._clock.now_ns()
-                elif self._is_given_up(state.hold_reason, following_ns):
+                elif is_given_up(
+                    state.hold_reason, self._clock.now_ns() - following_ns
+                ):
                     return state.hold_reason
             slider = 1.0 if state is None else state.speed_fraction
             ratio = min(self._limit(self._ordered_ratio), slider)
@@ -335,7 +338,7 @@ class MotionClient:
         within their lag; the next order need not wait for that.
         """
         self.hold()
-        deadline_ns = self._clock.now_ns() + ns_from_s(_HOLD_PATIENCE_S)
+        deadline_ns = self._clock.now_ns() + ns_from_s(HOLD_PATIENCE_S)
         while self._clock.now_ns() < deadline_ns:
             await self._sleep()
             state = self.state
@@ -381,11 +384,6 @@ class MotionClient:
             f"servo {self.state.phase.name}, hold {self.state.hold_reason.name},"
             f" state {self.state_age_s() * 1e3:.0f} ms old"
         )
-
-    def _is_given_up(self, reason: HoldReason, following_ns: int) -> bool:
-        """Say whether a hold will not pass by itself while the same order stands."""
-        held_ns = self._clock.now_ns() - following_ns
-        return reason not in PASSING_HOLDS or held_ns > ns_from_s(_HOLD_PATIENCE_S)
 
     def _is_release_pending(self) -> bool:
         return self.state is None or self.state.arm_id < self._command.arm_id

@@ -8,11 +8,14 @@ from cell.contracts.servo import (
     HoldReason,
     ServoState,
 )
-from cell.contracts.units import s_from_ns
+from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause
 
 LEAST_SPEED_RATIO: Final = 0.02
 """Below it an order would not end within its time."""
+
+HOLD_PATIENCE_S: Final = 0.5
+"""How long a hold of the guard may take to pass [s]."""
 
 _MOVE_TIMEOUT_S: Final = 8.0
 _AT_REST_RADPS: Final = 0.02
@@ -25,10 +28,13 @@ LATCHING_HOLDS: Final = {
 }
 """Holds after which the servo process waits for a newer `arm_id`."""
 
-PASSING_HOLDS: Final = TIMING_HOLDS | {
-    HoldReason.COMMAND_WITHHELD,
-    HoldReason.SPEED_ZERO,
-}
+AWAITED_HOLDS: Final = frozenset(
+    {HoldReason.COMMAND_STALE, HoldReason.COMMAND_WITHHELD, HoldReason.SPEED_ZERO}
+)
+"""Holds by others than the guard, which last as long as those want: no new order ends
+one, and only the time that the motion may take does."""
+
+PASSING_HOLDS: Final = TIMING_HOLDS - AWAITED_HOLDS
 """Hiccups of timing after which the servo process goes on with the same order."""
 
 
@@ -70,6 +76,18 @@ class Patience:
 def is_refusal(reason: HoldReason) -> bool:
     """Say whether the servo process does not follow its order."""
     return reason not in (HoldReason.NONE, HoldReason.NO_COMMAND)
+
+
+def is_given_up(reason: HoldReason, held_ns: int) -> bool:
+    """Say whether a hold will not pass by itself while the same order stands.
+
+    Args:
+        reason: of the hold.
+        held_ns: for how long it has held the order up [ns].
+    """
+    if reason in AWAITED_HOLDS:
+        return False
+    return reason not in PASSING_HOLDS or held_ns > ns_from_s(HOLD_PATIENCE_S)
 
 
 def is_at_rest(state: ServoState) -> bool:

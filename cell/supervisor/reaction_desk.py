@@ -11,7 +11,7 @@ from typing import Any, Final
 from cell.contracts.ladder import LadderState, ReactionLadder, Rung
 from cell.supervisor.cause_table import FACTS
 from cell.supervisor.causes import Cause
-from cell.supervisor.decision import Decision, Finding
+from cell.supervisor.decision import Decision, Finding, make_reason
 from cell.supervisor.event_tail import EventTail
 from cell.supervisor.machine import LATCHING, Machine
 from cell.supervisor.reactions import compute_reaction
@@ -100,17 +100,21 @@ class ReactionDesk:
         """Put a cause on its rung that was found before the first turn."""
         self._look(frozenset({cause}), frozenset(), now_ns, is_moving=False)
 
+    def wait_for(self, finding: Finding, now_ns: int) -> None:
+        """Say that the suspended cell waits for something else than before."""
+        reason = make_reason(finding, now_ns)
+        if reason is not None:
+            self._machine.wait_for(reason)
+            self._events.add("waits_for", {"cause": finding.cause.value})
+
     def acknowledge(self, by: str) -> None:
         """Note who acknowledged; it counts for a fault the arm has come to rest for."""
-        if not by.strip():
-            self._events.add(
-                "acknowledge_refused",
-                {"why": "it names nobody: person_id is 0 at the line"},
-            )
+        why = self._find_against_acknowledgement(by)
+        if why:
+            self._events.add("acknowledge_refused", {"why": why})
             return
         self._machine.acknowledge()
-        if self._machine.state is State.ABORTED:
-            self._take(self._ladder.acknowledge(self.state, by))
+        self._take(self._ladder.acknowledge(self.state, by))
         self._events.add("acknowledged", {"by": by.strip()})
 
     def needs_acknowledgement(self) -> bool:
@@ -177,6 +181,20 @@ class ReactionDesk:
             "alarm_ids": sorted(ALARM_IDS[cause] for cause in causes),
             "acknowledged_by": self.state.acknowledged_by,
         }
+
+    def _find_against_acknowledgement(self, by: str) -> str:
+        """Return why an acknowledgement counts for nothing, empty where it counts."""
+        machine = self._machine
+        if not by.strip():
+            return "it names nobody: person_id is 0 at the line"
+        if machine.state is State.ABORTING:
+            return "the arm has not come to rest yet"
+        if machine.state is not State.ABORTED:
+            return (
+                f"only an aborted cell wants one, and this one is {machine.state.name}"
+            )
+        is_known = machine.has_fault() or self.state.needs_acknowledgement
+        return "" if is_known else "there is no fault"
 
     def _look(
         self,

@@ -5,12 +5,15 @@ home. A part that is found in the fingers has no history any more, so it is not
 counted: it goes back to the bin and will be picked again. While the line does not let
 the arm over the bin, the arm leaves it with the part and waits at home: the line may
 be waiting for just that.
+
+A release at the outfeed that a stop has cut short is seen to its end while that stop
+begins; later arm and part may have been moved by hand.
 """
 
 import numpy as np
 
 from cell.contracts.robot import GripperCommand
-from cell.contracts.units import ns_from_s
+from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.gripper_station import is_released
 from cell.supervisor.station import Station
@@ -44,6 +47,49 @@ async def go_home(station: Station) -> None:
             Cause.PLACE_NOT_CONFIRMED, f"fingers stay at {grip.aperture_m * 1e3:.0f} mm"
         )
     station.motion.carries_part = False
+
+
+async def settle_release(station: Station) -> None:
+    """See a release that was cut short to its end, and count and offer what lies there.
+
+    A part that the fingers have kept goes back to the bin like any other.
+    """
+    grip_m = station.release.grip_m
+    if grip_m is None:
+        return
+    try:
+        grip = await station.gripper.wait_rest()
+    except CauseError as error:
+        leave_release_open(station, str(error))
+        return
+    station.release.end()
+    if is_released(grip_m, grip):
+        station.motion.carries_part = False
+        confirm_placed(station, station.release.since_ns)
+        station.record("placed_in_a_stop", {})
+
+
+def leave_release_open(station: Station, why: str) -> None:
+    """Say that nobody saw the end of a release: the part is not counted or offered."""
+    if station.release.grip_m is not None:
+        station.release.end()
+        station.record("release_unconfirmed", {"why": why})
+
+
+def confirm_placed(station: Station, since_ns: int) -> int:
+    """Count a part that was let go in the outfeed, and offer it to the line.
+
+    Args:
+        station: what the cell works with.
+        since_ns: monotonic clock when the part before it was placed.
+
+    Returns:
+        When this one was placed, on the same clock.
+    """
+    now_ns = station.clock.now_ns()
+    station.statistics.note_placed(s_from_ns(now_ns - since_ns))
+    station.gate.handshake.offer(now_ns)
+    return now_ns
 
 
 def is_at_home(station: Station) -> bool:

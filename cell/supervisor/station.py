@@ -14,6 +14,7 @@ from cell.supervisor.gripper_station import GripperStation
 from cell.supervisor.guardian_desk import GuardianDesk
 from cell.supervisor.motion_client import MotionClient
 from cell.supervisor.part_band import PartScale
+from cell.supervisor.part_release import PartRelease
 from cell.supervisor.plc_exchange import PlcExchange
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.proposals import ProposalDesk
@@ -34,6 +35,7 @@ class Station:
         planner: poses and joint targets.
         scale: weighs what was lifted.
         statistics: what is counted.
+        release: of a part at the outfeed, as long as it is under way.
         contacts: grasps that were given up because of force.
         guardian: who may propose, and what the Guardian is told.
         chunk_check: vets a chunk before its first step.
@@ -49,6 +51,7 @@ class Station:
     planner: Planner
     scale: PartScale
     statistics: Statistics
+    release: PartRelease
     contacts: ForceContacts
     guardian: GuardianDesk
     chunk_check: ChunkCheck
@@ -96,6 +99,7 @@ def make_station(
         planner=Planner(layout),
         scale=PartScale(peers.servo),
         statistics=statistics,
+        release=PartRelease(),
         contacts=ForceContacts(),
         guardian=GuardianDesk(
             peers.guardian, peers.policy, motion, gripper, clock, record, previous

@@ -304,6 +304,8 @@ class Supervisor:
             self._machine.latch(decision.joins)
             self._exchange.acknowledge(decision.accepted)
             self._events.add("also", {"cause": decision.joins.value})
+        if decision.waits_for is not None:
+            self._desk.wait_for(decision.waits_for, now_ns)
         if decision.trigger is None:
             return
         before = self._machine.state

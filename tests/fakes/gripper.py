@@ -10,6 +10,7 @@ from cell.contracts.units import ns_from_s
 from tests.fakes.clock import FakeClock
 
 _MOVE_S = 0.25
+_ANSWER_NS = 1_000_000
 
 
 @dataclass
@@ -22,6 +23,8 @@ class FakeFingers:
         default_find_m: what closings find when that list is empty.
         holding_m: width of what is held, None for nothing [m].
         is_jammed: fingers do not open.
+        false_samples: so many samples more do not show what is held; they are as old
+            as a request takes.
         is_reachable: requests succeed.
         is_active: activated.
         aperture_m: opening [m].
@@ -34,6 +37,7 @@ class FakeFingers:
     default_find_m: float | None = 0.03
     holding_m: float | None = None
     is_jammed: bool = False
+    false_samples: int = 0
     is_reachable: bool = True
     is_active: bool = False
     aperture_m: float = 0.085
@@ -77,6 +81,9 @@ class FakeFingers:
         status = GripperObject.MOVING
         if now_ns >= self._done_ns:
             status = self._settle()
+        if self.false_samples > 0:
+            self.false_samples -= 1
+            status, now_ns = GripperObject.AT_POSITION, now_ns - _ANSWER_NS
         return GripperState(now_ns, self.aperture_m, status, self.is_active, 0)
 
     def drop(self, closes_s: float = 0.0) -> None:

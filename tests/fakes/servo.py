@@ -24,6 +24,7 @@ FRESHNESS_S = 0.1
 _JOINT_RADPS = 2.0
 _LINE_MPS = 0.4
 _ARMING_S = 0.6
+_LEAST_FRACTION = 0.01
 
 
 RESTING_SERVO = ServoState(
@@ -174,10 +175,12 @@ class FakeServo:
         if not self._is_fresh(command, now_ns):
             self._hold = HoldReason.COMMAND_STALE
             return
-        if self._hold is HoldReason.COMMAND_STALE:
+        if self._hold in (HoldReason.COMMAND_STALE, HoldReason.SPEED_ZERO):
             self._hold = HoldReason.NONE
         if command.command_id > self._seen_id:
             self._take(command)
+        elif self.speed_fraction < _LEAST_FRACTION and self._done_ratio < 1.0:
+            self._hold = HoldReason.SPEED_ZERO
         elif self._hold is HoldReason.NONE and self._done_ratio < 1.0:
             self._step(command, elapsed_s)
         if self._hold is HoldReason.NONE and self._done_ratio >= 1.0:

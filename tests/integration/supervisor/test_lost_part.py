@@ -173,6 +173,42 @@ async def test_a_cell_suspended_by_command_does_not_move_for_a_lost_part() -> No
         assert cell.servo.travelled_rad == travelled_rad
 
 
+async def deceive(cell: SupervisedCell) -> None:
+    """Let the fingers miss their part in as many samples as say that it is lost."""
+    cell.fingers.false_samples = 2
+    await cell.until(lambda: cell.fingers.false_samples == 0)
+
+
+@pytest.mark.parametrize("is_commanded", [False, True])
+async def test_a_part_that_only_seemed_lost_waits_on_for_the_outfeed(
+    *, is_commanded: bool
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await until_waiting_with_part(cell)
+        if is_commanded:
+            await cell.command(Command.SUSPEND)
+        orders, travelled_rad = len(cell.servo.orders), cell.servo.travelled_rad
+
+        for _ in range(3):
+            await deceive(cell)
+            await cell.pass_s(2.0)
+
+        assert cell.servo.travelled_rad == travelled_rad
+        assert len(cell.servo.orders) == orders
+        assert cell.supervisor.state is State.SUSPENDED
+        assert cell.told().holding_part
+        assert outcomes(cell) == []
+
+        cell.set_line(outfeed_clear=True)
+        if is_commanded:
+            await cell.pass_s(2.0)
+            assert cell.servo.travelled_rad == travelled_rad
+            await cell.command(Command.UNSUSPEND)
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+        assert cell.supervisor.statistics.compute_figures()["lost"] == 0
+
+
 async def test_a_part_lost_as_the_outfeed_becomes_clear_is_not_placed() -> None:
     cell = SupervisedCell()
     async with cell.running():

@@ -196,6 +196,26 @@ def test_a_commanded_suspend_waits_for_the_opposite_command() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "obstacle", "waits_for"),
+    [
+        (Cause.ZONE_NOT_PERMITTED, Cause.STARVED, Cause.STARVED),
+        (Cause.BLOCKED, Cause.HANDSHAKE_TIMEOUT, Cause.HANDSHAKE_TIMEOUT),
+        (Cause.BLOCKED, Cause.BLOCKED, None),
+        (Cause.BLOCKED, None, None),
+        (Cause.COMMANDED, Cause.BLOCKED, None),
+    ],
+)
+def test_a_suspended_cell_takes_over_another_obstacle_but_no_command(
+    reason: Cause, obstacle: Cause | None, waits_for: Cause | None
+) -> None:
+    situation = make_situation(State.SUSPENDED, reason=reason, obstacle=obstacle)
+
+    taken = decide(situation).waits_for
+
+    assert (taken and taken.cause) == waits_for
+
+
 def test_suspending_ends_when_the_cycle_stands_at_a_gate() -> None:
     assert decide(make_situation(State.SUSPENDING)).trigger is None
     assert decide(make_situation(State.SUSPENDING, is_at_gate=True)).trigger is SC

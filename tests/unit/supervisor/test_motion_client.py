@@ -10,6 +10,7 @@ from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import lift
 from cell.supervisor.motion_client import MotionClient, MotionEndedError
+from cell.supervisor.motion_watch import Patience
 from tests.fakes.clock import FakeClock
 from tests.fakes.servo import FakeServo
 from tests.fakes.supervised_cell import make_layout
@@ -287,6 +288,47 @@ async def test_a_slow_slider_gives_a_motion_more_time() -> None:
     await bench.run(lambda: bench.motion.move_joint(NEAR), limit_s=200.0)
 
     assert bench.servo.q == pytest.approx(NEAR)
+
+
+def stop_slider(bench: Bench, *, is_held: bool) -> None:
+    bench.servo.speed_fraction = 0.0 if is_held else 1.0
+
+
+def withhold(bench: Bench, *, is_held: bool) -> None:
+    bench.may_move = not is_held
+
+
+def stop_pulses(bench: Bench, *, is_held: bool) -> None:
+    bench.pulses = not is_held
+
+
+@pytest.mark.parametrize("hold", [stop_slider, withhold, stop_pulses])
+async def test_a_hold_that_others_want_ends_with_them_and_costs_no_order(
+    hold: Callable[..., None],
+) -> None:
+    bench = await ready_bench()
+    orders = len(bench.servo.orders)
+
+    async def move_and_be_held() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.motion.move_joint(NEAR))
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 50_000_000)
+            hold(bench, is_held=True)
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 5_000_000_000)
+            assert bench.servo.q != pytest.approx(NEAR)
+            hold(bench, is_held=False)
+
+    await bench.run(move_and_be_held)
+
+    assert len(bench.servo.orders) == orders + 1
+    assert bench.servo.q == pytest.approx(NEAR)
+
+
+def test_a_motion_waits_some_minutes_for_the_slider_and_not_for_ever() -> None:
+    patience = Patience(0)
+
+    assert not patience.is_over(300_000_000_000, 0.0)
+    assert patience.is_over(500_000_000_000, 0.0)
 
 
 def lose_servo(servo: FakeServo) -> None:

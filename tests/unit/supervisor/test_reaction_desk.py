@@ -155,6 +155,38 @@ def test_an_acknowledgement_counts_only_once_the_arm_has_come_to_rest() -> None:
     rig.desk.acknowledge("anna")
 
     assert rig.desk.needs_acknowledgement()
+    why = {"why": "the arm has not come to rest yet"}
+    assert rig.events[-1] == ("acknowledge_refused", why)
+    assert "acknowledged" not in rig.names()
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (State.EXECUTE, "only an aborted cell wants one, and this one is EXECUTE"),
+        (State.HELD, "only an aborted cell wants one, and this one is HELD"),
+        (State.ABORTED, "there is no fault"),
+    ],
+)
+def test_an_acknowledgement_that_nothing_wants_is_refused(
+    state: State, why: str
+) -> None:
+    rig = Rig(state)
+    rig.machine.latched = {Cause.COMMANDED}
+
+    rig.desk.acknowledge("anna")
+
+    assert rig.events == [("acknowledge_refused", {"why": why})]
+
+
+def test_a_second_acknowledgement_of_a_fault_is_one_as_well() -> None:
+    rig = Rig()
+    rig.hold(LATCHING_CAUSE)
+
+    rig.desk.acknowledge("anna")
+    rig.desk.acknowledge("berta")
+
+    assert rig.names()[-2:] == ["acknowledged", "acknowledged"]
 
 
 def test_either_of_machine_and_ladder_wants_the_acknowledgement() -> None:

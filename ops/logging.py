@@ -79,7 +79,7 @@ class BoundedLines:
         self._thread.join(patience_s)
 
     def _run(self) -> None:
-        _become_ordinary()
+        _take_least_priority()
         is_open = True
         while is_open:
             lines = self._take()
@@ -114,10 +114,15 @@ def _tell(lost: int) -> str:
     return f'{{"event":"log lines lost","count":{lost}}}\n' if lost else ""
 
 
-def _become_ordinary() -> None:
-    """Take no turn from a loop whose real-time priority this thread has inherited."""
+def _take_least_priority() -> None:
+    """Come after every real-time loop, and before everything else.
+
+    A thread of normal priority could be put off by other programs while it holds the
+    interpreter, and the process's own loop would wait with it.
+    """
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        least = os.sched_get_priority_min(os.SCHED_FIFO)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(least))
 
 
 class ChangeLog:

@@ -212,7 +212,9 @@ def main() -> None:
     try:
         app(prog_name="cellward")
     except CellError as error:
-        sys.stderr.write(f"cellward: {error}\n")
+        from ops.screen import say_last
+
+        say_last(f"cellward: {error}")
         sys.exit(int(compute_exit_code(error)))
 
 

@@ -1,47 +1,128 @@
 """Structured JSON logs: one object a line, one file a process, bounded on disk.
 
-A full or read-only disk never stops a process that only wanted to say something: the
-line is dropped and counted, and the count is written once the disk takes lines again.
+A disk that is full, read-only or stalls never stops a process that only wanted to say
+something. Lines are written by a thread of their own, within milliseconds; what it
+cannot write is dropped and counted, and the count is written once the disk takes lines
+again. An orderly end, also one by an exception, waits for what is pending. A process
+that is killed loses what it said in its last milliseconds.
 """
 
+import atexit
+import contextlib
+import os
 import sys
+import threading
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, Final
 
 import structlog
 
+from ops.log_file import LogFile
+
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MAX_BYTES = 10_000_000
+_MOST_WAITING: Final = 1000
+_PATIENCE_S: Final = 1.0
 
 
 class BoundedLines:
-    """A line sink that keeps one current and one older file of bounded size."""
+    """A line sink that keeps one current and one older file of bounded size.
 
-    def __init__(self, path: Path, max_bytes: int = _MAX_BYTES) -> None:
-        self._path = path
-        self._max_bytes = max_bytes
-        self.dropped = 0
+    Lines wait for the disk in memory, a bounded number of them; whoever writes one
+    never waits.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        max_bytes: int = _MAX_BYTES,
+        most_waiting: int = _MOST_WAITING,
+    ) -> None:
+        self._file = LogFile(path, max_bytes)
+        self._most_waiting = most_waiting
+        # Made in C: a put takes no lock that a thread of lower priority could hold.
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._counting = threading.Lock()
+        self._refused = 0
+        self._refused_told = 0
+        self._failed = 0
+        # A disk that hangs must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """How many lines are lost, and their number not yet in the file."""
+        return self._failed + self._refused - self._refused_told
 
     def write(self, text: str) -> int:
-        """Append text; a storage error drops it instead of raising."""
-        try:
-            self._rotate_if_large()
-            with self._path.open("a", encoding="utf-8") as file:
-                if self.dropped:
-                    file.write(f'{{"event":"log lines lost","count":{self.dropped}}}\n')
-                    self.dropped = 0
-                file.write(text)
-        except OSError:
-            self.dropped += 1
+        """Take text to be appended; where too much waits it is dropped."""
+        if self._waiting.qsize() < self._most_waiting:
+            self._waiting.put(text)
+        else:
+            with self._counting:
+                self._refused += 1
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back between calls."""
+        """Do nothing: what waits is written as soon as the disk takes it."""
 
-    def _rotate_if_large(self) -> None:
-        if self._path.exists() and self._path.stat().st_size > self._max_bytes:
-            self._path.replace(self._path.with_suffix(".1.jsonl"))
+    def close(self, patience_s: float = _PATIENCE_S) -> None:
+        """Wait until everything is written, and end; again is harmless.
+
+        Args:
+            patience_s: with a disk that stalls [s].
+        """
+        self._waiting.put(None)
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        _take_least_priority()
+        is_open = True
+        while is_open:
+            lines = self._take()
+            is_open = None not in lines
+            self._append([line for line in lines if line is not None])
+        self._file.close()
+
+    def _take(self) -> list[str | None]:
+        """Wait for a line; return it with all that have come meanwhile."""
+        lines = [self._waiting.get()]
+        with contextlib.suppress(Empty):
+            while len(lines) <= self._most_waiting:
+                lines.append(self._waiting.get_nowait())
+        return lines
+
+    def _append(self, lines: list[str]) -> None:
+        # These were refused because of the lines that waited, so they come after them.
+        refused = self._refused
+        before, after = _tell(self._failed), _tell(refused - self._refused_told)
+        text = "".join((before, *lines, after))
+        if not text:
+            return
+        try:
+            self._file.append(text)
+        except OSError:
+            self._failed += len(lines)
+        else:
+            self._failed, self._refused_told = 0, refused
+
+
+def _tell(lost: int) -> str:
+    return f'{{"event":"log lines lost","count":{lost}}}\n' if lost else ""
+
+
+def _take_least_priority() -> None:
+    """Come after every real-time loop, and before everything else.
+
+    A thread of normal priority could be put off by other programs while it holds the
+    interpreter, and the process's own loop would wait with it.
+    """
+    with contextlib.suppress(OSError):
+        least = os.sched_get_priority_min(os.SCHED_FIFO)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(least))
 
 
 class ChangeLog:
@@ -68,9 +149,20 @@ class ChangeLog:
         return True
 
 
+_open: list[BoundedLines] = []
+
+
 def configure_logging(process: str, level: str, path: Path | None) -> None:
-    """Send this process's log lines to a file, or to stderr when there is none."""
-    sink: Any = sys.stderr if path is None else BoundedLines(path)
+    """Send this process's log lines to a file, or to stderr when there is none.
+
+    The file's thread starts here: before the process asks for priority, and before it
+    has libraries whose threads are told from its own by when they start.
+    """
+    close_logging()
+    sink: Any = sys.stderr
+    if path is not None:
+        sink = BoundedLines(path)
+        _open.append(sink)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -85,3 +177,15 @@ def configure_logging(process: str, level: str, path: Path | None) -> None:
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def close_logging() -> None:
+    """Have all lines written, within a bounded time; at the end of the process.
+
+    It happens by itself, except where the process leaves by `os._exit`.
+    """
+    while _open:
+        _open.pop().close()
+
+
+atexit.register(close_logging)

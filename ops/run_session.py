@@ -1,18 +1,13 @@
 """One run from its first process to its last: what is seen of it, and how it ends."""
 
-import contextlib
 import dataclasses
 import os
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.live import Live
 
 from cell.contracts.errors import CellError, ConfigError, ModelError, StorageError
 from ops.child_signals import ChildSignals
@@ -25,6 +20,7 @@ from ops.run_report import (
     make_report,
     write_report,
 )
+from ops.screen import Screen
 from ops.telemetry import Telemetry, TelemetryReader
 from ops.view import (
     name_state,
@@ -65,28 +61,6 @@ class RunRequest:
     is_live: bool
 
 
-@contextmanager
-def _unread() -> Iterator[None]:
-    """Go on when nobody reads any more; output then goes nowhere."""
-    try:
-        yield
-    except OSError:
-        with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-@contextmanager
-def _live_view() -> Iterator[Live]:
-    live = Live(auto_refresh=False)
-    with _unread():
-        live.start()
-    try:
-        yield live
-    finally:
-        with _unread():
-            live.stop()
-
-
 class Session:
     """One run from the first process to the last."""
 
@@ -117,29 +91,31 @@ class Session:
             last: what the run before left; its counts are not those of this run.
             notices: said first.
         """
-        self._keeper, self._last = keeper, last
+        self._keeper, self._last, self._screen = keeper, last, Screen()
         signal.signal(signal.SIGINT, self._note_signal)
         signal.signal(signal.SIGTERM, self._note_signal)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             # A terminal that is closed; `nohup` keeps the cell running without one.
             signal.signal(signal.SIGHUP, self._note_signal)
-        for notice in notices:
-            self._say(notice)
-        self._say(f"logs: {self._logs}")
         try:
-            with ChildSignals() as children:
-                if self._request.is_live:
-                    with _live_view() as live:
-                        self._loop(children, live)
-                else:
-                    self._loop(children, None)
+            self._run(notices)
         finally:
-            order = ": arm first, then the rest" if self._is_controller else ""
-            self._say(f"stopping{order}")
-            self._host.stop(_pause)
-        self._conclude(self._look(is_last=True))
+            # With the children gone nothing is held up by whoever reads slowly.
+            self._screen.close()
         self._raise_for_lost_process()
         return ExitCode.OK
+
+    def _run(self, notices: Sequence[str]) -> None:
+        for text in (*notices, f"logs: {self._logs}"):
+            self._screen.say(text)
+        try:
+            with ChildSignals() as children:
+                self._loop(children)
+        finally:
+            order = ": arm first, then the rest" if self._is_controller else ""
+            self._screen.say(f"stopping{order}")
+            self._host.stop(_pause)
+        self._conclude(self._look(is_last=True))
 
     def _raise_for_lost_process(self) -> None:
         for child in self._host.statuses():
@@ -155,7 +131,7 @@ class Session:
             sentence = child.refusal.sentence or f"it would not run, see {where}"
             raise kind(f"process {child.name}: {sentence}")
 
-    def _loop(self, children: ChildSignals, live: Live | None) -> None:
+    def _loop(self, children: ChildSignals) -> None:
         self._down_names: set[str] = set()
         drawn_s = -_DRAW_PERIOD_S
         while not self._is_over():
@@ -167,11 +143,13 @@ class Session:
                 return
             telemetry = self._look()
             elapsed_s = time.monotonic() - self._started_s
-            if live is None:
+            if not self._request.is_live:
                 self._print_line(telemetry, elapsed_s)
             elif elapsed_s - drawn_s >= _DRAW_PERIOD_S:
                 drawn_s = elapsed_s
-                self._draw(live, telemetry, elapsed_s)
+                self._screen.draw(
+                    render_view(telemetry, self._host.statuses(), elapsed_s)
+                )
             if self._has_enough(telemetry):
                 return
             children.wait(_POLL_S)
@@ -210,37 +188,26 @@ class Session:
         if not is_changed and age_s < _PLAIN_PERIOD_S:
             return
         self._last_line_s, self._last_said = elapsed_s, said
-        self._say(self._render(telemetry, elapsed_s))
+        self._screen.say(self._render(telemetry, elapsed_s))
 
     def _render(self, telemetry: Telemetry, elapsed_s: float) -> str:
         render = render_line if self._is_controller else render_sim_line
         return render(telemetry, elapsed_s)
-
-    def _draw(self, live: Live, telemetry: Telemetry, elapsed_s: float) -> None:
-        view = render_view(telemetry, self._host.statuses(), elapsed_s)
-        with _unread():
-            live.update(view, refresh=True)
-
-    def _say(self, text: str) -> None:
-        """Print a line as it is: neither wrapped nor read as markup."""
-        with _unread():
-            sys.stdout.write(f"{text}\n")
-            sys.stdout.flush()
 
     def _conclude(self, telemetry: Telemetry) -> None:
         elapsed_s = time.monotonic() - self._started_s
         restarts = {c.name: c.restarts for c in self._host.statuses() if c.restarts}
         host: dict[str, Any] = {"run_s": elapsed_s, "process_restarts": restarts}
         report = make_report(telemetry.status, telemetry.servo, telemetry.world, host)
-        self._say(self._render(telemetry, elapsed_s))
+        self._screen.say(self._render(telemetry, elapsed_s))
         if self._request.report_path is not None:
             try:
                 write_report(self._request.report_path, report)
             except StorageError:
                 # A run is not repeated for the sake of its report.
-                sys.stdout.write(dump_report(report))
+                self._screen.say(dump_report(report).rstrip("\n"))
                 raise
-            self._say(f"report: {self._request.report_path}")
+            self._screen.say(f"report: {self._request.report_path}")
 
     def _note_signal(self, _number: int, _frame: object) -> None:
         self._stop_signals += 1

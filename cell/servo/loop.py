@@ -137,6 +137,6 @@ class ServoLoop:
         self._events.append((event, fields))
 
     def _flush(self) -> None:
-        """Write events down; never while the arm moves, for a disk may take long."""
+        """Hand events over; never while the arm moves, for wording them takes time."""
         while self._events:
             self._record(*self._events.popleft())

@@ -9,7 +9,6 @@ import structlog
 
 from cell.contracts.runtime import RequestGuard
 from cell.contracts.units import ns_from_s
-from cell.drivers.arm.descriptor_limit import DESCRIPTORS
 from cell.drivers.arm.opening import open_arm
 from cell.mailbox import complaint
 from cell.mailbox.servo_link import ServoLink
@@ -27,6 +26,7 @@ from cell.servo.realtime import (
 from cell.servo.rehearsal import rehearse
 from cell.servo.reporting import GuardMeter, Tally
 from cell.servo.session import Desk, Record, Tool
+from ops.logging import close_logging
 from ops.processes.shell import ProcessContext, enter_process, run_entry
 from ops.settings import Settings
 from safety.action_cache import SafeActionCache
@@ -57,12 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def make_record(log: structlog.typing.FilteringBoundLogger) -> Record:
-    """Return what writes events down where no descriptor may be opened."""
+    """Return what writes events down; no disk and no descriptor is touched for it."""
 
     def record(event: str, fields: dict[str, object]) -> None:
         write = log.warning if event == SCHEDULING else log.info
-        with DESCRIPTORS.lifted():
-            write(event, **fields)
+        write(event, **fields)
 
     return record
 
@@ -139,6 +138,7 @@ def _make_follower(
 
 if __name__ == "__main__":
     code = run_entry("servo", main)
+    close_logging()
     # The robot client's destructors sleep for half a second each; its sockets close
     # with the process just as well.
     os._exit(code)

@@ -9,8 +9,6 @@ all; the client's attempt fails at once and its thread ends.
 import os
 import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,7 +23,6 @@ class DescriptorLimit:
         self._normal = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._lock = threading.Lock()
         self._leases: dict[Lease, int] = {}
-        self._lifts = 0
 
     @property
     def is_lowered(self) -> bool:
@@ -53,23 +50,9 @@ class DescriptorLimit:
             self._leases.pop(lease, None)
             self._apply()
 
-    @contextmanager
-    def lifted(self) -> Iterator[None]:
-        """Allow a short use of our own, such as a line in a log file."""
-        with self._lock:
-            self._lifts += 1
-            self._apply()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._lifts -= 1
-                self._apply()
-
     def _apply(self) -> None:
         soft, hard = self._normal
-        is_free = self._lifts > 0 or not self._leases
-        limit = soft if is_free else min(self._leases.values())
+        limit = min(self._leases.values(), default=soft)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 

@@ -1,10 +1,15 @@
 """A run ends in order, whoever stops looking at it."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +30,17 @@ is_ignored = sys.argv[4] == "nohup"
 signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
 runtime = folder / "runtime"
 runtime.mkdir()
-host = ProcessHost((), ChildStart(folder, "", runtime, folder), time.monotonic)
+
+
+class Host(ProcessHost):
+    polls = 0
+
+    def poll(self):
+        self.polls += 1
+        (folder / "polls").write_text(f"{self.polls}")
+
+
+host = Host((), ChildStart(folder, "", runtime, folder), time.monotonic)
 report = folder / "report.json"
 request = RunRequest(folder, duration_s, 0, report, is_live=sys.argv[3] == "live")
 keeper = StatusKeeper(folder, time.monotonic)
@@ -115,3 +130,69 @@ def test_a_terminal_that_goes_away_ends_the_live_view_only(tmp_path: Path) -> No
     assert run.stderr.read() == ""
     run.stderr.close()
     assert read_run_s(tmp_path) >= 1.5
+
+
+def fill(descriptor: int) -> None:
+    """Write until the other end would have to read first."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    for size in (4096, 1):
+        try:
+            while True:
+                os.write(descriptor, b"." * size)
+        except BlockingIOError:
+            continue
+    # Whoever inherits the descriptor shares the flag.
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+
+
+def wait_for_polls(folder: Path, count: int) -> None:
+    deadline_s = time.monotonic() + 30.0
+    pause, polls = threading.Event(), 0
+    while polls < count and time.monotonic() < deadline_s:
+        pause.wait(0.02)
+        text = (folder / "polls").read_text() if (folder / "polls").exists() else ""
+        polls = int(text or "0")
+    assert polls >= count
+
+
+@pytest.mark.parametrize("make", [os.pipe, pty.openpty], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("look", ["plain", "live"])
+def test_an_output_that_nobody_reads_holds_nothing_up(
+    look: str, make: Callable[[], tuple[int, int]], tmp_path: Path
+) -> None:
+    ours, theirs = make()
+    fill(theirs)
+    run = start(tmp_path, 60.0, look, "", stdout=theirs)
+    os.close(theirs)
+
+    wait_for_polls(tmp_path, 10)
+    run.send_signal(signal.SIGTERM)
+
+    assert run.wait(30) == 0
+    assert run.stderr is not None
+    assert run.stderr.read() == ""
+    run.stderr.close()
+    os.close(ours)
+    assert read_run_s(tmp_path) < 60.0
+
+
+def test_whoever_reads_late_still_gets_the_last_lines(tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    fill(theirs)
+    run = start(tmp_path, 60.0, "plain", "", stdout=theirs)
+    os.close(theirs)
+    wait_for_polls(tmp_path, 5)
+    run.send_signal(signal.SIGTERM)
+
+    seen = b""
+    while part := os.read(ours, 65536):
+        seen += part
+    os.close(ours)
+
+    assert run.wait(30) == 0
+    assert run.stderr is not None
+    run.stderr.close()
+    lines = seen.decode().lstrip(".").splitlines()
+    assert lines[:2] == ["a notice [of note]", f"logs: {tmp_path}"]
+    assert lines[-1] == f"report: {tmp_path / 'report.json'}"

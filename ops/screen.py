@@ -1,0 +1,154 @@
+"""What a run shows, written by a thread of its own.
+
+A terminal may stop taking output: an SSH session whose other end sleeps, Ctrl-S, a
+pager. A write to it then blocks for as long as that lasts, so nobody who watches over
+processes may write there. Of pictures the newest counts; lines wait, and the oldest are
+let go where there are too many.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+from collections import deque
+from typing import IO, Final, cast
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+_MOST_LINES: Final = 1000
+_PATIENCE_S: Final = 3.0
+
+
+class Screen:
+    """Takes lines and pictures for the standard output; none of its calls blocks."""
+
+    def __init__(self) -> None:
+        self._output = _open_output()
+        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self._picture: RenderableType | None = None
+        self._is_closing = False
+        self._wake = threading.Condition()
+        # A terminal that takes nothing must not keep the host from ending.
+        self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
+        self._thread.start()
+
+    def say(self, text: str) -> None:
+        """Show a line as it is: neither wrapped nor read as markup.
+
+        It ends the live picture, which stays where it is.
+        """
+        with self._wake:
+            self._picture = None
+            self._lines.append(text)
+            self._wake.notify()
+
+    def draw(self, picture: RenderableType) -> None:
+        """Show a picture in the place of the one before, below all lines."""
+        with self._wake:
+            self._picture = picture
+            self._wake.notify()
+
+    def close(self, patience_s: float = _PATIENCE_S) -> bool:
+        """Show what is pending and end; again is harmless.
+
+        Args:
+            patience_s: with a reader who takes nothing [s].
+
+        Returns:
+            Whether everything has been handed over.
+        """
+        with self._wake:
+            self._is_closing = True
+            self._wake.notify()
+        self._thread.join(patience_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        # Not the object in `sys.stdout`: the interpreter would wait at its end for a
+        # write in there.
+        console = Console(file=cast("IO[str]", self._output))
+        live: Live | None = None
+        is_closing = False
+        while not is_closing:
+            with self._wake:
+                self._wake.wait_for(
+                    lambda: self._lines or self._picture or self._is_closing
+                )
+                lines, picture = [*self._lines], self._picture
+                self._lines.clear()
+                self._picture = None
+                is_closing = self._is_closing
+            if live is not None and (lines or is_closing):
+                live.stop()
+                live = None
+            if lines:
+                self._output.write("".join(f"{line}\n" for line in lines))
+            if picture is None:
+                continue
+            if live is None:
+                live = _start_live(console)
+            live.update(picture, refresh=True)
+        if live is not None:
+            live.stop()
+
+
+def say_last(text: str, patience_s: float = _PATIENCE_S) -> None:
+    """Write a sentence to standard error, unless nobody takes it in time.
+
+    Args:
+        text: without its line feed.
+        patience_s: how long to wait for whoever reads [s].
+    """
+    output = _Output(2)
+    thread = threading.Thread(
+        target=output.write, args=(f"{text}\n",), name="last words", daemon=True
+    )
+    thread.start()
+    thread.join(patience_s)
+
+
+class _Output:
+    """A descriptor as what the console writes to, without a buffer or a lock.
+
+    When nobody reads any more, output goes nowhere.
+    """
+
+    def __init__(self, descriptor: int | None, encoding: str = "utf-8") -> None:
+        self.encoding = encoding
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        """Write it all, however long that takes."""
+        rest = memoryview(text.encode(self.encoding, "replace"))
+        try:
+            while rest and self._descriptor is not None:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            self._descriptor = None
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back between calls."""
+
+    def isatty(self) -> bool:
+        """Say whether it is a terminal, which decides on colours and movements."""
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
+
+def _open_output() -> _Output:
+    # There is no object for an output that was closed before the start.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return _Output(sys.stdout.fileno(), sys.stdout.encoding)
+    return _Output(None)
+
+
+def _start_live(console: Console) -> Live:
+    live = Live(
+        console=console,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live

@@ -53,6 +53,8 @@ def raise_priority(thread: int) -> None:
     try:
         os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
+        # What the kernel makes of a real-time thread cannot be seen without one. As
+        # root, so also where this is tested before it is shipped, nothing is skipped.
         pytest.skip("no real-time priority here: allow CAP_SYS_NICE")
 
 
@@ -69,6 +71,7 @@ def test_a_real_time_thread_that_polls_looks_once_a_period() -> None:
 
 def test_a_thread_that_may_not_run_on_every_core_is_refused_with_the_remedy() -> None:
     if os.cpu_count() == 1:
+        # A thread that may run on the only core may run on every core.
         pytest.skip("this machine has one core")
     with polling() as poller:
         assert poller.native_id is not None

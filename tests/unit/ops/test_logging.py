@@ -259,18 +259,20 @@ def test_the_thread_comes_after_real_time_loops_and_before_everything_else(
             found.append((os.sched_getscheduler(0), priority))
             super()._append(lines)
 
+    may_have_priority = [False]
+
     def start() -> None:
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(5))
-            with_priority.append(Probe(tmp_path / "it.jsonl"))
+            may_have_priority[0] = True
+        sinks.append(Probe(tmp_path / "it.jsonl"))
 
-    with_priority: list[BoundedLines] = []
+    sinks: list[BoundedLines] = []
     thread = threading.Thread(target=start)
     thread.start()
     thread.join()
-    if not with_priority:
-        pytest.skip("no permission for real-time priority")
-    with_priority[0].write("a line\n")
-    with_priority[0].close()
+    sinks[0].write("a line\n")
+    sinks[0].close()
 
-    assert found[0] == (os.SCHED_FIFO, 1)
+    least = (os.SCHED_FIFO, 1) if may_have_priority[0] else (os.SCHED_OTHER, 0)
+    assert found[0] == least

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cell.contracts.geometry import Pose
 from cell.contracts.model import Section
+from cell.contracts.robot import PAYLOAD_MAX_KG
 
 _HOSTNAME = re.compile(
     r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.I
@@ -81,7 +82,7 @@ class _ArmSection(Section):
     """What every arm has: a tool, its mass and a place to wait."""
 
     flange_from_tcp: PoseConfig
-    gripper_mass_kg: Annotated[float, Field(ge=0.0, le=5.0)]
+    gripper_mass_kg: Annotated[float, Field(ge=0.0, le=PAYLOAD_MAX_KG)]
     home_q_rad: JointVector
 
 
@@ -273,9 +274,8 @@ class PartBandConfig(Section):
 
     width_min_m: Annotated[float, Field(ge=0.0, le=0.2)]
     width_max_m: Annotated[float, Field(gt=0.0, le=0.2)]
-    # The payload of a UR5e; the servo process takes no heavier part either.
-    mass_min_kg: Annotated[float, Field(ge=0.0, le=5.0)]
-    mass_max_kg: Annotated[float, Field(gt=0.0, le=5.0)]
+    mass_min_kg: Annotated[float, Field(ge=0.0, le=PAYLOAD_MAX_KG)]
+    mass_max_kg: Annotated[float, Field(gt=0.0, le=PAYLOAD_MAX_KG)]
 
     @model_validator(mode="after")
     def _bands_are_not_empty(self) -> Self:

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from cell.contracts.geometry import Pose, Vector
+
+PAYLOAD_MAX_KG: Final = 5.0
+"""What a UR5e carries at its flange [Universal Robots, UR5e data sheet]."""
 
 
 class RobotMode(IntEnum):

@@ -10,7 +10,7 @@ from typing import Protocol
 from cell.contracts.drivers import ArmDriver
 from cell.contracts.errors import Complaint, DriverError, DriverUnreachableError
 from cell.contracts.geometry import Pose
-from cell.contracts.robot import ArmState
+from cell.contracts.robot import PAYLOAD_MAX_KG, ArmState
 from cell.contracts.runtime import PlanRefusal, Verdict
 from cell.contracts.servo import (
     INTERVENTIONS,
@@ -31,7 +31,6 @@ from cell.servo.witness import WitnessedArm
 Record = Callable[[str, dict[str, object]], None]
 Complain = Callable[[Complaint | None], None]
 
-_HEAVIEST_KG = 5.0
 _SLIDER_STEP = 0.02
 _DEFECTS = {
     HoldReason.TRACKING_ERROR: "the joints do not follow",
@@ -257,7 +256,7 @@ class ArmSession:
         payload_kg = command.payload_kg
         if payload_kg == self._payload_kg or not desk.follower.is_at_rest:
             return False
-        if not 0.0 <= payload_kg <= _HEAVIEST_KG:
+        if not 0.0 <= payload_kg <= PAYLOAD_MAX_KG:
             return False
         try:
             self._arm.set_payload(desk.tool.mass_kg + payload_kg)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from cell.contracts.errors import ConfigError, ModelError
+from policies.guardian_manifest import Calibration
 from policies.manifest import MANIFEST_NAME
 from policies.training.attempt_samples import (
     AttemptSamples,
@@ -33,6 +34,7 @@ from policies.training.guardian_fit import (
     fit_guardian,
     predict,
 )
+from policies.training.guardian_net import GuardianNet
 from sim2real.grasping.attempts import LOOKS, AttemptTask, make_attempt_shard
 from sim2real.grasping.conditions import FAMILIES, UNSEEN, Family
 from sim2real.grasping.guardian_calibration import calibrate, measure_heads
@@ -69,6 +71,21 @@ _SOURCES: Final = (
     "cell/supervisor/grasp_plan.py",
     "cell/kinematics",
 )
+# What is made of them depends on more.
+_FIT_SOURCES: Final = (
+    "policies/training/attempt_samples.py",
+    "policies/training/export.py",
+    "policies/training/guardian_export.py",
+    "policies/training/guardian_fit.py",
+    "policies/training/guardian_net.py",
+    "safety/run_length.py",
+    "safety/sequential_test.py",
+    "sim2real/grasping/attempt_pools.py",
+    "sim2real/grasping/evidence.py",
+    "sim2real/grasping/guardian_calibration.py",
+    "sim2real/grasping/guardian_streams.py",
+    "sim2real/grasping/guardian_targets.py",
+)
 
 Say = Callable[[str], None]
 
@@ -94,6 +111,17 @@ class GuardianPlan:
 
 DEFAULT_SCENES = 76
 QUICK_SCENES = 20
+
+
+def compute_result_digest(
+    data_sha256: str, network: GuardianNet, calibration: Calibration
+) -> str:
+    """Return eight digits: the same attempts fitted otherwise are another version."""
+    digest = hashlib.sha256(data_sha256.encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + b"\0" + value.numpy().tobytes())
+    digest.update(calibration.model_dump_json().encode())
+    return digest.hexdigest()[:8]
 
 
 class GuardianRun:
@@ -178,12 +206,13 @@ class GuardianRun:
         for name, rows in heads.items():
             figures[f"calibration_error_{name}"] = compute_calibration_error(rows)
         digest = compute_attempts_digest(samples)
+        result = compute_result_digest(digest, network, calibration)
         provenance = Provenance(
             name=NAME,
-            version=f"{self._plan.seed}.{digest[:8]}",
+            version=f"{self._plan.seed}.{result}",
             seed=self._plan.seed,
             data_sha256=digest,
-            git_commit=read_commit(_SOURCES),
+            git_commit=read_commit((*_SOURCES, *_FIT_SOURCES)),
             metrics={name: round(value, 4) for name, value in figures.items()},
             created_at=datetime.now(UTC).replace(microsecond=0),
         )

@@ -283,10 +283,10 @@ def test_the_first_chart_is_one_of_outcomes_and_every_trouble_has_its_own() -> N
     assert len(plans) <= 16
 
 
-def test_charts_that_fire_together_are_lowered_to_half_of_what_is_permitted() -> None:
+def test_charts_that_fire_together_are_lowered_until_nine_tenths_are_used() -> None:
     # Equal charts fire at the same time: each may stand where one alone would.
     alone = compute_threshold(
-        (math.log(0.80 / 0.95), math.log(0.20 / 0.05)), (0.95, 0.05), 20_000.0
+        (math.log(0.80 / 0.95), math.log(0.20 / 0.05)), (0.95, 0.05), 10_000.0 / 0.9
     )
     shared = alone + math.log(2.0)
     risks = np.zeros((len(SAMPLES), 2))
@@ -296,7 +296,8 @@ def test_charts_that_fire_together_are_lowered_to_half_of_what_is_permitted() ->
 
     thresholds = {spec.threshold_nat for spec in lowered}
     assert len(thresholds) == 1
-    assert thresholds.pop() == pytest.approx(alone, abs=0.35)
+    # The lattice of `alone` rounds towards early alarms.
+    assert thresholds.pop() == pytest.approx(alone, abs=0.45)
     detector = make_detector(
         "two",
         FallTest(
@@ -315,8 +316,8 @@ def test_charts_that_fire_together_are_lowered_to_half_of_what_is_permitted() ->
     alarms = count_false_alarms(
         HEALTHY, 0.95, [detector], 2000, 1000, np.random.default_rng(8)
     )[0]
-    assert 50 < alarms < 120
-    assert lowered[0].mean_run_length == pytest.approx(20_000, rel=0.35)
+    assert 90 < alarms < 216
+    assert lowered[0].mean_run_length == pytest.approx(10_000 / 0.9, rel=0.35)
 
 
 # --- results -------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from policies.training.guardian_fit import (
 from policies.training.guardian_net import KNOWN_AT_CLOSING, GuardianNet
 from sim2real.grasping.guardian_calibration import calibrate
 from sim2real.grasping.guardian_evaluation import evaluate_guardian
+from sim2real.grasping.guardian_run import compute_result_digest
 from sim2real.grasping.guardian_targets import Answers
 from sim2real.grasping.reliability_chart import write_reliability_chart
 from tests.fakes.attempts import make_attempts
@@ -314,6 +315,22 @@ def test_an_export_that_differs_replaces_nothing(tmp_path: Path) -> None:
         export(broken, tmp_path, make_attempts(2))
 
     assert (tmp_path / "manifest.json").read_text() == before
+
+
+def test_the_version_tells_other_weights_and_other_thresholds_apart() -> None:
+    torch.manual_seed(3)
+    network, other = GuardianNet(), GuardianNet()
+    later = CALIBRATION.model_copy(update={"novelty_max": 7.5})
+
+    versions = [
+        compute_result_digest("0" * 64, network, CALIBRATION),
+        compute_result_digest("1" * 64, network, CALIBRATION),
+        compute_result_digest("0" * 64, other, CALIBRATION),
+        compute_result_digest("0" * 64, network, later),
+    ]
+
+    assert len(set(versions)) == len(versions)
+    assert compute_result_digest("0" * 64, network, CALIBRATION) == versions[0]
 
 
 def test_nothing_to_compare_on_is_no_proof(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from policies.training.guardian_fit import compute_calibration_error
 from sim2real.grasping.attempt_pools import make_good_pool, make_worse_pools
 from sim2real.grasping.conditions import FAMILIES, UNSEEN
 from sim2real.grasping.guardian_calibration import measure_heads
+from sim2real.grasping.guardian_evaluation import evaluate_guardian
 from sim2real.grasping.guardian_targets import Answers
 
 DIRECTORY = Path(__file__).parents[3] / "policies" / "models" / "guardian"
@@ -146,3 +147,10 @@ def test_a_chart_that_listens_is_set_apart_by_more_than_the_last_digit(
     for chart in make_fall_test(manifest.calibration).charts:
         if chart.table.edges:
             assert chart.table.edges[-1] - chart.table.edges[0] > 0.1, chart.channel
+
+
+@pytest.mark.slow
+def test_falls_are_found_as_soon_as_promised_at_the_permitted_false_alarms() -> None:
+    result = evaluate_guardian(DIRECTORY, 10_000, 0, lambda _line: None)
+
+    assert result.missed == ()

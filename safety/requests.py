@@ -87,8 +87,10 @@ class ProjectedRequests:
         """
         # In this order what is no number stands for the slowest.
         wanted = min(max(LEAST_RATIO, ratio), 1.0)
-        change = RATIO_PER_CYCLE if self._guard.read_motion()[1].any() else 1.0
-        self._ratio = min(max(wanted, self._ratio - change), self._ratio + change)
+        if self._guard.read_motion()[1].any():
+            least, most = self._ratio - RATIO_PER_CYCLE, self._ratio + RATIO_PER_CYCLE
+            wanted = min(max(wanted, least), most)
+        self._ratio = wanted
         self._limits["joint_speed_radps"] = self._full_speed * self._ratio
         self._limits["increment_rad"] = self._full_increment * self._ratio
 

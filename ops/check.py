@@ -34,6 +34,7 @@ from ops.runtime_directory import (
     make_directory,
     open_runtime_directory,
 )
+from ops.section_rules import host_of, is_loopback, is_real
 from ops.settings import (
     Settings,
     compute_digest,
@@ -81,6 +82,7 @@ def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
     findings.append(check_model(settings))
     findings += check_guardian(settings)
     findings += note_identities(settings)
+    findings += note_places(settings)
     findings += note_zones(settings)
     findings += note_novelty(settings)
     code = ExitCode.NOT_READY
@@ -165,6 +167,32 @@ def note_identities(settings: Settings) -> list[Finding]:
     return [
         Finding("identity", is_good=True, detail=note, is_warning=True)
         for note in notes
+    ]
+
+
+def note_places(settings: Settings) -> list[Finding]:
+    """Name what is reached at this computer although the robot is another machine."""
+    if not is_real(settings.arm):
+        return []
+    hosts = {
+        "gripper.host": host_of(settings.gripper),
+        "plc.host": host_of(settings.plc),
+        **{
+            f"cameras.{name}.host": host_of(camera)
+            for name, camera in settings.cameras.items()
+            if camera.kind == "software"
+        },
+    }
+    return [
+        Finding(
+            "place",
+            is_good=True,
+            detail=f"{key} is {host}, this computer, and the robot is at"
+            f" {host_of(settings.arm)}: make sure that no virtual cell answers there",
+            is_warning=True,
+        )
+        for key, host in hosts.items()
+        if is_loopback(host)
     ]
 
 

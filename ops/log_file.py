@@ -52,9 +52,11 @@ class LogFile:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        if self._descriptor != _NONE:
-            os.close(self._descriptor)
-        self._descriptor = _NONE
+        descriptor, self._descriptor = self._descriptor, _NONE
+        if descriptor != _NONE:
+            # The number is free even where the disk fails: never close it twice.
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
     def _is_in_place(self) -> bool:
         """Say whether what is open is what has the name."""

@@ -25,6 +25,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _MAX_BYTES = 10_000_000
 _MOST_WAITING: Final = 1000
 _PATIENCE_S: Final = 1.0
+_NICEST: Final = -20
 
 
 class BoundedLines:
@@ -120,9 +121,13 @@ def _take_least_priority() -> None:
     A thread of normal priority could be put off by other programs while it holds the
     interpreter, and the process's own loop would wait with it.
     """
-    with contextlib.suppress(OSError):
+    try:
         least = os.sched_get_priority_min(os.SCHED_FIFO)
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(least))
+    except OSError:
+        # The loops run by niceness as well where they may not be real-time ones.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, _NICEST)
 
 
 class ChangeLog:

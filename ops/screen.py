@@ -8,6 +8,7 @@ let go where there are too many.
 
 import contextlib
 import os
+import select
 import sys
 import threading
 from collections import deque
@@ -123,8 +124,12 @@ class _Output:
         rest = memoryview(text.encode(self.encoding, "replace"))
         try:
             while rest and self._descriptor is not None:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except OSError:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:
+                    # Whoever started this may have made it one that does not wait.
+                    select.select([], [self._descriptor], [])
+        except (OSError, ValueError):
             self._descriptor = None
         return len(text)
 

@@ -1,4 +1,4 @@
-"""Rules between sections: what each takes by itself, and would do harm together.
+"""Rules between sections: what each takes by itself, and makes no sense together.
 
 Functions of the sections that they compare; `ops.settings` asks them all.
 """
@@ -104,7 +104,7 @@ def check_heights(motion: MotionConfig, source: BinConfig) -> None:
 
 
 def check_braking(safety: SafetyConfig) -> None:
-    """Refuse a ramp to rest that takes too long: low accelerations are no safe ones.
+    """Refuse a ramp to rest that takes too long, as low accelerations make it.
 
     Raises:
         ValueError: naming both keys.

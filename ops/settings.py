@@ -225,7 +225,7 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _sections_do_no_harm_together(self) -> Self:
+    def _sections_make_sense_together(self) -> Self:
         check_devices_are_as_real(self.arm, self.gripper, self.cameras, self.plc)
         check_heights(self.motion, self.cell.bin)
         check_braking(self.safety)

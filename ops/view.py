@@ -15,7 +15,7 @@ _NO_STATE = "starting up"
 """Before the first status: no state of the machine yet."""
 
 _SILENT_S = 1.0
-_PRESSES = {"ABORTED": "ack clear reset start", "HELD": "ack unhold"}
+_PRESSES = {"ABORTED": "ack clear reset start", "HELD": "unhold"}
 _REASONS_SHOWN = 6
 _SENTENCE_CHARS = 220
 _MAY_ACT = ("trusted", "not needed")

@@ -66,7 +66,7 @@ def compute_threshold(
     # The run length rises with the threshold, for the lattice stays the same. Short
     # chains are tried first: the time for one grows with the third power of its length.
     high, most = 1, _count_cells(THRESHOLD_MAX_NAT, lattice_nat)
-    while high < most and not _solve(steps, shares, high) >= mean_run_length:
+    while high < most and _solve(steps, shares, high) < mean_run_length:
         high = min(2 * high, most)
     too_low = bisect_left(
         range(1, high + 1),

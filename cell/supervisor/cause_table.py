@@ -113,13 +113,13 @@ FACTS: Final[Mapping[Cause, CauseFacts]] = MappingProxyType(
         Cause.ROBOT_LINK_LOST: _link_row(
             FaultCode.DRIVER_UNREACHABLE,
             "the connection to the robot is lost",
-            "check cable, power and arm.host; then acknowledge and clear or unhold",
+            "check cable, power and arm.host; then Clear, or Unhold where Held",
             disarms=True,
         ),
         Cause.SERVO_LOST: _link_row(
             FaultCode.SERVO_LOST,
             "the servo process is silent",
-            "its host starts it; then acknowledge and clear or unhold",
+            "its host starts it; then Clear, or Unhold where Held",
             disarms=True,
         ),
         Cause.SERVO_FAULT: CauseFacts(

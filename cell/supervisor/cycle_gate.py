@@ -4,7 +4,7 @@ A gate never moves anything. The cycle says here what it waits for; the decision
 turns that into Suspended and back. Between gates the cycle runs through.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +22,7 @@ _POLL_S = 0.02
 _PATIENCE_S = 0.3
 
 
-def _never() -> bool:
+async def _never() -> bool:
     return False
 
 
@@ -86,12 +86,13 @@ class CycleGate:
         """
         await self._pass(self._find_pick_obstacle)
 
-    async def pass_to_place(self, ends_when: Callable[[], bool]) -> bool:
+    async def pass_to_place(self, ends_when: Callable[[], Awaitable[bool]]) -> bool:
         """Wait until the outfeed takes the next part.
 
         Args:
             ends_when: asked all the time; once true there is nothing to place. Returns
-                early then, in whatever state: what follows must not move the arm.
+                early then, in whatever state: what follows must not move the arm. While
+                it looks twice the cycle still stands at the gate.
 
         Returns:
             Whether the outfeed takes it, and the cycle may run.
@@ -122,7 +123,7 @@ class CycleGate:
     async def _pass(
         self,
         find_obstacle: Callable[[], Cause | None],
-        ends_when: Callable[[], bool] = _never,
+        ends_when: Callable[[], Awaitable[bool]] = _never,
     ) -> bool:
         since_ns = self.clock.now_ns()
         try:
@@ -130,7 +131,7 @@ class CycleGate:
                 found = find_obstacle()
                 if found is None and self.may_run:
                     return True
-                if ends_when():
+                if await ends_when():
                     return False
                 self.is_waiting = True
                 waited_ns = self.clock.now_ns() - since_ns

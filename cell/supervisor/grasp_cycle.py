@@ -163,12 +163,14 @@ class GraspCycle:
         if not is_held:
             return False
         self.phase = Phase.WAITING_FOR_OUTFEED
+        watch = PartWatch(station.gripper)
+
+        async def is_gone() -> bool:
+            return watch.is_lost() and not await station.gripper.still_holds_part()
+
         # That may take hours.
-        while not await station.gate.pass_to_place(PartWatch(station.gripper).is_lost):
-            # A part that is there after all waits on: nobody has opened the gate.
-            if not await station.gripper.still_holds_part():
-                return False
-        return await station.gripper.still_holds_part()
+        is_open = await station.gate.pass_to_place(is_gone)
+        return is_open and await station.gripper.still_holds_part()
 
     async def _lower(self, place: PlacePlan) -> bool:
         """Go down to the outfeed; say whether there is a part to let go of.

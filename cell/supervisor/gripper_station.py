@@ -148,13 +148,16 @@ class GripperStation:
         self._sent_ns = 0
         self._busy_until_ns = self._clock.now_ns() + ns_from_s(_MOVE_TIMEOUT_S)
 
-    async def wait_rest(self) -> Grip:
+    async def wait_rest(self, patience_s: float = _MOVE_TIMEOUT_S) -> Grip:
         """Wait until the fingers rest after the newest command.
+
+        Args:
+            patience_s: how long that may take from now on [s].
 
         Raises:
             CauseError: the connection is lost, or they did not come to rest in time.
         """
-        deadline_ns = self._clock.now_ns() + ns_from_s(_MOVE_TIMEOUT_S)
+        deadline_ns = self._clock.now_ns() + ns_from_s(patience_s)
         while True:
             state = self.state
             if self.is_lost() or state is None:
@@ -273,6 +276,11 @@ class PartWatch:
 def is_released(grip_aperture_m: float, now: Grip) -> bool:
     """Say whether the fingers opened as told, beyond the part they held [m]."""
     return now.has_arrived and now.aperture_m > grip_aperture_m + _RELEASE_MARGIN_M
+
+
+def is_kept(grip_aperture_m: float, now: Grip) -> bool:
+    """Say whether the fingers stand where they held the part [m]."""
+    return abs(now.aperture_m - grip_aperture_m) <= _RELEASE_MARGIN_M
 
 
 def _make_grip(state: GripperState) -> Grip:

@@ -15,13 +15,15 @@ import numpy as np
 from cell.contracts.robot import GripperCommand
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause, CauseError
-from cell.supervisor.gripper_station import is_released
+from cell.supervisor.gripper_station import is_kept, is_released
 from cell.supervisor.station import Station
 
 SLOW_RATIO = 0.3
 _AT_HOME_RAD = 0.05
 _PERMIT_PATIENCE_S = 15.0
 _POLL_S = 0.05
+# Fingers open fully in 0.6 s; a stop has to end whatever they do.
+_SETTLE_S = 0.9
 
 
 async def go_home(station: Station) -> None:
@@ -36,6 +38,8 @@ async def go_home(station: Station) -> None:
     if station.gripper.shows_nothing():
         # A person took it out. The guard need not keep clear of what is not there.
         station.motion.carries_part = False
+    # Fingers that jam while they open no longer say that they hold something.
+    holds_part = holds_part or station.motion.carries_part
     await _lift(station)
     if holds_part:
         await _give_back(station)
@@ -52,21 +56,29 @@ async def go_home(station: Station) -> None:
 async def settle_release(station: Station) -> None:
     """See a release that was cut short to its end, and count and offer what lies there.
 
-    A part that the fingers have kept goes back to the bin like any other.
+    A part that the fingers have kept goes back to the bin like any other. Of fingers
+    that were stopped on the way nobody can say where the part is, but not in them.
     """
     grip_m = station.release.grip_m
     if grip_m is None:
         return
     try:
-        grip = await station.gripper.wait_rest()
+        grip = await station.gripper.wait_rest(_SETTLE_S)
     except CauseError as error:
         leave_release_open(station, str(error))
         return
-    station.release.end()
     if is_released(grip_m, grip):
+        station.release.end()
         station.motion.carries_part = False
         confirm_placed(station, station.release.since_ns)
         station.record("placed_in_a_stop", {})
+    elif is_kept(grip_m, grip):
+        station.release.end()
+    else:
+        station.motion.carries_part = False
+        at_mm, held_mm = grip.aperture_m * 1e3, grip_m * 1e3
+        why = f"the fingers stay at {at_mm:.0f} mm; they held it at {held_mm:.0f} mm"
+        leave_release_open(station, why)
 
 
 def leave_release_open(station: Station, why: str) -> None:

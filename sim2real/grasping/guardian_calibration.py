@@ -193,7 +193,9 @@ def lower_together(
         ]
         return float(np.quantile(rates, _BOOTSTRAP_QUANTILE)) * GOOD_ATTEMPTS_PER_ALARM
 
-    low, high = 0, round(_RELIEF_MAX_NAT / _RELIEF_STEP_NAT)
+    steps = round(_RELIEF_MAX_NAT / _RELIEF_STEP_NAT)
+    # Charts whose alarms hardly come together are raised instead.
+    low, high = (0, steps) if measure(0.0) <= _USED_RATIO else (-steps, 0)
     while high - low > 1:
         middle = (low + high) // 2
         if measure(middle * _RELIEF_STEP_NAT) <= _USED_RATIO:

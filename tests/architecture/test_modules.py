@@ -2,8 +2,10 @@
 
 import re
 import statistics
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PACKAGES = ("cell", "policies", "safety", "calibration", "sim2real", "ops")
@@ -12,6 +14,21 @@ FORBIDDEN_NAMES = {
     "data", "info", "process", "misc", "base", "core",
 }  # fmt: skip
 MACHINE_PATH = re.compile(r"(?<![\w.])/(work|root|home/\w+)/")
+# In binaries the length of a string stands before it, which may be any byte.
+MACHINE_PATH_BYTES = re.compile(rb"/(work|root|home/\w+)/\w")
+
+
+def find_machine_path(path: Path) -> bool:
+    """Look for a path of somebody's machine, in text and in what holds text."""
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path) as members:
+            contents = [members.read(name) for name in members.namelist()]
+        # Text in arrays is four bytes a letter.
+        contents += [content.replace(b"\0", b"") for content in contents]
+        return any(MACHINE_PATH_BYTES.search(content) for content in contents)
+    if path.suffix == ".onnx":
+        return bool(MACHINE_PATH_BYTES.search(path.read_bytes()))
+    return bool(MACHINE_PATH.search(path.read_text("utf-8")))
 
 
 def find_modules(repository: Path) -> list[Path]:
@@ -64,12 +81,20 @@ def test_no_file_names_a_place_on_somebodys_machine(
     files = [path for folder in folders for path in folder.rglob(pattern)]
     files += list(repository.glob(pattern))
 
-    # What is no text holds such a path as text all the same.
     found = [
         str(path.relative_to(repository))
         for path in files
-        if path != Path(__file__)
-        and MACHINE_PATH.search(path.read_text("utf-8", errors="replace"))
+        if path != Path(__file__) and find_machine_path(path)
     ]
 
     assert not found
+
+
+def test_a_path_is_found_in_what_is_no_text(tmp_path: Path) -> None:
+    path = "/" + "/".join(("root", "somewhere"))
+    np.savez_compressed(tmp_path / "it.npz", note=np.array(path))
+    # Of a string of 50 bytes the length before it is a letter.
+    (tmp_path / "it.onnx").write_bytes(b"\x0a\x32" + path.ljust(50, "x").encode())
+
+    for name in ("it.npz", "it.onnx"):
+        assert find_machine_path(tmp_path / name)

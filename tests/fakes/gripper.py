@@ -9,7 +9,6 @@ from cell.contracts.robot import GripperCommand, GripperObject, GripperState
 from cell.contracts.units import ns_from_s
 from tests.fakes.clock import FakeClock
 
-_MOVE_S = 0.25
 _ANSWER_NS = 1_000_000
 
 
@@ -23,6 +22,8 @@ class FakeFingers:
         default_find_m: what closings find when that list is empty.
         holding_m: width of what is held, None for nothing [m].
         is_jammed: fingers do not open.
+        opens_to_m: something is in their way beyond this opening [m].
+        move_s: how long a move takes [s].
         false_samples: so many samples more do not show what is held; they are as old
             as a request takes.
         is_reachable: requests succeed.
@@ -37,6 +38,8 @@ class FakeFingers:
     default_find_m: float | None = 0.03
     holding_m: float | None = None
     is_jammed: bool = False
+    opens_to_m: float = 1.0
+    move_s: float = 0.25
     false_samples: int = 0
     is_reachable: bool = True
     is_active: bool = False
@@ -72,7 +75,7 @@ class FakeFingers:
         if not is_closing and not self.is_jammed:
             self.holding_m = None
         self._target_m = command.aperture_m
-        self._done_ns = self.clock.now_ns() + ns_from_s(_MOVE_S)
+        self._done_ns = self.clock.now_ns() + ns_from_s(self.move_s)
 
     async def read_state(self) -> GripperState:
         """Return a sample."""
@@ -97,7 +100,9 @@ class FakeFingers:
             return GripperObject.STOPPED_CLOSING
         if self.is_jammed and self._target_m > self.aperture_m:
             return GripperObject.STOPPED_OPENING
-        self.aperture_m = self._target_m
+        self.aperture_m = min(self._target_m, self.opens_to_m)
+        if self.aperture_m < self._target_m:
+            return GripperObject.STOPPED_OPENING
         return GripperObject.AT_POSITION
 
     def _check(self) -> None:

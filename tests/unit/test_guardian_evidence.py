@@ -320,6 +320,15 @@ def test_charts_that_fire_together_are_lowered_until_nine_tenths_are_used() -> N
     assert lowered[0].mean_run_length == pytest.approx(10_000 / 0.9, rel=0.35)
 
 
+def test_charts_that_fire_too_often_are_raised() -> None:
+    risks = np.zeros((len(SAMPLES), 1))
+
+    (raised,) = lower_together([make_spec(0, 4.0)], risks, SAMPLES, HEALTHY, 0, draws=5)
+
+    assert raised.threshold_nat > 6.0
+    assert raised.mean_run_length == pytest.approx(10_000 / 0.9, rel=0.35)
+
+
 # --- results -------------------------------------------------------------------------
 
 

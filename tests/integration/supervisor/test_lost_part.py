@@ -189,6 +189,7 @@ async def test_a_part_that_only_seemed_lost_waits_on_for_the_outfeed(
         if is_commanded:
             await cell.command(Command.SUSPEND)
         orders, travelled_rad = len(cell.servo.orders), cell.servo.travelled_rad
+        visited = len(cell.visited)
 
         for _ in range(3):
             await deceive(cell)
@@ -197,6 +198,8 @@ async def test_a_part_that_only_seemed_lost_waits_on_for_the_outfeed(
         assert cell.servo.travelled_rad == travelled_rad
         assert len(cell.servo.orders) == orders
         assert cell.supervisor.state is State.SUSPENDED
+        # Not for a moment did it look as if work went on.
+        assert len(cell.visited) == visited
         assert cell.told().holding_part
         assert outcomes(cell) == []
 

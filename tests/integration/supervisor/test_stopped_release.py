@@ -1,5 +1,7 @@
 """A stop while the fingers open at the outfeed: where the part is, and who is told."""
 
+import asyncio
+
 import pytest
 
 from cell.supervisor.grasp_names import Phase
@@ -80,6 +82,61 @@ async def test_a_part_that_the_fingers_keep_in_a_stop_goes_back_to_the_bin() -> 
         assert not cell.told().part_done
         assert cell.told().holding_part
         assert "placed_in_a_stop" not in names(cell)
+
+        await cell.command(Command.UNHOLD)
+        moves = len(cell.fingers.moves)
+        await cell.until(lambda: len(cell.fingers.moves) > moves)
+        assert cell.told().in_bin_zone
+        cell.fingers.is_jammed = False
+        await cell.until(lambda: "part_given_back" in names(cell))
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+        assert "release_unconfirmed" not in names(cell)
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_of_fingers_stopped_beyond_the_part_the_record_says_where(
+    *, is_held: bool
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == Phase.PLACING)
+        cell.fingers.opens_to_m = 0.045
+        moves = len(cell.fingers.moves)
+        await cell.until(lambda: len(cell.fingers.moves) > moves)
+
+        if is_held:
+            cell.supervisor.submit(Command.HOLD, "anna")
+        await cell.until_state(State.HELD)
+        await cell.pass_s(0.5)
+
+        assert cell.supervisor.statistics.placed == 0
+        assert not cell.told().part_done
+        assert not cell.told().holding_part
+        why = {"why": "the fingers stay at 45 mm; they held it at 30 mm"}
+        assert cell.events.count(("release_unconfirmed", why)) == 1
+
+        cell.fingers.opens_to_m = 1.0
+        await cell.command(Command.UNHOLD)
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1)
+        assert "part_given_back" not in names(cell)
+
+
+async def test_an_end_in_a_release_that_never_ends_is_an_orderly_one() -> None:
+    cell = SupervisedCell()
+    async with asyncio.TaskGroup() as tasks:
+        run = cell._task = tasks.create_task(cell.supervisor.run())
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == Phase.PLACING)
+        cell.fingers.move_s = 3600.0
+        moves = len(cell.fingers.moves)
+        await cell.until(lambda: len(cell.fingers.moves) > moves)
+        cell.supervisor.request_end()
+        while not run.done():
+            await cell.step()
+
+    assert cell.tree()["state"] == "STOPPED"
+    assert names(cell).count("release_unconfirmed") == 1
 
 
 async def test_a_stop_says_nothing_of_the_grasp_to_the_guardian() -> None:

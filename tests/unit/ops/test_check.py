@@ -17,6 +17,7 @@ from ops.check import (
     check_model,
     note_identities,
     note_novelty,
+    note_places,
     note_zones,
     run_check,
 )
@@ -103,6 +104,29 @@ def test_what_is_not_compared_is_noted_with_what_to_enter(
 
 def test_the_shipped_configuration_names_its_devices(tmp_path: Path) -> None:
     assert note_identities(settings_with(tmp_path)) == []
+
+
+def test_devices_of_this_computer_beside_a_real_robot_are_noted(
+    tmp_path: Path,
+) -> None:
+    def move_arm(tree: dict[str, Any]) -> None:
+        tree["virtual_cell"]["enabled"] = False
+        tree["arm"]["host"] = "192.168.1.10"
+
+    def move_line(tree: dict[str, Any]) -> None:
+        move_arm(tree)
+        tree["plc"]["host"] = "192.168.1.20"
+
+    def find(change: Callable[[dict[str, Any]], None]) -> list[str]:
+        config = write_config(tmp_path, "127.0.0.1", change)
+        notes = note_places(load_settings(config))
+        assert all(note.is_good and note.is_warning for note in notes)
+        return [note.detail.split()[0] for note in notes]
+
+    assert note_places(settings_with(tmp_path)) == []
+    near = ["gripper.host", "cameras.overhead.host", "cameras.wrist.host"]
+    assert find(move_line) == near
+    assert sorted(find(move_arm)) == sorted([*near, "plc.host"])
 
 
 # --- zones and novelty -------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Log lines reach the disk without holding up whoever says something."""
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -212,6 +213,29 @@ def test_where_nothing_may_be_opened_lines_go_on_also_after_rotation_and_removal
 
     assert path.read_text() == "anew\n"
     assert (tmp_path / "it.1.jsonl").read_text() == "0123456789\n"
+
+
+def test_a_disk_that_fails_as_a_file_is_closed_costs_no_foreign_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = LogFile(tmp_path / "it.jsonl", 10)
+    file.append("first\n")
+    close = os.close
+
+    def fail(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, "as a full quota on a network disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", fail)
+        file.close()
+    foreign = os.open(os.devnull, os.O_RDONLY)
+    file.append("second\n")
+    file.close()
+
+    assert os.fstat(foreign)
+    close(foreign)
+    assert (tmp_path / "it.jsonl").read_text() == "first\nsecond\n"
 
 
 def run(code: str) -> int:

@@ -98,7 +98,7 @@ def test_why_it_does_not_run_and_what_to_do_is_shown() -> None:
     ("state", "clears", "shown"),
     [
         ("ABORTED", "acknowledge, then ...", "./cellward panel ack clear reset start"),
-        ("HELD", "Unhold by a person", "./cellward panel ack unhold"),
+        ("HELD", "Unhold by a person", "./cellward panel unhold"),
         ("HELD", "by itself", ""),
         ("EXECUTE", "", ""),
     ],

@@ -113,7 +113,9 @@ async def test_of_fingers_stopped_beyond_the_part_the_record_says_where(
         assert cell.supervisor.statistics.placed == 0
         assert not cell.told().part_done
         assert not cell.told().holding_part
-        why = {"why": "the fingers stay at 45 mm; they held it at 30 mm"}
+        why: dict[str, object] = {
+            "why": "the fingers stay at 45 mm; they held it at 30 mm"
+        }
         assert cell.events.count(("release_unconfirmed", why)) == 1
 
         cell.fingers.opens_to_m = 1.0

@@ -36,6 +36,7 @@ from tests.stress.injection_stand import (
 from tests.stress.servo_trace import (
     compute_delay_ms,
     describe_changes,
+    find_final_hold_ns,
     find_following_ns,
     find_hold_ns,
     find_longest_gap_ms,
@@ -252,7 +253,7 @@ def _judge_silence(
     from_ns = onset_ns if vouched_ns is None else vouched_ns
     # What vouches for an order after all has not been stopped yet.
     silent_ns = max(onset_ns, from_ns)
-    hold_ns = find_hold_ns(cycles, onset_ns, _STALE)
+    hold_ns = find_final_hold_ns(cycles, onset_ns, ended_ns, _STALE)
     rest_ns = find_last_motion(
         trace.arm.targets, onset_ns, ended_ns, states=trace.arm.states
     )

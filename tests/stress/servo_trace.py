@@ -201,6 +201,24 @@ def find_stop_ns(
     return begin_ns
 
 
+def find_final_hold_ns(
+    cycles: Sequence[CycleSample],
+    from_ns: int,
+    until_ns: int,
+    reasons: frozenset[HoldReason],
+) -> int | None:
+    """Return when a hold began that was at last one for some reasons.
+
+    An arm that is on its way to rest for something else, such as a late cycle, stays in
+    that hold until it rests, and only then is the next reason named.
+    """
+    named_ns = find_hold_ns(cycles, from_ns, reasons)
+    stop_ns = find_stop_ns(cycles, from_ns, until_ns)
+    if named_ns is None or stop_ns is None:
+        return named_ns
+    return min(named_ns, stop_ns)
+
+
 def find_rest_order_ns(orders: Sequence[OrderSample], from_ns: int) -> int | None:
     """Return when the servo process was first ordered to rest, from a moment on."""
     newest = max((o.command_id for o in orders if o.seen_ns < from_ns), default=0)

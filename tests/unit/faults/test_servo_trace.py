@@ -17,6 +17,7 @@ from tests.stress.servo_trace import (
     OrderSample,
     compute_delay_ms,
     describe_changes,
+    find_final_hold_ns,
     find_following_ns,
     find_hold_ns,
     find_longest_gap_ms,
@@ -68,6 +69,20 @@ def test_a_stop_begins_with_the_hold_in_which_the_setpoints_came_to_rest() -> No
     assert find_stop_ns(cycles, 0, 60 * MS) == 28 * MS
     assert find_stop_ns(trace((NONE, 9, 1.0)), 0, 60 * MS) is None
     assert find_stop_ns(trace((STALE, 9, 0.0)), 0, 60 * MS) is None
+
+
+def test_a_hold_that_began_for_another_reason_counts_from_its_beginning() -> None:
+    late, stale = HoldReason.CYCLE_OVERRUN, frozenset({STALE})
+    onto = trace((NONE, 5, 1.0), (late, 9, 0.5), (STALE, 9, 0.0))
+    # The motion went on, so that hold stopped nothing.
+    between = trace(
+        (NONE, 5, 1.0), (late, 3, 0.5), (NONE, 5, 1.0), (STALE, 5, 0.5), (STALE, 5, 0.0)
+    )
+    unnamed = trace((NONE, 5, 1.0), (late, 9, 0.5), (late, 9, 0.0))
+
+    assert find_final_hold_ns(onto, 0, 60 * MS, stale) == 12 * MS
+    assert find_final_hold_ns(between, 0, 60 * MS, stale) == 28 * MS
+    assert find_final_hold_ns(unnamed, 0, 60 * MS, stale) is None
 
 
 def test_the_delay_is_the_way_not_gone_at_the_speed_that_was() -> None:

@@ -47,7 +47,8 @@ POLL_S = 0.01
 STATE_AGE_LIMIT_S = 0.15
 """A servo process publishes every 2 ms; this is longer than any restart is short."""
 
-_REISSUES = 3
+# After each try: a knock that is over within 0.1 s costs no more than that.
+_PAUSES_S = (0.04, 0.08, 0.0)
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
@@ -286,7 +287,7 @@ class MotionClient:
     ) -> None:
         patience, reasons = Patience(self._clock.now_ns()), list[HoldReason]()
         self.interventions.begin_move()
-        for _ in range(_REISSUES):
+        for pause_s in _PAUSES_S:
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
@@ -297,7 +298,7 @@ class MotionClient:
             if reason is HoldReason.NONE:
                 return
             reasons.append(reason)
-            await self._let_hold_pass()
+            await self._let_hold_pass(pause_s)
         self.hold()
         raise make_veto(reasons)
 
@@ -331,21 +332,24 @@ class MotionClient:
                 self.hold()
                 raise CauseError(Cause.MOTION_TIMEOUT, self._describe())
 
-    async def _let_hold_pass(self) -> None:
+    async def _let_hold_pass(self, pause_s: float) -> None:
         """Take the target back to the measured pose and wait for the guard.
 
-        It takes the order to hold up once its ramp has come to rest. The joints follow
-        within their lag; the next order need not wait for that.
+        It takes the order to hold up once its ramp has come to rest, at once where the
+        arm was slow: the least pause [s] gives what disturbed it time to pass. The
+        joints follow within their lag; the next order need not wait for that.
         """
         self.hold()
-        deadline_ns = self._clock.now_ns() + ns_from_s(HOLD_PATIENCE_S)
+        began_ns = self._clock.now_ns()
+        ready_ns = began_ns + ns_from_s(pause_s)
+        deadline_ns = began_ns + ns_from_s(HOLD_PATIENCE_S)
         while self._clock.now_ns() < deadline_ns:
             await self._sleep()
-            state = self.state
             if (
-                state is not None
-                and state.command_id >= self._command.command_id
-                and not is_refusal(state.hold_reason)
+                self._clock.now_ns() >= ready_ns
+                and self.state is not None
+                and self.state.command_id >= self._command.command_id
+                and not is_refusal(self.state.hold_reason)
             ):
                 return
 

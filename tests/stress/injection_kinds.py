@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -197,14 +198,27 @@ class Pushes:
             was_slow = bool(read_line(runtime)["is_slow"])
             x, y, z = force_n.tolist()
             onset_ns = self.tap.push((x, y, z), rng.uniform(0.012, 0.03))
-            time.sleep(_FORCE_WATCH_S)
+            slow_since_ns = _watch_line(runtime, onset_ns)
             ended_ns = time.monotonic_ns()
-            line = read_line(runtime)
         if was_slow:
             # Asked already, by something else: there is no begin to be timed.
             return Void.SLOW
         push = Push(onset_ns, ended_ns, tuple(self.tap.carried_ns))
-        return judge_push(trace, push, int(line["slow_since_ns"]))
+        return judge_push(trace, push, slow_since_ns)
+
+
+def _watch_line(runtime: Path, onset_ns: int) -> int:
+    """Return when the line was first asked to be slow from a moment on, 0 if never.
+
+    Another hold soon after would have it asked anew.
+    """
+    first_ns, until_s = 0, time.monotonic() + _FORCE_WATCH_S
+    while time.monotonic() < until_s:
+        since_ns = int(read_line(runtime)["slow_since_ns"])
+        if since_ns > onset_ns and not first_ns:
+            first_ns = since_ns
+        time.sleep(_LEAD_S)
+    return first_ns
 
 
 def _draw_direction(rng: random.Random) -> np.ndarray:

@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import random
+import shutil
 import sys
 import time
 from collections import Counter
@@ -288,6 +289,8 @@ def main() -> int:
                     goal = min(given.count, len(storm.records) + _SAVE_EVERY)
                     run_injections(storm, stand, inject, goal, rng)
                     _save(storm, given.json)
+                    if storm.violations and given.json is not None:
+                        _keep_logs(stand, given.json.with_suffix(".logs"))
         except StandError as error:
             storm.broken.append(str(error))
             sys.stderr.write(f"{error}\n")
@@ -299,6 +302,15 @@ def main() -> int:
 def _save(storm: Storm, path: Path | None) -> None:
     if path is not None:
         path.write_text(json.dumps(summarise(storm), indent=1))
+
+
+def _keep_logs(stand: Stand, folder: Path) -> None:
+    """Keep what tells how a limit was violated: a stand takes its logs with it."""
+    for name, logs in (
+        ("controller", stand.files.logs),
+        ("cell", stand.files.cell_logs),
+    ):
+        shutil.copytree(logs, folder / name, dirs_exist_ok=True)
 
 
 def _print_summary(storm: Storm) -> None:

@@ -130,6 +130,19 @@ async def test_a_refused_motion_is_ordered_again_from_where_the_arm_is() -> None
     assert bench.servo.q == pytest.approx(NEAR)
 
 
+async def test_a_knock_of_a_tenth_of_a_second_does_not_use_up_all_tries() -> None:
+    bench = await ready_bench()
+    began_ns = bench.clock.now_ns()
+    bench.servo.refusals = [HoldReason.TCP_FORCE] * 2
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    moves = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_JOINT]
+    given_ms = [(o.stamp_ns - began_ns) / 1e6 for o in moves]
+    assert given_ms[2] >= 100.0
+    assert given_ms[2] <= 400.0
+
+
 async def test_a_third_refusal_is_final() -> None:
     bench = await ready_bench()
     bench.servo.refusals = [HoldReason.WORKSPACE] * 3

@@ -31,6 +31,7 @@ from cell.supervisor.motion_watch import (
     LEAST_SPEED_RATIO,
     Losses,
     Patience,
+    Tries,
     is_at_rest,
     is_given_up,
     is_refusal,
@@ -47,8 +48,6 @@ POLL_S = 0.01
 STATE_AGE_LIMIT_S = 0.15
 """A servo process publishes every 2 ms; this is longer than any restart is short."""
 
-# After each try: a knock that is over within 0.1 s costs no more than that.
-_PAUSES_S = (0.04, 0.08, 0.0)
 _RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
@@ -82,7 +81,7 @@ class MotionClient:
         self.interventions = InterventionLog()
         self._servo = servo
         self._clock = clock
-        self._wants_motion = False
+        self._wants_motion, self._followed_ns = False, 0
         self._ordered_ratio = 1.0
         self.state: ServoState | None = self._servo.read_state()
         self._command = make_first_command(
@@ -285,11 +284,12 @@ class MotionClient:
     async def _move(
         self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
     ) -> None:
-        patience, reasons = Patience(self._clock.now_ns()), list[HoldReason]()
+        patience, tries = Patience(self._clock.now_ns()), Tries()
         self.interventions.begin_move()
-        for pause_s in _PAUSES_S:
+        while not tries.is_spent:
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
+            ordered_ns = self._clock.now_ns()
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
                 reason = await self._wait_reached(patience, ends_when)
@@ -297,17 +297,17 @@ class MotionClient:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
                 return
-            reasons.append(reason)
-            await self._let_hold_pass(pause_s)
+            followed_ns = self._followed_ns - ordered_ns
+            await self._let_hold_pass(tries.note(reason, followed_ns))
         self.hold()
-        raise make_veto(reasons)
+        raise make_veto(tries.reasons)
 
     async def _wait_reached(
         self, patience: Patience, ends_when: Callable[[], bool]
     ) -> HoldReason:
         """Return NONE on arrival, else why the servo process does not follow."""
         wanted_id = self._command.command_id
-        following_ns = self._clock.now_ns()
+        self._followed_ns = self._clock.now_ns()
         while True:
             await self._sleep()
             if ends_when():
@@ -321,9 +321,9 @@ class MotionClient:
                     return HoldReason.NONE
                 self._raise_when_latched(state)
                 if state.command_id < wanted_id or not is_refusal(state.hold_reason):
-                    following_ns = self._clock.now_ns()
+                    self._followed_ns = self._clock.now_ns()
                 elif is_given_up(
-                    state.hold_reason, self._clock.now_ns() - following_ns
+                    state.hold_reason, self._clock.now_ns() - self._followed_ns
                 ):
                     return state.hold_reason
             slider = 1.0 if state is None else state.speed_fraction

@@ -18,6 +18,10 @@ HOLD_PATIENCE_S: Final = 0.5
 """How long a hold of the guard may take to pass [s]."""
 
 _MOVE_TIMEOUT_S: Final = 8.0
+_WENT_ON_S: Final = 0.5
+_PAUSES_S: Final = (0.04, 0.08, 0.0)
+"""After each try: a knock that is over within 0.1 s costs no more than that."""
+
 _AT_REST_RADPS: Final = 0.02
 
 LATCHING_HOLDS: Final = {
@@ -71,6 +75,37 @@ class Patience:
             ratio if ratio > LEAST_SPEED_RATIO else LEAST_SPEED_RATIO
         )
         return self._used_s > _MOVE_TIMEOUT_S
+
+
+class Tries:
+    """The tries of one motion that the guard refuses.
+
+    One that went on for a while was stopped by something new: its tries begin anew.
+    The time that it may take does not.
+
+    Attributes:
+        reasons: one for each try.
+    """
+
+    def __init__(self) -> None:
+        self.reasons: list[HoldReason] = []
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further one is made."""
+        return len(self.reasons) >= len(_PAUSES_S)
+
+    def note(self, reason: HoldReason, followed_ns: int) -> float:
+        """Count a try; return how long to wait at least before the next one [s].
+
+        Args:
+            reason: why the guard refused it.
+            followed_ns: how long it was followed before [ns].
+        """
+        if followed_ns > ns_from_s(_WENT_ON_S):
+            self.reasons.clear()
+        self.reasons.append(reason)
+        return _PAUSES_S[len(self.reasons) - 1]
 
 
 def is_refusal(reason: HoldReason) -> bool:

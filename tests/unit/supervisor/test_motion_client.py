@@ -10,7 +10,7 @@ from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import lift
 from cell.supervisor.motion_client import MotionClient, MotionEndedError
-from cell.supervisor.motion_watch import Patience
+from cell.supervisor.motion_watch import Patience, Tries
 from tests.fakes.clock import FakeClock
 from tests.fakes.servo import FakeServo
 from tests.fakes.supervised_cell import make_layout
@@ -141,6 +141,20 @@ async def test_a_knock_of_a_tenth_of_a_second_does_not_use_up_all_tries() -> Non
     given_ms = [(o.stamp_ns - began_ns) / 1e6 for o in moves]
     assert given_ms[2] >= 100.0
     assert given_ms[2] <= 400.0
+
+
+def test_tries_begin_anew_once_the_motion_has_gone_on() -> None:
+    force = HoldReason.TCP_FORCE
+    tries = Tries()
+
+    assert tries.note(force, 0) < tries.note(force, 400_000_000)
+    assert not tries.is_spent
+    tries.note(force, 600_000_000)
+    assert tries.reasons == [force]
+    tries.note(force, 0)
+    assert not tries.is_spent
+    tries.note(force, 0)
+    assert tries.is_spent
 
 
 async def test_a_third_refusal_is_final() -> None:

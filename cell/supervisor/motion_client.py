@@ -81,7 +81,7 @@ class MotionClient:
         self.interventions = InterventionLog()
         self._servo = servo
         self._clock = clock
-        self._wants_motion, self._followed_ns = False, 0
+        self._wants_motion = False
         self._ordered_ratio = 1.0
         self.state: ServoState | None = self._servo.read_state()
         self._command = make_first_command(
@@ -273,7 +273,8 @@ class MotionClient:
         """
         self.interventions.begin_move()
         try:
-            reason = await self._wait_reached(Patience(self._clock.now_ns()), _never)
+            patience = Patience(self._clock.now_ns())
+            reason, _ = await self._wait_reached(patience, _never)
         finally:
             self._wants_motion = False
         # Done or not, no chunk is left lying for the servo process to find.
@@ -289,25 +290,23 @@ class MotionClient:
         while not tries.is_spent:
             self._ordered_ratio = speed_ratio
             self._wants_motion = True
-            ordered_ns = self._clock.now_ns()
             self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
             try:
-                reason = await self._wait_reached(patience, ends_when)
+                reason, followed_ns = await self._wait_reached(patience, ends_when)
             finally:
                 self._wants_motion = False
             if reason is HoldReason.NONE:
                 return
-            followed_ns = self._followed_ns - ordered_ns
             await self._let_hold_pass(tries.note(reason, followed_ns))
         self.hold()
         raise make_veto(tries.reasons)
 
     async def _wait_reached(
         self, patience: Patience, ends_when: Callable[[], bool]
-    ) -> HoldReason:
-        """Return NONE on arrival, else why the servo process does not follow."""
+    ) -> tuple[HoldReason, int]:
+        """Return why it is not followed, NONE on arrival, and how long it was [ns]."""
         wanted_id = self._command.command_id
-        self._followed_ns = self._clock.now_ns()
+        began_ns = following_ns = self._clock.now_ns()
         while True:
             await self._sleep()
             if ends_when():
@@ -318,14 +317,14 @@ class MotionClient:
             if state is not None:
                 self.interventions.follow(state, wanted_id)
                 if state.reached_id >= wanted_id:
-                    return HoldReason.NONE
+                    return HoldReason.NONE, following_ns - began_ns
                 self._raise_when_latched(state)
                 if state.command_id < wanted_id or not is_refusal(state.hold_reason):
-                    self._followed_ns = self._clock.now_ns()
+                    following_ns = self._clock.now_ns()
                 elif is_given_up(
-                    state.hold_reason, self._clock.now_ns() - self._followed_ns
+                    state.hold_reason, self._clock.now_ns() - following_ns
                 ):
-                    return state.hold_reason
+                    return state.hold_reason, following_ns - began_ns
             slider = 1.0 if state is None else state.speed_fraction
             ratio = min(self._limit(self._ordered_ratio), slider)
             if patience.is_over(self._clock.now_ns(), ratio):

@@ -15,7 +15,11 @@ _NO_STATE = "starting up"
 """Before the first status: no state of the machine yet."""
 
 _SILENT_S = 1.0
-_PRESSES = {"ABORTED": "ack clear reset start", "HELD": "unhold"}
+_PRESSES = {
+    "ABORTED": "ack clear reset start",
+    "HELD": "unhold",
+    "STOPPED": "reset start",
+}
 _REASONS_SHOWN = 6
 _SENTENCE_CHARS = 220
 _MAY_ACT = ("trusted", "not needed")
@@ -160,7 +164,8 @@ def _reasons(telemetry: Telemetry) -> RenderableType:
         lines.append(str(status["state_reason"]))
     if status.get("remedy"):
         lines.append(f"do: {status['remedy']}")
-    presses = _PRESSES.get(name_state(telemetry))
+    # A cell that has only begun is stopped without a reason, and goes on by itself.
+    presses = status.get("state_reason") and _PRESSES.get(name_state(telemetry))
     # Only a virtual line has a panel here; a real one has its own.
     if telemetry.world and presses and status.get("clears") != "by itself":
         lines.append(f"at the virtual line: ./cellward panel {presses}")

@@ -41,6 +41,8 @@ _CAMERA_CAUSES: Final = {
 _WRONG_ARMS: Final = (Cause.ARM_WRONG_VERSION, Cause.ARM_WRONG_ROBOT)
 """Robots that no link is kept to."""
 
+_NO_WORD: Final = "no word from it yet; its first start on a computer takes a minute"
+
 _VAGUE: Final = {
     Cause.ARM_NOT_READY: (Cause.ARM_IN_USE, *_WRONG_ARMS),
     Cause.ROBOT_LINK_LOST: _WRONG_ARMS,
@@ -190,7 +192,7 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     if now.is_servo_ready or now.is_making_ready:
         return
     if state is None or not now.is_servo_fresh:
-        yield Finding(Cause.SERVO_LOST, "no word from it yet" if state is None else "")
+        yield Finding(Cause.SERVO_LOST, _NO_WORD if state is None else "")
         return
     said, named = _say(now.servo_complaint), _name_arm_cause(now.servo_complaint)
     if state.phase in UNLINKED_PHASES or state.hold_reason is HoldReason.LINK_LOST:

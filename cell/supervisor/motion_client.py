@@ -31,6 +31,7 @@ from cell.supervisor.motion_watch import (
     LEAST_SPEED_RATIO,
     Losses,
     Patience,
+    ReleasePatience,
     Tries,
     is_at_rest,
     is_given_up,
@@ -48,7 +49,6 @@ POLL_S = 0.01
 STATE_AGE_LIMIT_S = 0.15
 """A servo process publishes every 2 ms; this is longer than any restart is short."""
 
-_RELEASE_TIMEOUT_S = 15.0
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
 
@@ -181,12 +181,12 @@ class MotionClient:
             CauseError: the arm did not become ready.
         """
         self.hold()
-        losses = Losses(self.state)
+        losses, asked_ns = Losses(self.state), self._clock.now_ns()
+        patience = ReleasePatience(asked_ns)
         try:
-            started_ns = asked_ns = self._clock.now_ns()
             while not self.is_ready():
                 now_ns = self._clock.now_ns()
-                if now_ns > started_ns + ns_from_s(_RELEASE_TIMEOUT_S):
+                if patience.is_over(now_ns, has_reported=self.state is not None):
                     raise CauseError(Cause.ARM_NOT_READY, self._describe())
                 # Raised while the arm is ready it would lie in wait for a fault.
                 if not self._is_release_pending() and now_ns >= asked_ns:

@@ -19,6 +19,11 @@ HOLD_PATIENCE_S: Final = 0.5
 
 _MOVE_TIMEOUT_S: Final = 8.0
 _WENT_ON_S: Final = 0.5
+_RELEASE_TIMEOUT_S: Final = 15.0
+_FIRST_WORD_TIMEOUT_S: Final = 120.0
+"""A servo process compiles before it reports, on a new computer for about a minute; its
+host gives it 90 s, and the next one goes on where it ended."""
+
 _PAUSES_S: Final = (0.04, 0.08, 0.0)
 """After each try: a knock that is over within 0.1 s costs no more than that."""
 
@@ -75,6 +80,30 @@ class Patience:
             ratio if ratio > LEAST_SPEED_RATIO else LEAST_SPEED_RATIO
         )
         return self._used_s > _MOVE_TIMEOUT_S
+
+
+class ReleasePatience:
+    """The time that a release may take: it begins with the servo process's first word.
+
+    A servo process that has never reported is starting, which takes longer than any
+    robot takes to boot.
+    """
+
+    def __init__(self, now_ns: int) -> None:
+        self._since_ns = now_ns
+        self._has_reported = False
+
+    def is_over(self, now_ns: int, *, has_reported: bool) -> bool:
+        """Say whether to give up.
+
+        Args:
+            now_ns: monotonic clock.
+            has_reported: the servo process has been heard at least once.
+        """
+        if has_reported and not self._has_reported:
+            self._has_reported, self._since_ns = True, now_ns
+        limit_s = _RELEASE_TIMEOUT_S if has_reported else _FIRST_WORD_TIMEOUT_S
+        return now_ns > self._since_ns + ns_from_s(limit_s)
 
 
 class Tries:

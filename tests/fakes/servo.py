@@ -131,6 +131,11 @@ class FakeServo:
         self._advance()
         self.latch = reason
 
+    def unstart(self) -> None:
+        """Be a process that has not said anything yet; `restart` starts it."""
+        self.is_dead = True
+        self._state = None
+
     def restart(self) -> None:
         """Come back as a new process: inhibited, with old releases void."""
         self.is_dead = False

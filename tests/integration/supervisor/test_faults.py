@@ -848,3 +848,20 @@ async def test_the_line_is_asked_to_slow_down_for_holds_that_nobody_ordered(
             asked.append(cell.told().slow_down_request)
 
     assert any(asked) is is_asked
+
+
+async def test_a_reset_waits_for_a_servo_process_that_still_compiles() -> None:
+    cell = SupervisedCell()
+    cell.servo.unstart()
+    cell.supervisor = cell.make_supervisor()
+    async with cell.running():
+        await cell.pass_s(0.5)
+
+        await cell.command(Command.RESET)
+        await cell.pass_s(80.0)
+
+        assert cell.supervisor.state is State.RESETTING
+        missing = " ".join(cell.tree()["permissives"])
+        assert "its first start on a computer takes a minute" in missing
+        cell.servo.restart()
+        await cell.until_state(State.IDLE)

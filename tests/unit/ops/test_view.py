@@ -99,6 +99,7 @@ def test_why_it_does_not_run_and_what_to_do_is_shown() -> None:
     [
         ("ABORTED", "acknowledge, then ...", "./cellward panel ack clear reset start"),
         ("HELD", "Unhold by a person", "./cellward panel unhold"),
+        ("STOPPED", "start", "./cellward panel reset start"),
         ("HELD", "by itself", ""),
         ("EXECUTE", "", ""),
     ],
@@ -112,6 +113,10 @@ def test_what_to_press_at_a_virtual_line_is_shown_where_a_person_is_needed(
     assert ("cellward panel" in "\n".join(draw(stopped))) is bool(shown)
     assert shown in "\n".join(draw(stopped))
     assert "cellward panel" not in "\n".join(draw(real))
+
+
+def test_a_cell_that_has_only_begun_asks_nobody_to_press_anything() -> None:
+    assert "cellward panel" not in "\n".join(draw(with_status(state="STOPPED")))
 
 
 def test_long_stories_leave_the_figures_on_the_screen() -> None:

@@ -10,7 +10,7 @@ from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.grasp_plan import lift
 from cell.supervisor.motion_client import MotionClient, MotionEndedError
-from cell.supervisor.motion_watch import Patience, Tries
+from cell.supervisor.motion_watch import Patience, ReleasePatience, Tries
 from tests.fakes.clock import FakeClock
 from tests.fakes.servo import FakeServo
 from tests.fakes.supervised_cell import make_layout
@@ -223,6 +223,43 @@ async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
         bench.clock.advance_s(0.02)
 
     assert bench.servo.latch is HoldReason.NOT_ARMED
+
+
+async def test_a_release_waits_for_a_servo_process_that_still_starts() -> None:
+    bench = Bench()
+    bench.servo.unstart()
+    bench.motion = MotionClient(bench.servo, bench.clock)
+
+    async def release_and_start() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bench.motion.release())
+            await bench.clock.sleep_until_ns(bench.clock.now_ns() + 60 * 10**9)
+            assert bench.motion.state is None, "it has not reported yet"
+            bench.servo.restart()
+
+    await bench.run(release_and_start, limit_s=65.0)
+
+    assert bench.motion.is_ready()
+
+
+@pytest.mark.parametrize(
+    ("first_word_s", "is_over_at_s"), [(None, 120), (0, 15), (60, 75), (120, 135)]
+)
+def test_the_time_for_a_release_begins_with_the_first_word(
+    first_word_s: int | None, is_over_at_s: int
+) -> None:
+    patience = ReleasePatience(0)
+
+    over = [
+        second
+        for second in range(200)
+        if patience.is_over(
+            second * 10**9,
+            has_reported=first_word_s is not None and second >= first_word_s,
+        )
+    ]
+
+    assert over[0] == is_over_at_s + 1
 
 
 async def test_orders_start_at_the_measured_position() -> None:

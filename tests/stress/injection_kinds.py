@@ -46,6 +46,7 @@ from tests.stress.servo_trace import (
     find_stop_ns,
     find_vouched_ns,
     is_driven,
+    is_held,
 )
 
 HOLD_MS, REST_MS, STOP_MS, SLOW_MS, LOST_MS = 100.0, 200.0, 300.0, 200.0, 200.0
@@ -140,7 +141,8 @@ def kill_supervisor(stand: Stand, rng: random.Random) -> Injection | Void:
     started_s = time.monotonic()
     resume(stand)
     if isinstance(found, Void):
-        return found
+        # What must not happen counts wherever the arm was.
+        return Injection(number.name, {}, wrong=wrong) if wrong else found
     notes = found.notes | {"resume_s": time.monotonic() - started_s}
     return Injection(found.way, found.times_ms, notes, wrong, found.changes)
 
@@ -263,6 +265,9 @@ def _judge_silence(
     if not is_moving(trace.arm.targets, onset_ns):
         return Void.STOOD
     cycles = trace.servo.cycles
+    if is_held(cycles, onset_ns):
+        # A hold that was there already is not what the silence brought about.
+        return Void.HELD
     vouched_ns = find_vouched_ns(trace.servo.orders, stood_ns)
     from_ns = onset_ns if vouched_ns is None else vouched_ns
     # What vouches for an order after all has not been stopped yet.

@@ -219,6 +219,12 @@ def find_final_hold_ns(
     return min(named_ns, stop_ns)
 
 
+def is_held(cycles: Sequence[CycleSample], at_ns: int) -> bool:
+    """Say whether the arm was held up in the newest cycle of a moment."""
+    newest = [cycle for cycle in cycles if cycle.stamp_ns <= at_ns][-1:]
+    return any(cycle.hold_reason not in IDLE_HOLDS for cycle in newest)
+
+
 def find_rest_order_ns(orders: Sequence[OrderSample], from_ns: int) -> int | None:
     """Return when the servo process was first ordered to rest, from a moment on."""
     newest = max((o.command_id for o in orders if o.seen_ns < from_ns), default=0)

@@ -25,6 +25,7 @@ from tests.stress.servo_trace import (
     find_setpoint_rest_ns,
     find_stop_ns,
     find_vouched_ns,
+    is_held,
 )
 
 MS = 1_000_000
@@ -83,6 +84,18 @@ def test_a_hold_that_began_for_another_reason_counts_from_its_beginning() -> Non
     assert find_final_hold_ns(onto, 0, 60 * MS, stale) == 12 * MS
     assert find_final_hold_ns(between, 0, 60 * MS, stale) == 28 * MS
     assert find_final_hold_ns(unnamed, 0, 60 * MS, stale) is None
+
+
+def test_an_arm_is_held_from_the_cycle_that_names_a_reason_to_the_last_that_does() -> (
+    None
+):
+    cycles = trace((NONE, 5, 1.0), (STALE, 3, 0.5), (NONE, 5, 1.0))
+
+    held = [ms for ms in range(-2, 40, 2) if is_held(cycles, ms * MS)]
+
+    assert len(held) == 3
+    assert held[-1] == held[0] + 4
+    assert is_held(cycles, held[0] * MS + 1)
 
 
 def test_the_delay_is_the_way_not_gone_at_the_speed_that_was() -> None:

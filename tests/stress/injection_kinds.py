@@ -38,9 +38,9 @@ from tests.stress.servo_trace import (
     compute_delay_ms,
     describe_changes,
     find_final_hold_ns,
-    find_following_ns,
     find_hold_ns,
     find_longest_gap_ms,
+    find_lost_ns,
     find_rest_order_ns,
     find_setpoint_rest_ns,
     find_stop_ns,
@@ -340,8 +340,7 @@ def judge_push(trace: Trace, push: Push, slow_since_ns: int) -> Injection | Void
     if hold_ns is None:
         return _judge_unheld(trace, push)
     moves = sorted({o.command_id for o in trace.servo.orders if o.is_move})
-    followed = [c for c in cycles if c.command_id in moves]
-    back_ns = find_following_ns(followed, hold_ns)
+    lost_ns = find_lost_ns(cycles, trace.servo.orders, hold_ns)
     held_id = max(c.command_id for c in cycles if c.stamp_ns <= hold_ns)
     later = [number for number in moves if number > held_id]
     # The first of them is the same motion, given anew; the next would be another.
@@ -356,7 +355,7 @@ def judge_push(trace: Trace, push: Push, slow_since_ns: int) -> Injection | Void
             "slow_ms": _since_ms(
                 slow_since_ns if slow_since_ns > onset_ns else None, hold_ns
             ),
-            "lost_ms": _since_ms(back_ns, hold_ns),
+            "lost_ms": _since_ms(lost_ns, 0),
         },
         notes | _describe_turns(trace, onset_ns, ended_ns),
         changes=_describe(trace, onset_ns),

@@ -36,6 +36,7 @@ class CycleSample:
         command_id: newest order seen.
         q_command: setpoint, shape (6,) [rad].
         unguarded_cycles: see `ServoState`.
+        reached_id: newest order that was completed.
     """
 
     stamp_ns: int
@@ -43,6 +44,7 @@ class CycleSample:
     command_id: int
     q_command: Vector
     unguarded_cycles: int
+    reached_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class ServoTrace:
                     int(record["command_id"]),
                     np.array(record["q_command"]),
                     int(record["unguarded_cycles"]),
+                    int(record["reached_id"]),
                 )
             )
 
@@ -154,6 +157,32 @@ def find_following_ns(cycles: Sequence[CycleSample], from_ns: int) -> int | None
         if cycle.stamp_ns > from_ns and cycle.hold_reason in IDLE_HOLDS:
             return cycle.stamp_ns
     return None
+
+
+def find_lost_ns(
+    cycles: Sequence[CycleSample], orders: Sequence[OrderSample], hold_ns: int
+) -> int | None:
+    """Return how long a hold kept the arm from following an order to move.
+
+    An order that was completed all the same, because the hold struck at its end, asks
+    for nothing any more: what the cell then does without the arm, such as to close the
+    fingers, is not lost. None where no order was followed again.
+    """
+    held_id = max(c.command_id for c in cycles if c.stamp_ns <= hold_ns)
+    moves = {order.command_id for order in orders if order.is_move}
+    back_ns = find_following_ns([c for c in cycles if c.command_id in moves], hold_ns)
+    over_ns = [
+        c.stamp_ns
+        for c in cycles
+        if c.command_id == held_id and c.reached_id >= held_id
+    ][:1]
+    if not over_ns:
+        return None if back_ns is None else back_ns - hold_ns
+    next_ns = [o.seen_ns for o in orders if o.is_move and o.command_id > held_id][:1]
+    lost_ns = max(0, over_ns[0] - hold_ns)
+    if not next_ns:
+        return lost_ns
+    return None if back_ns is None else lost_ns + max(0, back_ns - next_ns[0])
 
 
 def is_driven(cycles: Sequence[CycleSample]) -> bool:

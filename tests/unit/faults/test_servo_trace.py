@@ -1,5 +1,7 @@
 """How injections are judged, on traces made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ from tests.stress.servo_trace import (
     find_following_ns,
     find_hold_ns,
     find_longest_gap_ms,
+    find_lost_ns,
     find_rest_order_ns,
     find_setpoint_rest_ns,
     find_stop_ns,
@@ -84,6 +87,46 @@ def test_a_hold_that_began_for_another_reason_counts_from_its_beginning() -> Non
     assert find_final_hold_ns(onto, 0, 60 * MS, stale) == 12 * MS
     assert find_final_hold_ns(between, 0, 60 * MS, stale) == 28 * MS
     assert find_final_hold_ns(unnamed, 0, 60 * MS, stale) is None
+
+
+def order(seen_ms: int, number: int, mode: MotionMode) -> OrderSample:
+    return OrderSample(seen_ms * MS, 0, number, mode)
+
+
+def test_what_a_hold_costs_ends_with_the_next_order_that_is_followed() -> None:
+    # Held at 12 ms; given up, and given anew as another order.
+    cycles = [
+        *trace((NONE, 5, 1.0), (BRAKE, 10, 0.0)),
+        CycleSample(32 * MS, NONE, 8, np.zeros(6), 0),
+        CycleSample(42 * MS, NONE, 9, np.zeros(6), 0),
+    ]
+    orders = [
+        order(0, 7, MotionMode.MOVE_JOINT),
+        order(31, 8, MotionMode.HOLD),
+        order(40, 9, MotionMode.MOVE_JOINT),
+    ]
+
+    assert find_lost_ns(cycles, orders, 12 * MS) == 30 * MS
+    assert find_lost_ns(cycles[:-1], orders, 12 * MS) is None
+
+
+@pytest.mark.parametrize(("over_ms", "lost_ms"), [(8, 5), (20, 13)])
+def test_what_the_cell_does_without_the_arm_is_not_lost(
+    over_ms: int, lost_ms: int
+) -> None:
+    held = [
+        replace(cycle, reached_id=7 if cycle.stamp_ns >= over_ms * MS else 6)
+        for cycle in trace((NONE, 5, 1.0), (BRAKE, 10, 0.0))
+    ]
+    cycles = [*held, CycleSample(105 * MS, NONE, 8, np.zeros(6), 0)]
+    orders = [
+        order(0, 7, MotionMode.MOVE_JOINT),
+        order(100, 8, MotionMode.MOVE_LINEAR),
+    ]
+
+    assert find_lost_ns(cycles, orders, 12 * MS) == lost_ms * MS
+    assert find_lost_ns(held, orders, 12 * MS) is None
+    assert find_lost_ns(held, orders[:1], 12 * MS) == (lost_ms - 5) * MS
 
 
 def test_an_arm_is_held_from_the_cycle_that_names_a_reason_to_the_last_that_does() -> (

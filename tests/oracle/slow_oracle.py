@@ -291,8 +291,34 @@ class SlowOracle:
             heights = (self._ends(capsule) - pose[:, 3]) @ pose[:, 2]
             return float(heights.min()) - radius - margin
         distance = self._distance(f"capsule_{capsule}", f"zone_{zone}")
+        if -radius < distance < 0.0 and self._enters(capsule, zone):
+            # MuJoCo meets a capsule and a box at edges and ends, so it says of an axis
+            # that goes through a box that it passes beside it.
+            distance = -radius
         # Once the capsule's axis is inside, depth is a matter of definition.
         return max(distance, -radius) - margin
+
+    def _enters(self, capsule: int, zone: int) -> bool:
+        """Say whether a capsule's axis meets a solid, by rays from both of its ends.
+
+        A ray from inside meets the solid's surface on its way out.
+        """
+        geom = self._model.geom(f"zone_{zone}").id
+        one, other = self._ends(capsule)
+        to_solid = [
+            mujoco.mju_rayGeom(
+                self._state.geom_xpos[geom],
+                self._state.geom_xmat[geom],
+                self._model.geom_size[geom],
+                begin,
+                end - begin,
+                int(self._model.geom_type[geom]),
+            )
+            for begin, end in ((one, other), (other, one))
+        ]
+        # In lengths of the axis, -1 for never. Of one that is inside from end to end
+        # both rays leave beyond the other end.
+        return any(0.0 <= share <= 1.0 for share in to_solid) or min(to_solid) > 1.0
 
     def _measure_self(self, one: int, other: int) -> float:
         if self._bodies.radius[one] <= 0.0 or self._bodies.radius[other] <= 0.0:

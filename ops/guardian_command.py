@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cell.contracts.errors import ConfigError
+from cell.contracts.units import s_from_ns
 from cell.mailbox.text import TextMailbox
 from ops.exit_codes import ExitCode
 from ops.guardian_watch import NAME_CAPACITY, ReleaseBox
@@ -17,6 +18,9 @@ from ops.telemetry import STATUS_CAPACITY
 
 _PATIENCE_S: Final = 3.0
 _POLL_S: Final = 0.05
+_SILENT_S: Final = 3.0
+"""A supervisor tells its status twice a second and more; one that restarts is back."""
+
 _pause = time.sleep  # noqa: TID251  (the command has no event loop)
 
 
@@ -82,6 +86,10 @@ def _read(runtime: Path) -> dict[str, Any] | None:
         tree = json.loads(mailbox.read() or "{}")
     finally:
         mailbox.close()
+    # What an ended cell has left is no news.
+    age_s = s_from_ns(time.monotonic_ns() - int(tree.get("stamp_ns", 0)))
+    if age_s > _SILENT_S:
+        return None
     view = tree.get("guardian")
     return dict(view) if isinstance(view, dict) else None
 

@@ -70,7 +70,19 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     if (status.get("guardian") or {}).get("is_fallback"):
         parts.append(f"picks {_name_in_charge(status)}")
     parts.extend(say_why(status))
+    parts.extend(_say_what_to_do(telemetry))
     return "  ".join(parts)
+
+
+def _say_what_to_do(telemetry: Telemetry) -> list[str]:
+    """Return the remedy, and what to press where the line is a virtual one."""
+    status = telemetry.status
+    found = [f"do: {status['remedy']}"] if status.get("remedy") else []
+    # A cell that has only begun is stopped without a reason, and goes on by itself.
+    presses = status.get("state_reason") and _PRESSES.get(name_state(telemetry))
+    if telemetry.world and presses and status.get("clears") != "by itself":
+        found.append(f"at the virtual line: ./cellward panel {presses}")
+    return found
 
 
 def _list_alarms(status: Mapping[str, Any]) -> list[str]:
@@ -162,13 +174,7 @@ def _reasons(telemetry: Telemetry) -> RenderableType:
     lines = []
     if status.get("state_reason"):
         lines.append(str(status["state_reason"]))
-    if status.get("remedy"):
-        lines.append(f"do: {status['remedy']}")
-    # A cell that has only begun is stopped without a reason, and goes on by itself.
-    presses = status.get("state_reason") and _PRESSES.get(name_state(telemetry))
-    # Only a virtual line has a panel here; a real one has its own.
-    if telemetry.world and presses and status.get("clears") != "by itself":
-        lines.append(f"at the virtual line: ./cellward panel {presses}")
+    lines.extend(_say_what_to_do(telemetry))
     lines.extend(_list_alarms(status))
     lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
     if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):
@@ -253,4 +259,10 @@ def _processes(children: Sequence[ChildStatus]) -> Text:
 
 def _events(status: Mapping[str, Any]) -> Text:
     events = list(status.get("events", ()))[-6:]
-    return Text("\n".join(str(event) for event in events), style="grey62")
+    # Wrapped lines would push the newest off a small screen.
+    return Text(
+        "\n".join(map(str, events)),
+        style="grey62",
+        no_wrap=True,
+        overflow="ellipsis",
+    )

@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from sim2real.faults.judgement import LATE, Judgement
 from sim2real.faults.rows import FaultRow
@@ -134,23 +136,28 @@ def dump_rows(rows: Sequence[FaultRow]) -> str:
 
 
 def print_rows(rows: Sequence[FaultRow], console: Console) -> None:
-    """Print the catalogue as a table."""
-    table = Table(title=f"{len(rows)} faults")
-    for name in ("id", "fault", "at", "rung", "expected", "bound", "tried"):
-        table.add_column(name, overflow="fold")
+    """Print the catalogue, a few lines a row, and how many of them are tried."""
     for row in rows:
-        tried = row.reason or str(row.way)
-        table.add_row(
-            row.id,
-            row.name,
-            str(row.boundary),
-            str(row.rung),
-            _describe_expected(row),
-            row.bound or "-",
-            tried,
-            style="dim" if row.reason else None,
-        )
-    console.print(table)
+        style = "dim" if row.reason else ""
+        title = Text(f"{row.id}  {row.name}", style or "bold")
+        console.print(title, soft_wrap=not console.is_terminal)
+        facts = "\n".join(_list_facts(row))
+        console.print(Padding(Text(facts, style), (0, 0, 1, 5)))
+    tried = sum(not row.reason for row in rows)
+    console.print(
+        f"{len(rows)} faults: {tried} tried, {len(rows) - tried} not built. R0 to R5:"
+        " rungs of the reaction ladder. In brackets: PackML states. See"
+        " ops/handbook/faults.md.",
+        highlight=False,
+    )
+
+
+def _list_facts(row: FaultRow) -> list[str]:
+    facts = [f"{row.rung}, {_describe_expected(row)}", f"at: {row.boundary}"]
+    if row.bound:
+        facts.append(f"within: {row.bound}")
+    facts.append(f"not built: {row.reason}" if row.reason else f"tried: {row.way}")
+    return facts
 
 
 def print_results(results: Sequence[RowResult], console: Console) -> None:
@@ -214,7 +221,7 @@ def _make_facts(row: FaultRow) -> dict[str, Any]:
 
 def _describe_expected(row: FaultRow) -> str:
     where = "/".join(row.states)
-    return f"{row.reaction} [{where}]" if where else row.reaction
+    return f"{row.reaction} ({where})" if where else row.reaction
 
 
 def _describe_time(result: RowResult) -> str:

@@ -1,6 +1,7 @@
 """The virtual line PLC as the process that the host starts."""
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -19,8 +20,16 @@ from cell.contracts.plc import PlcInputs, PlcOutputs
 from cell.drivers.clock import MonotonicClock
 from cell.drivers.plc.opening import open_plc
 from cell.mailbox.seqlock import Mailbox
+from cell.mailbox.text import TextMailbox
+from ops.telemetry import STATUS_CAPACITY
 from sim2real.virtual_cell.links import LINE_COMMAND, WORLD_STATE
-from sim2real.virtual_cell.plc.panel import COMMANDS, Answer, Panel, give
+from sim2real.virtual_cell.plc.panel import (
+    COMMANDS,
+    Answer,
+    Panel,
+    give,
+    read_refusal,
+)
 from sim2real.virtual_cell.plc.records import PLC_FAULTS, PLC_STATE
 from tests.fakes.patient_plc import make_patient_config
 from tests.loans import lend_port
@@ -182,6 +191,32 @@ async def test_a_person_at_the_panel_commands_the_cell(plc: PlcProcess) -> None:
 
     assert acknowledged == ("ABORTED", "")
     assert cleared == ("STOPPED", "")
+
+
+async def test_an_acknowledgement_is_over_when_its_pulse_is(plc: PlcProcess) -> None:
+    # A command that overtakes it is refused by a cell that has not read it yet.
+    async with connect(plc) as link:
+        cell = Cell(link)
+        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
+        await cell.wait_for(command_request=False)
+        press = Press(plc, "ack")
+        await cell.wait_for(fault_ack=True)
+
+        await press.follow(cell)
+        inputs = await cell.exchange()
+
+        assert not inputs.fault_ack
+
+
+def test_the_panel_passes_on_why_the_cell_refused(tmp_path: Path) -> None:
+    assert read_refusal(tmp_path) == ""
+    box = TextMailbox(tmp_path / "status", STATUS_CAPACITY)
+    refused = "+{} s command_refused value={}"
+    events = [refused.format(1, "first"), refused.format(2, "not acknowledged"), "+3 s"]
+    box.write(json.dumps({"events": events}))
+    box.close()
+
+    assert read_refusal(tmp_path) == "not acknowledged"
 
 
 async def test_the_panel_says_what_the_cell_refused(plc: PlcProcess) -> None:

@@ -5,6 +5,7 @@ until each has led somewhere, and says where; `ack` acknowledges a fault.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -16,9 +17,11 @@ import numpy as np
 from cell.contracts.errors import CellError
 from cell.contracts.units import s_from_ns
 from cell.mailbox.seqlock import Mailbox
+from cell.mailbox.text import TextMailbox
 from cell.supervisor.states import ACTING_STATES, Command, State
 from ops.exit_codes import ExitCode, compute_exit_code
 from ops.runtime_directory import compute_runtime_directory
+from ops.telemetry import STATUS_CAPACITY
 from sim2real.virtual_cell.plc.records import OPERATOR, PLC_STATE
 
 COMMANDS = {command.name.lower(): int(command) for command in Command if command}
@@ -29,6 +32,7 @@ _ACTED_S = 60.0
 _SILENT_S = 1.0
 _POLL_S = 0.02
 _LAST_PERSON = 65535
+_REFUSED = " command_refused value="
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,11 @@ class Panel:
                 state=None,
             )
         age_s = s_from_ns(time.monotonic_ns() - int(state["stamp_ns"]))
-        is_idle = not state["command"] and not state["pending_command"]
+        # The cell reads a pulse at some time in it: a command before its end may come
+        # too soon.
+        is_idle = not (
+            state["command"] or state["pending_command"] or state["acknowledges"]
+        )
         cell_state = int(state["cell_state"])
         return Answer(
             has_line=age_s < _SILENT_S,
@@ -140,11 +148,29 @@ def main() -> int:
     for name in arguments.press:
         answer, problem = give(panel, name, arguments.person)
         if problem:
-            sys.stderr.write(f"panel: {name}: {problem}\n")
+            is_refused = answer.has_cell and answer.is_taken and not answer.is_accepted
+            why = read_refusal(arguments.runtime) if is_refused else ""
+            sys.stderr.write(f"panel: {name}: {problem}{why and f': {why}'}\n")
             return ExitCode.NOT_READY
-        sys.stdout.write(f"{name}: the cell is in {answer.state_name}\n")
+        void = name == "ack" and not arguments.person
+        said = "pressed by nobody, which counts for nothing; " if void else ""
+        sys.stdout.write(f"{name}: {said}the cell is in {answer.state_name}\n")
         sys.stdout.flush()
     return ExitCode.OK
+
+
+def read_refusal(runtime: Path) -> str:
+    """Return why the cell refused a command last, in its own words; "" if unknown."""
+    path = runtime / "status"
+    if not path.exists():
+        return ""
+    box = TextMailbox(path, STATUS_CAPACITY)
+    try:
+        events = json.loads(box.read() or "{}").get("events", [])
+    finally:
+        box.close()
+    said = [str(event).partition(_REFUSED)[2] for event in events if _REFUSED in event]
+    return said[-1] if said else ""
 
 
 def _person_id(text: str) -> int:

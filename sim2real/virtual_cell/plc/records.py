@@ -52,6 +52,7 @@ PLC_STATE: Final = np.dtype(
         ("command", "<i8"),  # on the wire now
         ("pending_command", "<i8"),
         ("command_accepted", "<i8"),  # the last one that was on the wire
+        ("acknowledges", "<i8"),  # a pulse stands, or is about to
         ("cell_is_fresh", "<i8"),
         ("cell_state", "<i8"),  # PackML state, -1 while unknown
         ("cell_fault_code", "<i8"),
@@ -121,6 +122,7 @@ def make_state_record(
     record["command"] = state.commands.code
     record["pending_command"] = state.commands.pending
     record["command_accepted"] = state.commands.was_accepted
+    record["acknowledges"] = now_ns < state.commands.fault_ack_until_ns
     record["autostart_spent"] = state.commands.autostart is Autostart.SPENT
     record["cell_is_fresh"] = state.cell.is_fresh
     record["cell_state"] = -1 if outputs is None else outputs.state

@@ -103,6 +103,19 @@ def test_a_listing_as_json_holds_all_rows(capsys: pytest.CaptureFixture[str]) ->
     assert tree["rows"][0]["id"] == "F01"
 
 
+def test_a_listing_for_people_says_of_each_row_whether_and_how_it_is_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["list"]) is ExitCode.OK
+
+    said = capsys.readouterr().out
+    words = " ".join(said.split())
+    assert "F03 the PLC answers, its heartbeat stands still R3," in words
+    assert "95 faults: 71 tried, 24 not built." in words
+    assert words.count("not built: ") == 24
+    assert words.count("tried: ") == 71
+
+
 @pytest.mark.parametrize("arguments", [["run"], ["run", "--all", "--id", "F01"]])
 def test_a_run_wants_to_know_which_rows(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:

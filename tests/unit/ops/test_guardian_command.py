@@ -27,9 +27,14 @@ class FakeCell:
         self._status = TextMailbox(self.runtime / "status", STATUS_CAPACITY)
         self._box = ReleaseBox(self.runtime)
         self.taken: list[str] = []
+        self.age_ns = 0
 
     def say(self, **view: Any) -> None:
-        self._status.write(json.dumps({"guardian": view}))
+        self._status.write(
+            json.dumps(
+                {"guardian": view, "stamp_ns": time.monotonic_ns() - self.age_ns}
+            )
+        )
 
     def take(self, until_s: float) -> None:
         """Take the next name as the supervisor's turns do."""
@@ -66,6 +71,16 @@ def test_a_release_arrives_with_the_name_and_is_confirmed(
     assert code is ExitCode.OK
     assert cell.taken == ["Ada Lovelace"]
     assert "released by Ada Lovelace" in capsys.readouterr().out
+
+
+def test_what_an_ended_cell_has_left_is_not_shown_as_news(
+    cell: FakeCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell.age_ns = 10 * 10**9
+    cell.say(trust="trusted", awaits_release=False)
+
+    assert show_guardian(cell.config, as_json=False) is ExitCode.NOT_READY
+    assert "no cell runs" in capsys.readouterr().err
 
 
 def test_nothing_is_released_that_does_not_wait_for_it(

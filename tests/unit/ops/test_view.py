@@ -115,6 +115,27 @@ def test_what_to_press_at_a_virtual_line_is_shown_where_a_person_is_needed(
     assert "cellward panel" not in "\n".join(draw(real))
 
 
+def test_on_a_small_screen_long_events_are_cut_and_the_newest_is_shown() -> None:
+    events = [f"+{n}.0 s judged " + "next_success=0.929 " * 9 for n in range(20)]
+
+    lines = draw(with_status(events=events))
+
+    assert len(lines) <= 24
+    assert "Ctrl-C stops the cell" in lines[-1]
+    assert "+19.0 s judged" in lines[-2]
+
+
+def test_a_plain_line_says_what_to_do_as_the_view_does() -> None:
+    stopped = with_status(
+        state="ABORTED", clears="Clear", state_reason="it broke", remedy="mend it"
+    )
+
+    line = render_line(stopped, 1.0)
+
+    assert "do: mend it" in line
+    assert "./cellward panel ack clear reset start" in line
+
+
 def test_a_cell_that_has_only_begun_asks_nobody_to_press_anything() -> None:
     assert "cellward panel" not in "\n".join(draw(with_status(state="STOPPED")))
 

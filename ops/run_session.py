@@ -190,16 +190,19 @@ class Session:
         self._last_line_s, self._last_said = elapsed_s, said
         self._screen.say(self._render(telemetry, elapsed_s))
 
-    def _render(self, telemetry: Telemetry, elapsed_s: float) -> str:
-        render = render_line if self._is_controller else render_sim_line
-        return render(telemetry, elapsed_s)
+    def _render(
+        self, telemetry: Telemetry, elapsed_s: float, *, is_over: bool = False
+    ) -> str:
+        if self._is_controller:
+            return render_line(telemetry, elapsed_s, is_over=is_over)
+        return render_sim_line(telemetry, elapsed_s)
 
     def _conclude(self, telemetry: Telemetry) -> None:
         elapsed_s = time.monotonic() - self._started_s
         restarts = {c.name: c.restarts for c in self._host.statuses() if c.restarts}
         host: dict[str, Any] = {"run_s": elapsed_s, "process_restarts": restarts}
         report = make_report(telemetry.status, telemetry.servo, telemetry.world, host)
-        self._screen.say(self._render(telemetry, elapsed_s))
+        self._screen.say(self._render(telemetry, elapsed_s, is_over=True))
         if self._request.report_path is not None:
             try:
                 write_report(self._request.report_path, report)

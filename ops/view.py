@@ -19,7 +19,12 @@ _PRESSES = {
     "ABORTED": "ack clear reset start",
     "HELD": "unhold",
     "STOPPED": "reset start",
+    "COMPLETED": "reset start",
+    "IDLE": "start",
 }
+_BEGUN_S = 10.0
+"""By then the automatic start of a virtual line is over, where there is one."""
+
 _REASONS_SHOWN = 6
 _SENTENCE_CHARS = 220
 _MAY_ACT = ("trusted", "not needed")
@@ -39,7 +44,7 @@ def render_view(
     return Panel(
         Group(
             _headline(telemetry),
-            _reasons(telemetry),
+            _reasons(telemetry, elapsed_s),
             Text(),
             _figures(telemetry),
             Text(),
@@ -53,8 +58,16 @@ def render_view(
     )
 
 
-def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
-    """Say the same in one plain line, for logs and pipes."""
+def render_line(
+    telemetry: Telemetry, elapsed_s: float, *, is_over: bool = False
+) -> str:
+    """Say the same in one plain line, for logs and pipes.
+
+    Args:
+        telemetry: what was read last.
+        elapsed_s: since the start of the run [s].
+        is_over: the run has ended, so there is nothing to press any more.
+    """
     status, servo = telemetry.status, telemetry.servo
     ratio = status.get("first_try_success_ratio")
     parts = [
@@ -70,17 +83,20 @@ def render_line(telemetry: Telemetry, elapsed_s: float) -> str:
     if (status.get("guardian") or {}).get("is_fallback"):
         parts.append(f"picks {_name_in_charge(status)}")
     parts.extend(say_why(status))
-    parts.extend(_say_what_to_do(telemetry))
+    if not is_over:
+        parts.extend(_say_what_to_do(telemetry, elapsed_s))
     return "  ".join(parts)
 
 
-def _say_what_to_do(telemetry: Telemetry) -> list[str]:
+def _say_what_to_do(telemetry: Telemetry, elapsed_s: float) -> list[str]:
     """Return the remedy, and what to press where the line is a virtual one."""
     status = telemetry.status
     found = [f"do: {status['remedy']}"] if status.get("remedy") else []
+    presses = _PRESSES.get(name_state(telemetry))
     # A cell that has only begun is stopped without a reason, and goes on by itself.
-    presses = status.get("state_reason") and _PRESSES.get(name_state(telemetry))
-    if telemetry.world and presses and status.get("clears") != "by itself":
+    is_waiting = bool(status.get("state_reason")) or elapsed_s > _BEGUN_S
+    is_ours = telemetry.world and status.get("clears") != "by itself"
+    if presses and is_waiting and is_ours:
         found.append(f"at the virtual line: ./cellward panel {presses}")
     return found
 
@@ -169,12 +185,12 @@ def _name_in_charge(status: Mapping[str, Any]) -> str:
     return f"{words} ({guardian.get('trust')})"
 
 
-def _reasons(telemetry: Telemetry) -> RenderableType:
+def _reasons(telemetry: Telemetry, elapsed_s: float) -> RenderableType:
     status, servo = telemetry.status, telemetry.servo
     lines = []
     if status.get("state_reason"):
         lines.append(str(status["state_reason"]))
-    lines.extend(_say_what_to_do(telemetry))
+    lines.extend(_say_what_to_do(telemetry, elapsed_s))
     lines.extend(_list_alarms(status))
     lines.extend(f"not ready: {reason}" for reason in status.get("permissives", ()))
     if servo.get("hold_reason", "NONE") not in ("NONE", "NO_COMMAND"):

@@ -50,10 +50,10 @@ NAMES = ("supervisor", "servo", "policy", "camera", "plc", "ur", "vcamera", "wor
 CHILDREN = [ChildStatus(name, 1, 0, False, "", None, True) for name in NAMES]
 
 
-def draw(telemetry: Telemetry, width: int = 80) -> list[str]:
+def draw(telemetry: Telemetry, width: int = 80, elapsed_s: float = 3725.0) -> list[str]:
     console = Console(width=width, height=24, force_terminal=False)
     with console.capture() as capture:
-        console.print(render_view(telemetry, CHILDREN, 3725.0))
+        console.print(render_view(telemetry, CHILDREN, elapsed_s))
     return capture.get().splitlines()
 
 
@@ -100,6 +100,8 @@ def test_why_it_does_not_run_and_what_to_do_is_shown() -> None:
         ("ABORTED", "acknowledge, then ...", "./cellward panel ack clear reset start"),
         ("HELD", "Unhold by a person", "./cellward panel unhold"),
         ("STOPPED", "start", "./cellward panel reset start"),
+        ("COMPLETED", "", "./cellward panel reset start"),
+        ("IDLE", "", "./cellward panel start"),
         ("HELD", "by itself", ""),
         ("EXECUTE", "", ""),
     ],
@@ -134,10 +136,14 @@ def test_a_plain_line_says_what_to_do_as_the_view_does() -> None:
 
     assert "do: mend it" in line
     assert "./cellward panel ack clear reset start" in line
+    assert "panel" not in render_line(stopped, 1.0, is_over=True)
 
 
 def test_a_cell_that_has_only_begun_asks_nobody_to_press_anything() -> None:
-    assert "cellward panel" not in "\n".join(draw(with_status(state="STOPPED")))
+    begun = with_status(state="STOPPED")
+
+    assert "cellward panel" not in "\n".join(draw(begun, elapsed_s=3.0))
+    assert "cellward panel reset start" in "\n".join(draw(begun, elapsed_s=30.0))
 
 
 def test_long_stories_leave_the_figures_on_the_screen() -> None:

@@ -9,17 +9,16 @@ from typing import Any, Final
 
 from cell.contracts.errors import ConfigError
 from cell.contracts.units import s_from_ns
-from cell.mailbox.text import TextMailbox
 from ops.exit_codes import ExitCode
 from ops.guardian_watch import NAME_CAPACITY, ReleaseBox
 from ops.runtime_directory import compute_runtime_directory
 from ops.settings import load_settings
-from ops.telemetry import STATUS_CAPACITY
+from ops.telemetry import read_status
 
 _PATIENCE_S: Final = 3.0
 _POLL_S: Final = 0.05
 _SILENT_S: Final = 3.0
-"""A supervisor tells its status twice a second and more; one that restarts is back."""
+"""A supervisor tells its status five times a second; one that restarts is back."""
 
 _pause = time.sleep  # noqa: TID251  (the command has no event loop)
 
@@ -78,14 +77,7 @@ def _find_runtime(config_path: Path) -> Path:
 
 
 def _read(runtime: Path) -> dict[str, Any] | None:
-    path = runtime / "status"
-    if not path.exists():
-        return None
-    mailbox = TextMailbox(path, STATUS_CAPACITY)
-    try:
-        tree = json.loads(mailbox.read() or "{}")
-    finally:
-        mailbox.close()
+    tree = read_status(runtime)
     # What an ended cell has left is no news.
     age_s = s_from_ns(time.monotonic_ns() - int(tree.get("stamp_ns", 0)))
     if age_s > _SILENT_S:

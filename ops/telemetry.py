@@ -98,3 +98,15 @@ def _parse_tree(text: str | None) -> dict[str, Any]:
         return {}
     tree = json.loads(text)
     return tree if isinstance(tree, dict) else {}
+
+
+def read_status(runtime: Path) -> dict[str, Any]:
+    """Read the supervisor's newest status once; empty where there is none."""
+    path = runtime / "status"
+    if not path.exists():
+        return {}
+    mailbox = TextMailbox(path, STATUS_CAPACITY)
+    try:
+        return dict(json.loads(mailbox.read() or "{}"))
+    finally:
+        mailbox.close()

@@ -176,11 +176,17 @@ class Press:
         return answer.state_name, problem
 
 
+async def abort(link: PlcLink) -> Cell:
+    """A cell that is Aborted with a fault, and that the line has seen."""
+    cell = Cell(link)
+    cell.outputs = replace(cell.outputs, state=9, fault_code=300)
+    await cell.wait_for(command_request=False)
+    return cell
+
+
 async def test_a_person_at_the_panel_commands_the_cell(plc: PlcProcess) -> None:
     async with connect(plc) as link:
-        cell = Cell(link)
-        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
-        await cell.wait_for(command_request=False)
+        cell = await abort(link)
 
         press = Press(plc, "ack")
         await cell.wait_for(fault_ack=True)
@@ -196,9 +202,7 @@ async def test_a_person_at_the_panel_commands_the_cell(plc: PlcProcess) -> None:
 async def test_an_acknowledgement_is_over_when_its_pulse_is(plc: PlcProcess) -> None:
     # A command that overtakes it is refused by a cell that has not read it yet.
     async with connect(plc) as link:
-        cell = Cell(link)
-        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
-        await cell.wait_for(command_request=False)
+        cell = await abort(link)
         press = Press(plc, "ack")
         await cell.wait_for(fault_ack=True)
 
@@ -221,9 +225,7 @@ def test_the_panel_passes_on_why_the_cell_refused(tmp_path: Path) -> None:
 
 async def test_the_panel_says_what_the_cell_refused(plc: PlcProcess) -> None:
     async with connect(plc) as link:
-        cell = Cell(link)
-        cell.outputs = replace(cell.outputs, state=9, fault_code=300)
-        await cell.wait_for(command_request=False)
+        cell = await abort(link)
 
         _, problem = await Press(plc, "start").follow(cell)
 

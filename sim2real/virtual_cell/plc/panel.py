@@ -5,7 +5,6 @@ until each has led somewhere, and says where; `ack` acknowledges a fault.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,11 +16,10 @@ import numpy as np
 from cell.contracts.errors import CellError
 from cell.contracts.units import s_from_ns
 from cell.mailbox.seqlock import Mailbox
-from cell.mailbox.text import TextMailbox
 from cell.supervisor.states import ACTING_STATES, Command, State
 from ops.exit_codes import ExitCode, compute_exit_code
 from ops.runtime_directory import compute_runtime_directory
-from ops.telemetry import STATUS_CAPACITY
+from ops.telemetry import read_status
 from sim2real.virtual_cell.plc.records import OPERATOR, PLC_STATE
 
 COMMANDS = {command.name.lower(): int(command) for command in Command if command}
@@ -161,14 +159,7 @@ def main() -> int:
 
 def read_refusal(runtime: Path) -> str:
     """Return why the cell refused a command last, in its own words; "" if unknown."""
-    path = runtime / "status"
-    if not path.exists():
-        return ""
-    box = TextMailbox(path, STATUS_CAPACITY)
-    try:
-        events = json.loads(box.read() or "{}").get("events", [])
-    finally:
-        box.close()
+    events = read_status(runtime).get("events", [])
     said = [str(event).partition(_REFUSED)[2] for event in events if _REFUSED in event]
     return said[-1] if said else ""
 

@@ -33,6 +33,7 @@ from ops.telemetry import STATUS_CAPACITY
 from sim2real.faults.stand import Stand, StandError, open_stand
 from sim2real.faults.stand_config import Wire
 from tests.running_cell import ROOT
+from tests.stress.injection_judging import Injection, Void
 from tests.stress.injection_kinds import (
     HOLD_MS,
     LOST_MS,
@@ -41,9 +42,7 @@ from tests.stress.injection_kinds import (
     SLOW_MS,
     STOP_MS,
     Inject,
-    Injection,
     Pushes,
-    Void,
     kill_supervisor,
     lose_line,
     pause_supervisor,

@@ -13,7 +13,8 @@ from cell.contracts.servo import HoldReason, MotionMode
 from sim2real.faults.arm_trace import Sample
 from sim2real.faults.stand import Stand
 from tests.stress import injection_kinds
-from tests.stress.injection_kinds import PAUSE_S, Injection, pause_supervisor
+from tests.stress.injection_judging import Injection
+from tests.stress.injection_kinds import PAUSE_S, pause_supervisor
 from tests.stress.injections import BARS_MS, NOISY_STALE_MS, find_misses
 from tests.stress.servo_trace import CycleSample, OrderSample
 

@@ -17,7 +17,7 @@ from sim2real.faults.arm_trace import Sample
 from sim2real.faults.stand import Stand, StandError
 from tests.stress import injections
 from tests.stress.force_tap import ForceTap
-from tests.stress.injection_kinds import Injection, Push, Void, judge_push
+from tests.stress.injection_judging import Injection, Push, Void, judge_push
 from tests.stress.injections import (
     BARS_MS,
     Storm,

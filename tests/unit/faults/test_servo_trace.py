@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cell.contracts.servo import HoldReason, MotionMode
-from tests.stress.injection_kinds import Injection
+from tests.stress.injection_judging import Injection
 from tests.stress.injections import (
     BARS_MS,
     Storm,

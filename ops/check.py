@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cell.contracts.errors import CellError
+from cell.contracts.errors import CellError, ConfigError
 from cell.contracts.geometry import Vector
 from ops.child_start import ChildStart
 from ops.controller_lock import lock_runtime
@@ -73,8 +73,19 @@ class Finding:
 
 
 def run_check(config_path: Path, *, as_json: bool) -> ExitCode:
-    """Look at configuration, machine, models and devices, and print all findings."""
-    settings = load_settings(config_path)
+    """Look at configuration, machine, models and devices, and print all findings.
+
+    Raises:
+        ConfigError: the configuration cannot be used; told as a finding as well
+            where a program reads them.
+    """
+    try:
+        settings = load_settings(config_path)
+    except ConfigError as error:
+        if as_json:
+            finding = Finding("configuration", is_good=False, detail=str(error))
+            _print([finding], as_json=True)
+        raise
     runtime = open_runtime_directory(settings.runtime.directory)
     state = make_directory(compute_state_directory(settings.runtime.state_directory))
     findings = [Finding("configuration", is_good=True, detail=str(config_path))]

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from ops.strict_yaml import KeyPath, StrictDocument, dotted
 
 _MOST_SENTENCES: Final = 5
+_KEY = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z0-9_]+|\[[0-9]+\])*")
+_STEP = re.compile(r"[a-z0-9_]+")
 _SUBJECT = re.compile(r"^(Input|String|Value|Tuple|List|Number) should ")
 
 _EXPECTED: Final = {
@@ -47,13 +49,35 @@ def _describe_one(
 ) -> str:
     path, siblings = _locate(detail["loc"], document, model)
     explanation = _explain(detail, path, siblings)
-    if not path:
-        return f"{document.name}: {explanation}"
-    written = path
-    while written not in document.lines:
-        written = written[:-1]
-    where = f"line {document.lines[written]}, {dotted(path)}"
-    return f"{document.name}, {where}: {explanation}"
+    is_rule = detail["type"] == "value_error" and isinstance(detail["input"], dict)
+    written = is_rule and _find_named_key(explanation, path, document)
+    if not written:
+        written = path
+        while written and written not in document.lines:
+            written = written[:-1]
+    line = f", line {document.lines[written]}" if written else ""
+    key = f", {dotted(path)}" if path else ""
+    return f"{document.name}{line}{key}: {explanation}"
+
+
+def _find_named_key(text: str, section: KeyPath, document: StrictDocument) -> KeyPath:
+    """Return the first key that a rule of a section speaks of and the file holds.
+
+    Args:
+        text: the rule's sentence; it names keys from the top, or within its section.
+        section: what the rule belongs to, empty for the whole document.
+        document: with the lines of its keys.
+
+    Returns:
+        Its path, empty where there is none. A plain word counts within a section
+        alone: at the top it would be a section's name, which says too little.
+    """
+    for name in _KEY.findall(text):
+        steps = tuple(int(s) if s.isdigit() else s for s in _STEP.findall(name))
+        for path in (steps, (*section, *steps)):
+            if path in document.lines and len(path) > max(len(section), 1):
+                return path
+    return ()
 
 
 def _explain(detail: Mapping[str, Any], path: KeyPath, siblings: list[str]) -> str:

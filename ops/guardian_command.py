@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +31,53 @@ def show_guardian(config_path: Path, *, as_json: bool) -> ExitCode:
     if as_json:
         sys.stdout.write(json.dumps(view, indent=2) + "\n")
         return ExitCode.OK
-    for key, value in view.items():
-        sys.stdout.write(f"{key:20} {value}\n")
+    for name, words in describe_view(view):
+        sys.stdout.write(f"{name:20} {words}\n")
     return ExitCode.OK
+
+
+def describe_view(view: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a person wants to know of the Guardian, as names and words.
+
+    Args:
+        view: the entry `guardian` of the status; what it lacks is left out.
+    """
+    place = " in place of the learned policy" if view.get("is_fallback") else ""
+    lines = [
+        ("picks", f"{view.get('in_charge') or '-'}{place}"),
+        ("learned policy", str(view.get("trust", "-"))),
+    ]
+    if view.get("why"):
+        lines.append(("because", str(view["why"])))
+    if "awaits_release" in view:
+        lines += _describe_way_back(view)
+    if "learned_attempts" in view:
+        met, of = view.get("learned_interventions", 0), view["learned_attempts"]
+        lines.append(("guard intervened in", f"{met} of its {of} attempts"))
+    if "novel_grasps" in view:
+        lines.append(("unlike training", f"{view['novel_grasps']} grasps in a row"))
+    return lines
+
+
+def _describe_way_back(view: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how often it was withdrawn, and what leads back."""
+    lines = [
+        (
+            "withdrawn",
+            f"{view.get('falls', 0)} times in this run; "
+            f"{view.get('falls_since_release', 0)} of {view.get('falls_max', '-')} "
+            "after which only a person lets it return",
+        )
+    ]
+    if view.get("trust") != "trusted":
+        done, needed = view.get("shadow_attempts", 0), view.get("shadow_needed", 0)
+        same, looks = view.get("shadow_agreements", 0), view.get("shadow_looks", 0)
+        words = f"{done} of {needed} attempts; {same} of {looks} proposals were alike"
+        lines.append(("in shadow", words))
+    release = view.get("released_by") and f"last given by {view['released_by']}"
+    if view["awaits_release"]:
+        release = "waits for it: ./cellward guardian release --by NAME"
+    return [*lines, ("release", release or "not needed now")]
 
 
 def release_learned(config_path: Path, person: str) -> ExitCode:

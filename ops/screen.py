@@ -9,7 +9,9 @@ let go where there are too many.
 import contextlib
 import os
 import select
+import signal
 import sys
+import termios
 import threading
 from collections import deque
 from typing import IO, Final, cast
@@ -19,6 +21,8 @@ from rich.live import Live
 
 _MOST_LINES: Final = 1000
 _PATIENCE_S: Final = 3.0
+_LOCAL_MODES: Final = 3
+"""Where `termios.tcgetattr` has them."""
 
 
 class Screen:
@@ -66,6 +70,8 @@ class Screen:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        # Whoever was put into the background meanwhile would be stopped by it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         # Not the object in `sys.stdout`: the interpreter would wait at its end for a
         # write in there.
         console = Console(file=cast("IO[str]", self._output))
@@ -81,17 +87,33 @@ class Screen:
                 self._picture = None
                 is_closing = self._is_closing
             if live is not None and (lines or is_closing):
-                live.stop()
+                self._stop_live(live)
                 live = None
             if lines:
                 self._output.write("".join(f"{line}\n" for line in lines))
             if picture is None:
                 continue
             if live is None:
-                live = _start_live(console)
+                live = self._start_live(console)
             live.update(picture, refresh=True)
         if live is not None:
-            live.stop()
+            self._stop_live(live)
+
+    def _start_live(self, console: Console) -> Live:
+        # `^C` at the end of a picture would push the next one down by a line.
+        self._output.show_control_keys(is_shown=False)
+        live = Live(
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        live.start()
+        return live
+
+    def _stop_live(self, live: Live) -> None:
+        live.stop()
+        self._output.show_control_keys(is_shown=True)
 
 
 def say_last(text: str, patience_s: float = _PATIENCE_S) -> None:
@@ -118,6 +140,7 @@ class _Output:
     def __init__(self, descriptor: int | None, encoding: str = "utf-8") -> None:
         self.encoding = encoding
         self._descriptor = descriptor
+        self._has_hidden_keys = False
 
     def write(self, text: str) -> int:
         """Write it all, however long that takes."""
@@ -140,20 +163,28 @@ class _Output:
         """Say whether it is a terminal, which decides on colours and movements."""
         return self._descriptor is not None and os.isatty(self._descriptor)
 
+    def show_control_keys(self, *, is_shown: bool) -> None:
+        """Have the terminal write Ctrl-C as `^C`, or not; as it was before, at most.
+
+        A terminal that belongs to another program just now is left alone.
+        """
+        if self._descriptor is None or (is_shown and not self._has_hidden_keys):
+            return
+        with contextlib.suppress(OSError, termios.error):
+            if os.tcgetpgrp(self._descriptor) != os.getpgrp():
+                return
+            modes = termios.tcgetattr(self._descriptor)
+            self._has_hidden_keys = not is_shown and bool(
+                modes[_LOCAL_MODES] & termios.ECHOCTL
+            )
+            modes[_LOCAL_MODES] &= ~termios.ECHOCTL
+            if is_shown:
+                modes[_LOCAL_MODES] |= termios.ECHOCTL
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
+
 
 def _open_output() -> _Output:
     # There is no object for an output that was closed before the start.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return _Output(sys.stdout.fileno(), sys.stdout.encoding)
     return _Output(None)
-
-
-def _start_live(console: Console) -> Live:
-    live = Live(
-        console=console,
-        auto_refresh=False,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    live.start()
-    return live

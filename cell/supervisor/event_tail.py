@@ -1,10 +1,8 @@
 """The last events for the status, passed on to whoever keeps records."""
 
+import time
 from collections import deque
 from collections.abc import Callable
-
-from cell.contracts.drivers import Clock
-from cell.contracts.units import s_from_ns
 
 _KEPT = 20
 
@@ -12,20 +10,15 @@ _KEPT = 20
 class EventTail:
     """Remembers the newest events; says a thing once when it changes."""
 
-    def __init__(
-        self, clock: Clock, record: Callable[[str, dict[str, object]], None]
-    ) -> None:
-        self._clock = clock
+    def __init__(self, record: Callable[[str, dict[str, object]], None]) -> None:
         self._record = record
-        self._started_ns = clock.now_ns()
         self._lines: deque[str] = deque(maxlen=_KEPT)
         self._last_of: dict[str, object] = {}
 
     def add(self, event: str, fields: dict[str, object]) -> None:
-        """Record an event."""
-        after_s = s_from_ns(self._clock.now_ns() - self._started_ns)
+        """Record an event; its line begins with the local time of day."""
         words = " ".join(f"{key}={_shorten(value)}" for key, value in fields.items())
-        self._lines.append(f"+{after_s:.1f} s {event} {words}".rstrip())
+        self._lines.append(f"{time.strftime('%H:%M:%S')} {event} {words}".rstrip())
         self._record(event, fields)
 
     def add_change(self, event: str, value: object) -> None:

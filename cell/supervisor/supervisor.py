@@ -74,7 +74,7 @@ class Supervisor:
         self._machine = make_first_machine(previous, clock.now_ns())
         self._statistics = Statistics()
         self._statistics.restore(previous.figures)
-        self._events = EventTail(clock, peers.record)
+        self._events = EventTail(peers.record)
         self._exchange = PlcExchange(
             peers.open_plc,
             make_line_timing(layout),

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from cell.contracts.errors import CellError
+from cell.contracts.errors import CellError, ConfigError
 from ops.exit_codes import ExitCode, compute_exit_code
 from sim2real.faults.catalogue import ROWS, find_rows
 from sim2real.faults.results import (
@@ -31,12 +31,13 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
     """Parse one command and run it.
 
     Raises:
-        CellError: there is no such row, or the configuration cannot be used.
+        SystemExit: there is no such row or option.
+        CellError: the configuration cannot be used.
     """
     parser = _make_parser()
     arguments = parser.parse_args(argv)
     if arguments.command == "list":
-        rows = find_rows(_split(arguments.id)) if arguments.id else ROWS
+        rows = _find(parser, arguments.id) if arguments.id else ROWS
         if arguments.json:
             sys.stdout.write(dump_rows(rows))
         else:
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
         return ExitCode.OK
     if bool(arguments.id) == arguments.all:
         parser.error("name rows with --id F17, or give --all")
-    rows = ROWS if arguments.all else find_rows(_split(arguments.id))
+    rows = ROWS if arguments.all else _find(parser, arguments.id)
     return run_faults(
         rows,
         arguments.config,
@@ -113,6 +114,14 @@ def _make_parser() -> argparse.ArgumentParser:
         help="leave every fault out: no row may pass then",
     )
     return parser
+
+
+def _find(parser: argparse.ArgumentParser, ids: Sequence[str]) -> tuple[FaultRow, ...]:
+    """Return the rows of these ids; one that there is not ends the program."""
+    try:
+        return find_rows(_split(ids))
+    except ConfigError as error:
+        parser.error(str(error))
 
 
 def _split(ids: Sequence[str]) -> list[str]:

@@ -104,10 +104,12 @@ class FaultRun:
         for row in rows:
             if row.way is Way.LISTED:
                 self._keep(RowResult(row, Outcome.NOT_BUILT, reason=row.reason))
-        code = [row for row in rows if row.way is Way.CODE]
-        if code:
-            settings = load_settings(self._config)
-            for row in code:
+        if all(row.way is Way.LISTED for row in rows):
+            return
+        # Before a cell makes a copy of it, which no message should name.
+        settings = load_settings(self._config)
+        for row in rows:
+            if row.way is Way.CODE:
                 self._keep(_try_code(row, settings, with_fault=with_fault))
         with _no_collector():
             for wires, group in group_by_wires(rows):

@@ -158,6 +158,20 @@ def test_check_says_which_devices_do_not_answer(
         assert findings[device]["detail"]
 
 
+def test_check_tells_a_program_of_an_unusable_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("arm: 1\n")
+
+    result = run_cellward("check", "--json", "--config", str(config))
+
+    assert result.returncode == 3
+    (finding,) = json.loads(result.stdout)
+    assert finding["name"] == "configuration"
+    assert not finding["is_good"]
+    assert f"{config}, line 1, arm" in finding["detail"]
+    assert f"{config}, line 1, arm" in result.stderr
+
+
 def test_the_options_of_a_policy_command_are_shown() -> None:
     result = run_cellward("policy", "train", "--help")
 

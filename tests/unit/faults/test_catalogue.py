@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def test_rows_are_found_by_id_in_the_order_of_the_catalogue() -> None:
 def test_an_unknown_id_is_named() -> None:
     with pytest.raises(ConfigError, match="no fault F96"):
         find_rows(["F01", "F96"])
+
+
+@pytest.mark.parametrize("command", ["list", "run"])
+def test_an_unknown_id_is_a_slip_in_the_command(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--id", "F96"])
+
+    assert caught.value.code == int(ExitCode.USAGE)
+    assert "there is no fault F96" in capsys.readouterr().err
+
+
+def test_an_unusable_configuration_is_named_before_a_cell_is_started(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("arm: 1\n")
+
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(config))}"):
+        main(["run", "--id", "F01", "--config", str(config)])
 
 
 def test_rows_that_need_no_wire_or_a_quiet_one_share_a_cell() -> None:

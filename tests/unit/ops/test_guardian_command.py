@@ -131,4 +131,43 @@ def test_it_shows_where_the_guardian_stands(
     assert show_guardian(cell.config, as_json=True) is ExitCode.OK
     assert json.loads(capsys.readouterr().out)["in_charge"] == "scripted-1"
     assert show_guardian(cell.config, as_json=False) is ExitCode.OK
-    assert "shadow" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split(maxsplit=1) == ["picks", "scripted-1"]
+    assert said[1].split() == ["learned", "policy", "shadow"]
+    assert said[2].split(maxsplit=1) == ["because", "grasps succeed less often"]
+
+
+def test_it_says_to_people_what_leads_back(
+    cell: FakeCell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell.say(
+        trust="may return",
+        in_charge="scripted-1",
+        is_fallback=True,
+        awaits_release=True,
+        released_by="Ada",
+        falls=2,
+        falls_since_release=1,
+        falls_max=3,
+        shadow_attempts=41,
+        shadow_needed=40,
+        shadow_looks=9,
+        shadow_agreements=8,
+        learned_attempts=70,
+        learned_interventions=1,
+        novel_grasps=0,
+    )
+
+    assert show_guardian(cell.config, as_json=False) is ExitCode.OK
+    said = capsys.readouterr().out
+    assert "scripted-1 in place of the learned policy" in said
+    assert "2 times in this run; 1 of 3 after which" in said
+    assert "41 of 40 attempts; 8 of 9 proposals" in said
+    assert "./cellward guardian release --by NAME" in said
+    assert "1 of its 70 attempts" in said
+
+    cell.say(trust="trusted", awaits_release=False, released_by="Ada", falls=0)
+    assert show_guardian(cell.config, as_json=False) is ExitCode.OK
+    said = capsys.readouterr().out
+    assert "last given by Ada" in said
+    assert "in shadow" not in said

@@ -436,6 +436,25 @@ def test_a_ramp_to_rest_takes_a_tenth_of_a_second_at_most(
     assert f"{speed} of safety.joint_speed_radps[{joint}] takes 0.101 s" in message
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "line"),
+    [
+        # A rule within a section, one between sections, one of a section in a section.
+        (("safety", "joint_lower_rad"), [9.0] * 6, "- 9.0"),
+        (("motion", "retreat_height_m"), 0.06, "retreat_height_m: 0.06"),
+        (("cell", "part", "width_min_m"), 0.5, "width_min_m: 0.5"),
+    ],
+)
+def test_a_rule_is_told_with_the_line_of_the_key_that_breaks_it(
+    path: KeyPath, value: Any, line: str, tmp_path: Path
+) -> None:
+    message = refusal(put(path, value), tmp_path)
+
+    number = int(message.partition(", line ")[2].partition(",")[0].partition(":")[0])
+    written = (tmp_path / "config.yaml").read_text().splitlines()
+    assert written[number - 1].strip() == line
+
+
 def test_a_guard_that_brakes_for_minutes_is_refused(tmp_path: Path) -> None:
     tree = put(("safety", "joint_acceleration_radps2"), [0.01] * 6)
     tree["motion"]["joint_acceleration_radps2"] = 0.01

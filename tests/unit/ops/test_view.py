@@ -30,7 +30,7 @@ STATUS: dict[str, Any] = {
         "gripper": 0.199,
         "policy": 12.3,
     },
-    "events": [f"+{n}.0 s attempt outcome=placed score=0.999" for n in range(20)],
+    "events": [f"14:03:{n:02d} attempt outcome=placed score=0.999" for n in range(20)],
 }
 SERVO: dict[str, Any] = {
     "hold_reason": "NONE",
@@ -118,13 +118,13 @@ def test_what_to_press_at_a_virtual_line_is_shown_where_a_person_is_needed(
 
 
 def test_on_a_small_screen_long_events_are_cut_and_the_newest_is_shown() -> None:
-    events = [f"+{n}.0 s judged " + "next_success=0.929 " * 9 for n in range(20)]
+    events = [f"14:03:{n:02d} judged " + "next_success=0.929 " * 9 for n in range(20)]
 
     lines = draw(with_status(events=events))
 
     assert len(lines) <= 24
     assert "Ctrl-C stops the cell" in lines[-1]
-    assert "+19.0 s judged" in lines[-2]
+    assert "14:03:19 judged" in lines[-2]
 
 
 def test_a_plain_line_says_what_to_do_as_the_view_does() -> None:

@@ -22,7 +22,6 @@ from cell.supervisor.rungs import FLAPPING, make_rules
 from cell.supervisor.states import SC, Command, Mode, State, Trigger
 from cell.supervisor.statistics import Statistics
 from safety.ladder import Ladder
-from tests.fakes.clock import FakeClock
 
 S = 1_000_000_000
 NONE: frozenset[Cause] = frozenset()
@@ -44,7 +43,7 @@ class Rig:
         self.desk = ReactionDesk(
             Ladder(rules or make_rules()),
             self.machine,
-            EventTail(FakeClock(), self.note),
+            EventTail(self.note),
             self.statistics,
         )
 

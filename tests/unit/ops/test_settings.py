@@ -440,7 +440,7 @@ def test_a_ramp_to_rest_takes_a_tenth_of_a_second_at_most(
     ("path", "value", "line"),
     [
         # A rule within a section, one between sections, one of a section in a section.
-        (("safety", "joint_lower_rad"), [9.0] * 6, "- 9.0"),
+        (("safety", "joint_min_rad"), [6.0] * 6, "- 6.0"),
         (("motion", "retreat_height_m"), 0.06, "retreat_height_m: 0.06"),
         (("cell", "part", "width_min_m"), 0.5, "width_min_m: 0.5"),
     ],

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cell.contracts.geometry import Pose
 from safety import capsules, home, plain_frames
@@ -164,10 +165,51 @@ def test_a_part_that_is_not_there_is_in_nobodys_way() -> None:
     assert find(zone, 0.02) != ""
 
 
-def test_capsules_are_looked_at_in_forty_steps() -> None:
-    assert home._SAMPLES.shape == (41, 1)
-    assert home._SAMPLES[0, 0] == 0.0
-    assert home._SAMPLES[-1, 0] == 1.0
+@pytest.mark.parametrize(
+    ("length_m", "radius_m", "count"),
+    [
+        (0.0, 0.1, 41),
+        (0.8, 0.1, 41),
+        (2.0, 0.05, 41),
+        (2.0, 0.049, 42),
+        (1.0, 0.01, 101),
+    ],
+)
+def test_capsules_are_looked_at_in_steps_of_their_radius(
+    length_m: float, radius_m: float, count: int
+) -> None:
+    start, end = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0 + length_m, 3.0])
+
+    points = home._sample_axis(start, end, radius_m)
+
+    assert points.shape == (count, 3)
+    assert np.array_equal(points[0], start)
+    assert np.array_equal(points[-1], end)
+    assert np.allclose(points[:, 1], np.linspace(2.0, 2.0 + length_m, count))
+
+
+def test_a_plate_between_two_points_of_a_long_thin_capsule_is_found() -> None:
+    lance = ToolCapsule(
+        name="lance",
+        group="tool",
+        from_m=(0.02, -0.01, -0.4),
+        to_m=(0.02, -0.01, 0.6),
+        radius_m=0.005,
+    )
+    # Halfway between the 20th and the 21st of forty steps.
+    middle = place((0.02, -0.01, -0.4 + 19.5 / 40.0))
+    rotvec = Rotation.from_matrix(compute_frames(Q)[6][:3, :3]).as_rotvec()
+    plate = BoxZone(
+        name="plate",
+        keeps_out=("tool",),
+        margin_m=0.0,
+        centre_m=tuple(middle.tolist()),
+        rotvec_rad=tuple(rotvec.tolist()),
+        half_m=(0.2, 0.2, 0.001),
+    )
+    config = SAFETY.model_copy(update={"tool": (lance,), "zones": (plate,)})
+
+    assert find_home_conflict(Q, *make_surroundings(config, TOOL)) != ""
 
 
 def test_frames_are_those_of_the_textbook() -> None:

@@ -68,14 +68,22 @@ class StatusRecord:
         self.mailbox.write(text)
 
     def read(self) -> str | None:
-        """Return the newest status of this run, else of the one before."""
+        """Return the newest status of this run, else of the one before.
+
+        None says that there is none. What is there and cannot be read is empty text,
+        which nobody takes for the record of a cell at rest.
+        """
         text = self.mailbox.read()
         if text is not None:
             return text
+        if self.mailbox.version() != 0:
+            return ""
         try:
             return self.previous.read_text("utf-8")
-        except OSError:
+        except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError):
+            return ""
 
 
 class ProcessComplaints:

@@ -30,6 +30,8 @@ _WAYS_BACK = {
 }
 """Commands that undo a command."""
 
+_UNREADABLE = "what it left cannot be read"
+
 _NAMED = 2
 """Later causes that the sentence names; `since_then` has all of them."""
 
@@ -55,16 +57,27 @@ class PreviousLife:
 
 
 def parse_previous(text: str | None) -> PreviousLife:
-    """Read an earlier status; anything unreadable counts as none."""
+    """Read an earlier status; what cannot be read is no record of a cell at rest.
+
+    Args:
+        text: None, or an empty document, where there was no earlier life.
+    """
+    if text is None:
+        return PreviousLife({}, None, "")
     try:
-        tree = json.loads(text or "{}")
+        tree = json.loads(text)
     except ValueError:
-        tree = {}
-    figures = tree if isinstance(tree, dict) else {}
-    name = figures.get("state")
+        tree = None
+    if not isinstance(tree, dict):
+        return PreviousLife({}, State.ABORTED, _UNREADABLE)
+    if not tree:
+        return PreviousLife({}, None, "")
+    name = tree.get("state")
     state = State.__members__.get(name) if isinstance(name, str) else None
-    reason = figures.get("first_reason") or figures.get("state_reason")
-    return PreviousLife(figures, state, str(reason or ""))
+    if state is None:
+        return PreviousLife(tree, State.ABORTED, _UNREADABLE)
+    reason = tree.get("first_reason") or tree.get("state_reason")
+    return PreviousLife(tree, state, str(reason or ""))
 
 
 def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:

@@ -108,6 +108,12 @@ ROBOT_HOLDS = frozenset(
 )
 """Trouble at the robot or its link, which no order led to."""
 
+UNEXPLAINED_HOLDS = frozenset(
+    {HoldReason.TRACKING_ERROR, HoldReason.PLAN_REFUSED, HoldReason.GUARD_EXCEPTION}
+)
+"""Latched because the arm is not where it was told to go, or because the guard failed:
+nobody knows why, so somebody has to look."""
+
 INTERVENTIONS = (
     frozenset(HoldReason) - IDLE_HOLDS - ORDERED_HOLDS - TIMING_HOLDS - ROBOT_HOLDS
 )

@@ -9,7 +9,13 @@ from typing import Final
 
 from cell.contracts.errors import Complaint, FaultCode
 from cell.contracts.robot import RobotMode, SafetyBit
-from cell.contracts.servo import UNLINKED_PHASES, HoldReason, ServoState
+from cell.contracts.servo import (
+    UNEXPLAINED_HOLDS,
+    UNLINKED_PHASES,
+    HoldReason,
+    ServoPhase,
+    ServoState,
+)
 from cell.supervisor.causes import Cause
 from cell.supervisor.decision import Finding
 
@@ -40,6 +46,8 @@ _CAMERA_CAUSES: Final = {
 
 _WRONG_ARMS: Final = (Cause.ARM_WRONG_VERSION, Cause.ARM_WRONG_ROBOT)
 """Robots that no link is kept to."""
+
+_RELEASED: Final = (ServoPhase.READY, ServoPhase.MOVING)
 
 _NO_WORD: Final = "no word from it yet; its first start on a computer takes a minute"
 
@@ -189,7 +197,13 @@ def _find_at_robot(now: Conditions) -> Iterator[Finding]:
 
 def _find_at_servo(now: Conditions) -> Iterator[Finding]:
     state = now.servo
-    if now.is_servo_ready or now.is_making_ready:
+    if now.is_servo_ready:
+        return
+    latch = _find_unexplained(now)
+    if latch is not None:
+        # Whatever else is the matter meanwhile: only a new release ends it.
+        yield latch
+    if now.is_making_ready:
         return
     if state is None or not now.is_servo_fresh:
         yield Finding(Cause.SERVO_LOST, _NO_WORD if state is None else "")
@@ -203,10 +217,24 @@ def _find_at_servo(now: Conditions) -> Iterator[Finding]:
         yield Finding(Cause.ARM_NOT_RELEASED)
     elif named is Cause.ARM_IN_USE:
         yield Finding(Cause.ARM_IN_USE, said)
-    else:
+    elif latch is None:
         # Also a protective stop that has been unlocked since: the latch remains.
-        where = f"{state.phase.name}, {state.hold_reason.name}"
-        yield Finding(Cause.SERVO_FAULT, f"{where}: {said}" if said else where)
+        yield _name_latch(state, said)
+
+
+def _find_unexplained(now: Conditions) -> Finding | None:
+    state = now.servo
+    if state is None or not now.is_servo_fresh or state.phase in _RELEASED:
+        return None
+    if state.hold_reason not in UNEXPLAINED_HOLDS:
+        return None
+    latch = _name_latch(state, _say(now.servo_complaint))
+    return replace(latch, is_unexplained=True)
+
+
+def _name_latch(state: ServoState, said: str) -> Finding:
+    where = f"{state.phase.name}, {state.hold_reason.name}"
+    return Finding(Cause.SERVO_FAULT, f"{where}: {said}" if said else where)
 
 
 def _find_at_line(now: Conditions) -> Iterator[Finding]:

@@ -25,10 +25,18 @@ _STANDING = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause and what exactly it is this time."""
+    """A cause and what exactly it is this time.
+
+    Attributes:
+        cause: which.
+        detail: what exactly, in words.
+        is_unexplained: nobody knows why, so a person has to look even where nothing
+            was in work.
+    """
 
     cause: Cause
     detail: str = ""
+    is_unexplained: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Situation:
         mode: present mode.
         is_moving: the arm moves or may move at any moment.
         findings: causes that are present right now, the worst kind first.
+        struck: those that were not there in the picture before.
         ended: the activity of this state is over.
         failure: what ended it, None when it ran through.
         is_at_gate: the cycle stands at a gate.
@@ -58,6 +67,7 @@ class Situation:
     mode: Mode
     is_moving: bool = False
     findings: tuple[Finding, ...] = ()
+    struck: frozenset[Cause] = frozenset()
     ended: bool = False
     failure: Finding | None = None
     is_at_gate: bool = False
@@ -139,10 +149,7 @@ def _find_blocking(situation: Situation, command: Command) -> Cause | None:
 
 
 def _react_to_causes(situation: Situation) -> Decision | None:
-    reactions = [
-        (compute_reaction(f.cause, situation.state, is_moving=situation.is_moving), f)
-        for f in _present(situation)
-    ]
+    reactions = [(_react_to(situation, f), f) for f in _present(situation)]
     for wanted in (Command.ABORT, Command.STOP, Command.HOLD):
         for command, finding in reactions:
             is_wanted = command is wanted
@@ -151,6 +158,20 @@ def _react_to_causes(situation: Situation) -> Decision | None:
     if situation.ended and situation.failure is not None:
         return _give_up(situation, situation.failure)
     return None
+
+
+def _react_to(situation: Situation, finding: Finding) -> Command | None:
+    """Return what one finding asks for in this state.
+
+    What nobody can explain aborts a cell that stops or stands as well: Reset and Start
+    lead to motion, and the line may give both without anybody having looked. Only as
+    it comes up, for it stays until a Reset arms the robot anew.
+    """
+    if finding.is_unexplained and finding.cause in situation.struck:
+        return Command.ABORT
+    return compute_reaction(
+        finding.cause, situation.state, is_moving=situation.is_moving
+    )
 
 
 def _present(situation: Situation) -> list[Finding]:

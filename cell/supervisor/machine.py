@@ -96,6 +96,7 @@ class Machine:
         is_acknowledged: a person acknowledged since the stop began.
         entered_ns: monotonic clock when the state was entered.
         durations_s: time spent by mode and state, without the present stay [s].
+        struck: causes that came up with the newest picture.
     """
 
     state: State
@@ -107,6 +108,7 @@ class Machine:
     durations_s: dict[tuple[Mode, State], float] = field(
         default_factory=lambda: defaultdict(float)
     )
+    struck: frozenset[Cause] = frozenset()
     _present: frozenset[Cause] = frozenset()
 
     def apply(self, trigger: Trigger, now_ns: int, reason: Reason | None) -> bool:
@@ -144,9 +146,9 @@ class Machine:
 
     def follow(self, present: frozenset[Cause]) -> list[Cause]:
         """Latch the causes that came up since the last call; return the new ones."""
-        struck = present - self._present
+        self.struck = present - self._present
         self._present = present
-        return [cause for cause in sorted(struck) if self.latch(cause)]
+        return [cause for cause in sorted(self.struck) if self.latch(cause)]
 
     def acknowledge(self) -> None:
         """Take note that a person has seen the present fault."""

@@ -93,6 +93,8 @@ class ReactionDesk:
             self._events.add("also", fields | {"detail": live[cause]})
         acting = set(live) if failure is None else {*live, failure.cause}
         struck = find_struck(self._machine.state, acting, is_moving=is_moving)
+        # Puts a cell at rest on its rung as well; see `decide`.
+        struck |= self._machine.struck & {f.cause for f in findings if f.is_unexplained}
         present = frozenset(finding.cause.value for finding in findings)
         self._look(struck | degrading, present, now_ns, is_moving=is_moving)
 

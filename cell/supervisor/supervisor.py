@@ -274,6 +274,7 @@ class Supervisor:
             mode=machine.mode,
             is_moving=is_moving,
             findings=findings,
+            struck=machine.struck,
             ended=activity is not None and activity.has_ended,
             failure=failure,
             is_at_gate=gate.is_waiting,

@@ -479,6 +479,55 @@ async def test_stop_brings_the_arm_to_rest_and_the_cell_to_stopped() -> None:
         assert cell.tree()["state_reason"] == "Stop was commanded"
 
 
+@pytest.mark.parametrize("at", ["stopping", "stopped", "idle"])
+async def test_joints_that_went_astray_are_looked_at_wherever_the_cell_stands(
+    at: str,
+) -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await until_moving(cell)
+        await cell.command(Command.STOP)
+        if at != "stopping":
+            await cell.until_state(State.STOPPED)
+        if at == "idle":
+            await cell.command(Command.RESET)
+            await cell.until_state(State.IDLE)
+
+        cell.servo.fault(HoldReason.TRACKING_ERROR)
+        await cell.until_state(State.ABORTED)
+        travelled = cell.servo.travelled_rad
+        for command in (Command.CLEAR, Command.RESET, Command.START):
+            await cell.command(command)
+            await cell.pass_s(1.0)
+        assert cell.supervisor.state is State.ABORTED, "nobody has looked"
+        assert cell.servo.travelled_rad == travelled
+
+        await cell.acknowledge()
+        await cell.command(Command.CLEAR)
+        # The latch stays until the robot is armed anew, and is no news any more.
+        await cell.until_state(State.STOPPED)
+        await cell.pass_s(2.0)
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+        await cell.command(Command.START)
+        await cell.until_state(State.EXECUTE)
+
+
+async def test_a_robot_that_is_switched_off_at_rest_needs_no_acknowledgement() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.command(Command.STOP)
+        await cell.until_state(State.STOPPED)
+
+        cell.servo.fault(HoldReason.ROBOT_NOT_READY)
+        await cell.pass_s(2.0)
+        assert cell.supervisor.state is State.STOPPED
+        await cell.command(Command.RESET)
+        await cell.until_state(State.IDLE)
+
+
 async def test_a_robot_that_boots_late_is_armed_by_the_same_reset() -> None:
     cell = SupervisedCell()
     cell.servo.trouble = HoldReason.ROBOT_NOT_READY
@@ -572,11 +621,28 @@ async def test_a_new_life_records_once_that_its_first_status_is_out() -> None:
     assert records[shown][1] == records[shown - 1][1] == {"state": "ABORTED"}
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"state": "NONSENSE"}', "{}"])
-async def test_without_a_readable_past_the_cell_is_stopped(text: str | None) -> None:
+@pytest.mark.parametrize("text", [None, "{}"])
+async def test_without_a_past_the_cell_is_stopped(text: str | None) -> None:
     cell = SupervisedCell(status=MemoryStatus(text))
 
     assert cell.supervisor.state is State.STOPPED
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", '{"state": "NONSENSE"}', '{"placed": 41}']
+)
+async def test_a_past_that_cannot_be_read_is_not_that_of_a_cell_at_rest(
+    text: str,
+) -> None:
+    cell = SupervisedCell(status=MemoryStatus(text))
+    async with cell.running():
+        await cell.pass_s(1.0)
+
+        assert cell.supervisor.state is State.ABORTED
+        assert cell.tree()["cause"] == "supervisor_restarted"
+        assert "what it left cannot be read" in cell.tree()["state_reason"]
+        await cell.command(Command.CLEAR)
+        assert cell.supervisor.state is State.ABORTED, "not acknowledged yet"
 
 
 @pytest.mark.parametrize("at", ["STOPPED", "IDLE", "COMPLETED", "RESETTING"])

@@ -86,6 +86,29 @@ def test_a_latch_left_by_an_unlocked_protective_stop_is_a_servo_fault() -> None:
     assert causes_in(faulted(HoldReason.PROTECTIVE_STOP)) == [Cause.SERVO_FAULT]
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [HoldReason.TRACKING_ERROR, HoldReason.PLAN_REFUSED, HoldReason.GUARD_EXCEPTION],
+)
+def test_a_latch_that_nobody_can_explain_is_seen_until_the_arm_is_released_anew(
+    reason: HoldReason,
+) -> None:
+    latched = faulted(reason)
+    off = faulted(reason, RobotMode.POWER_OFF)
+
+    (found,) = find_causes(latched)
+    assert found.is_unexplained
+    assert reason.name in found.detail
+    assert find_causes(replace(latched, is_making_ready=True)) == (found,)
+    assert causes_in(off) == [Cause.SERVO_FAULT, Cause.ROBOT_NOT_RUNNING]
+    # A hold that passes is no latch.
+    for phase in (ServoPhase.READY, ServoPhase.MOVING):
+        servo = replace(RESTING_SERVO, phase=phase, hold_reason=reason)
+        assert causes_in(replace(WELL, servo=servo)) == []
+    (left,) = find_causes(faulted(HoldReason.PROTECTIVE_STOP))
+    assert not left.is_unexplained
+
+
 def test_a_lost_link_and_a_powered_down_robot_are_told_apart() -> None:
     off = faulted(HoldReason.ROBOT_NOT_READY, RobotMode.POWER_OFF)
 

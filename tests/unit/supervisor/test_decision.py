@@ -115,6 +115,39 @@ def test_a_servo_fault_in_idle_leads_back_to_stopped() -> None:
     assert decide(situation).trigger is Command.STOP
 
 
+RESTING = [
+    State.STOPPING,
+    State.STOPPED,
+    State.RESETTING,
+    State.IDLE,
+    State.COMPLETED,
+    State.CLEARING,
+]
+
+
+@pytest.mark.parametrize("state", RESTING)
+def test_what_nobody_can_explain_aborts_a_cell_at_rest_as_it_comes_up(
+    state: State,
+) -> None:
+    found = Finding(Cause.SERVO_FAULT, is_unexplained=True)
+    news = make_situation(
+        state,
+        findings=(found,),
+        struck=frozenset({Cause.SERVO_FAULT}),
+        command=Command.STOP,
+    )
+    known = make_situation(state, findings=(found,))
+    explained = make_situation(
+        state,
+        findings=(Finding(Cause.SERVO_FAULT),),
+        struck=frozenset({Cause.SERVO_FAULT}),
+    )
+
+    assert decide(news).trigger is Command.ABORT
+    assert decide(known).trigger is not Command.ABORT
+    assert decide(explained).trigger is not Command.ABORT
+
+
 def test_a_failed_reset_leads_back_to_stopped_with_its_reason() -> None:
     failure = Finding(Cause.RESET_FAILED, "no camera")
     situation = make_situation(State.RESETTING, ended=True, failure=failure)

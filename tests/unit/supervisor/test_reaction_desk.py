@@ -67,6 +67,7 @@ class Rig:
             mode=machine.mode,
             is_moving=is_moving,
             findings=findings,
+            struck=machine.struck,
             reason=machine.reason.cause if machine.reason else None,
             is_commanded=Cause.COMMANDED in machine.latched,
             may_return=desk.may_return(self.now_ns),
@@ -444,6 +445,23 @@ def test_no_command_leads_from_a_latch_to_motion_without_a_name(cause: Cause) ->
     reached = explore(starts, finding)
 
     assert len(reached) > 2
+    assert {node.state for node in reached} == {State.ABORTING, State.ABORTED}
+    assert not any(node.ladder.permits_motion for node in reached)
+
+
+def test_no_command_leads_from_a_latch_of_a_resting_arm_to_motion_without_a_name() -> (
+    None
+):
+    finding = Finding(Cause.SERVO_FAULT, is_unexplained=True)
+    starts = set()
+    for state in sorted(set(State) - MOTION_STATES):
+        rig = Rig(state, TIMELESS)
+        rig.turn(finding)
+        assert rig.desk.state.rung is Rung.LATCH, state.name
+        starts.add(freeze(rig))
+
+    reached = explore(starts, finding)
+
     assert {node.state for node in reached} == {State.ABORTING, State.ABORTED}
     assert not any(node.ladder.permits_motion for node in reached)
 

@@ -55,7 +55,8 @@ def _describe_one(
         written = path
         while written and written not in document.lines:
             written = written[:-1]
-    line = f", line {document.lines[written]}" if written else ""
+    is_placed = bool(path or written) and written in document.lines
+    line = f", line {document.lines[written]}" if is_placed else ""
     key = f", {dotted(path)}" if path else ""
     return f"{document.name}{line}{key}: {explanation}"
 

@@ -68,6 +68,11 @@ def read_last_status(state_directory: Path, runtime: Path) -> LastStatus:
         return _mourn(path, error)
     if shared and (boot_id != read_boot_id() or _stamp(shared) > _stamp(saved)):
         return LastStatus(shared)
+    if shared is None and not saved:
+        # Something ran here. Beside a record on disk it may be another version's.
+        return _mourn(
+            path, ValueError("there is none, and shared memory cannot be read")
+        )
     return LastStatus(saved)
 
 
@@ -160,19 +165,22 @@ class StatusKeeper:
             self._complaint = ""
 
 
-def _read_shared(runtime: Path) -> dict[str, Any]:
+def _read_shared(runtime: Path) -> dict[str, Any] | None:
+    """Return the status in shared memory; None where it is there and unreadable."""
     path = runtime / "status"
     if not is_of_this_boot(runtime) or not path.exists():
         return {}
-    # Another version's mailbox is as good as none.
-    with contextlib.suppress(CellError, OSError, ValueError):
+    try:
         mailbox = TextMailbox(path, STATUS_CAPACITY)
         try:
-            tree = json.loads(mailbox.read() or "{}")
+            if mailbox.version() == 0:
+                return {}
+            tree = json.loads(mailbox.read() or "")
         finally:
             mailbox.close()
-        return tree if isinstance(tree, dict) else {}
-    return {}
+    except (CellError, OSError, ValueError):
+        tree = None
+    return tree if isinstance(tree, dict) and tree else None
 
 
 def _read_saved(path: Path) -> tuple[dict[str, Any], str]:

@@ -94,22 +94,13 @@ class Screen:
             if picture is None:
                 continue
             if live is None:
-                live = self._start_live(console)
+                live = _start_live(console)
+            # `^C` at the end of a picture would push the next one down by a line. Said
+            # for each, as a shell puts its own modes back after Ctrl-Z.
+            self._output.show_control_keys(is_shown=False)
             live.update(picture, refresh=True)
         if live is not None:
             self._stop_live(live)
-
-    def _start_live(self, console: Console) -> Live:
-        # `^C` at the end of a picture would push the next one down by a line.
-        self._output.show_control_keys(is_shown=False)
-        live = Live(
-            console=console,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        live.start()
-        return live
 
     def _stop_live(self, live: Live) -> None:
         live.stop()
@@ -174,9 +165,10 @@ class _Output:
             if os.tcgetpgrp(self._descriptor) != os.getpgrp():
                 return
             modes = termios.tcgetattr(self._descriptor)
-            self._has_hidden_keys = not is_shown and bool(
-                modes[_LOCAL_MODES] & termios.ECHOCTL
-            )
+            has_shown = bool(modes[_LOCAL_MODES] & termios.ECHOCTL)
+            if is_shown == has_shown:
+                return
+            self._has_hidden_keys = not is_shown
             modes[_LOCAL_MODES] &= ~termios.ECHOCTL
             if is_shown:
                 modes[_LOCAL_MODES] |= termios.ECHOCTL
@@ -188,3 +180,14 @@ def _open_output() -> _Output:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         return _Output(sys.stdout.fileno(), sys.stdout.encoding)
     return _Output(None)
+
+
+def _start_live(console: Console) -> Live:
+    live = Live(
+        console=console,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    live.start()
+    return live

@@ -1,8 +1,8 @@
 """Says whether a resting place is clear of the zones, in plain numpy.
 
 It runs once, when a configuration is read, where compiling a kernel would take longer
-than all the rest; capsules are looked at in samples along them, so close that nothing
-fits between two of them.
+than all the rest; capsules are looked at in samples along them, so close that no axis
+slips through anything between two of them.
 """
 
 import numpy as np

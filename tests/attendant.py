@@ -30,6 +30,7 @@ _NEXT_COMMAND = {
     "IDLE": "start",
     "HELD": "unhold",
 }
+_DEFECTS = {"TRACKING_ERROR", "GUARD_EXCEPTION"}
 _COME_BACK_S = 180.0
 
 
@@ -39,7 +40,8 @@ def find_late(cell: RunningCell) -> set[Cause]:
     A servo process that got no turns may find the arm beside its approved way to rest.
     """
     faults = {r["reason"] for r in cell.log("servo") if r.get("event") == "fault"}
-    return LATE | {Cause.SERVO_FAULT} if faults == {"PLAN_REFUSED"} else LATE
+    is_late = "PLAN_REFUSED" in faults and not faults & _DEFECTS
+    return LATE | {Cause.SERVO_FAULT} if is_late else LATE
 
 
 def find_assists(stops_by_reason: Sequence[str]) -> set[Cause]:

@@ -229,7 +229,8 @@ def _find_unexplained(now: Conditions) -> Finding | None:
     if state.hold_reason not in UNEXPLAINED_HOLDS:
         return None
     latch = _name_latch(state, _say(now.servo_complaint))
-    return replace(latch, is_unexplained=True)
+    # A servo process latches once for each release.
+    return replace(latch, latch_id=state.arm_id)
 
 
 def _name_latch(state: ServoState, said: str) -> Finding:

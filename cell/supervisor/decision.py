@@ -30,13 +30,13 @@ class Finding:
     Attributes:
         cause: which.
         detail: what exactly, in words.
-        is_unexplained: nobody knows why, so a person has to look even where nothing
-            was in work.
+        latch_id: of a latch that nobody can explain, so that a person has to look
+            even where nothing was in work; each one has a number of its own.
     """
 
     cause: Cause
     detail: str = ""
-    is_unexplained: bool = False
+    latch_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Situation:
         mode: present mode.
         is_moving: the arm moves or may move at any moment.
         findings: causes that are present right now, the worst kind first.
-        struck: those that were not there in the picture before.
+        struck: those that are new in this picture, or a new latch.
         ended: the activity of this state is over.
         failure: what ended it, None when it ran through.
         is_at_gate: the cycle stands at a gate.
@@ -164,10 +164,10 @@ def _react_to(situation: Situation, finding: Finding) -> Command | None:
     """Return what one finding asks for in this state.
 
     What nobody can explain aborts a cell that stops or stands as well: Reset and Start
-    lead to motion, and the line may give both without anybody having looked. Only as
-    it comes up, for it stays until a Reset arms the robot anew.
+    lead to motion, and the line may give both without anybody having looked. Each
+    latch does so once, for it stays until a Reset arms the robot anew.
     """
-    if finding.is_unexplained and finding.cause in situation.struck:
+    if finding.latch_id is not None and finding.cause in situation.struck:
         return Command.ABORT
     return compute_reaction(
         finding.cause, situation.state, is_moving=situation.is_moving

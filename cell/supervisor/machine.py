@@ -1,7 +1,9 @@
 """The present PackML state, how it came about, and how long each state lasted."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from cell.contracts.errors import FaultCode
 from cell.contracts.units import s_from_ns
@@ -16,6 +18,8 @@ from cell.supervisor.states import (
     may_change_mode,
     next_state,
 )
+
+_NO_LATCHES: Mapping[Cause, int] = MappingProxyType({})
 
 STOP_FAMILY = frozenset(
     {
@@ -110,6 +114,7 @@ class Machine:
     )
     struck: frozenset[Cause] = frozenset()
     _present: frozenset[Cause] = frozenset()
+    _seen: dict[Cause, int] = field(default_factory=dict)
 
     def apply(self, trigger: Trigger, now_ns: int, reason: Reason | None) -> bool:
         """Take a trigger; say whether the state changed.
@@ -144,10 +149,20 @@ class Machine:
             self.latch(reason.cause)
             self.reason = reason
 
-    def follow(self, present: frozenset[Cause]) -> list[Cause]:
-        """Latch the causes that came up since the last call; return the new ones."""
-        self.struck = present - self._present
-        self._present = present
+    def follow(
+        self, present: frozenset[Cause], latches: Mapping[Cause, int] = _NO_LATCHES
+    ) -> list[Cause]:
+        """Latch the causes that came up since the last call; return the new ones.
+
+        Args:
+            present: causes of the newest picture.
+            latches: the number of each of them that is a latch of its own. Such a one
+                came up when its number is new, and is known however often it is out
+                of sight.
+        """
+        latched = {c for c, number in latches.items() if number != self._seen.get(c)}
+        self.struck = (present - self._present - set(latches)) | latched
+        self._present, self._seen = present, {**self._seen, **latches}
         return [cause for cause in sorted(self.struck) if self.latch(cause)]
 
     def acknowledge(self) -> None:

@@ -88,13 +88,14 @@ class ReactionDesk:
             is_moving: the arm moves or may move at any moment.
         """
         live = {f.cause: f.detail for f in findings if FACTS[f.cause].is_live}
-        for cause in self._machine.follow(frozenset(live)):
+        latches = {f.cause: f.latch_id for f in findings if f.latch_id is not None}
+        for cause in self._machine.follow(frozenset(live), latches):
             fields: dict[str, object] = {"cause": cause.value}
             self._events.add("also", fields | {"detail": live[cause]})
         acting = set(live) if failure is None else {*live, failure.cause}
         struck = find_struck(self._machine.state, acting, is_moving=is_moving)
         # Puts a cell at rest on its rung as well; see `decide`.
-        struck |= self._machine.struck & {f.cause for f in findings if f.is_unexplained}
+        struck |= self._machine.struck & set(latches)
         present = frozenset(finding.cause.value for finding in findings)
         self._look(struck | degrading, present, now_ns, is_moving=is_moving)
 

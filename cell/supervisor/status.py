@@ -60,7 +60,7 @@ def parse_previous(text: str | None) -> PreviousLife:
     """Read an earlier status; what cannot be read is no record of a cell at rest.
 
     Args:
-        text: None, or an empty document, where there was no earlier life.
+        text: None where there was no earlier life.
     """
     if text is None:
         return PreviousLife({}, None, "")
@@ -68,16 +68,13 @@ def parse_previous(text: str | None) -> PreviousLife:
         tree = json.loads(text)
     except ValueError:
         tree = None
-    if not isinstance(tree, dict):
-        return PreviousLife({}, State.ABORTED, _UNREADABLE)
-    if not tree:
-        return PreviousLife({}, None, "")
-    name = tree.get("state")
+    figures = tree if isinstance(tree, dict) else {}
+    name = figures.get("state")
     state = State.__members__.get(name) if isinstance(name, str) else None
     if state is None:
-        return PreviousLife(tree, State.ABORTED, _UNREADABLE)
-    reason = tree.get("first_reason") or tree.get("state_reason")
-    return PreviousLife(tree, state, str(reason or ""))
+        return PreviousLife(figures, State.ABORTED, _UNREADABLE)
+    reason = figures.get("first_reason") or figures.get("state_reason")
+    return PreviousLife(figures, state, str(reason or ""))
 
 
 def make_first_machine(previous: PreviousLife, now_ns: int) -> Machine:
@@ -96,6 +93,8 @@ def _describe_interruption(state: State, reason: str) -> str:
     if reason.startswith(known):
         # Cut off again before anybody had looked: the first story stays.
         return reason.removeprefix(known)
+    if reason == _UNREADABLE:
+        return reason
     return f"it was in {state.name}" + (f" because {reason}" if reason else "")
 
 

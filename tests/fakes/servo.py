@@ -69,6 +69,7 @@ class FakeServo:
         trouble: makes every release fail.
         refusals: reasons with which the next orders to move are refused.
         safety_bits: as the robot reports them.
+        robot_mode: as the robot reports it.
         orders: every new order, in order.
         travelled_rad: sum of the joint travel so far.
         speed_fraction: the robot's speed slider.
@@ -81,6 +82,7 @@ class FakeServo:
         self.trouble = HoldReason.NONE
         self.refusals: list[HoldReason] = []
         self.safety_bits = 1 << SafetyBit.NORMAL
+        self.robot_mode = RobotMode.RUNNING
         self.orders: list[ServoCommand] = []
         self.travelled_rad = 0.0
         self.speed_fraction = 1.0
@@ -172,8 +174,7 @@ class FakeServo:
         self._armed_ns = 0
         self._arm_id = command.arm_id
         self._seen_id = command.command_id
-        if self.trouble is HoldReason.NONE:
-            self.latch = HoldReason.NONE
+        self.latch = self.trouble
         self._q_target, self._done_ratio = self.q, 1.0
 
     def _follow(self, command: ServoCommand, elapsed_s: float, now_ns: int) -> None:
@@ -253,7 +254,7 @@ class FakeServo:
             q_command=self.q.copy(),
             base_from_tcp=self.base_from_tcp(),
             force_tcp_n=np.array([0.0, 0.0, -self.read_pull_n(), 0.0, 0.0, 0.0]),
-            robot_mode=RobotMode.RUNNING,
+            robot_mode=self.robot_mode,
             safety_status_bits=self.safety_bits,
             speed_fraction=self.speed_fraction,
             arm_age_s=0.002,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from cell.contracts.plc import PlcOutputs
-from cell.contracts.robot import SafetyBit
+from cell.contracts.robot import RobotMode, SafetyBit
 from cell.contracts.servo import HoldReason, MotionMode
 from cell.supervisor.reaction_desk import MOTION_STATES
 from cell.supervisor.states import Command, State
@@ -479,7 +479,7 @@ async def test_stop_brings_the_arm_to_rest_and_the_cell_to_stopped() -> None:
         assert cell.tree()["state_reason"] == "Stop was commanded"
 
 
-@pytest.mark.parametrize("at", ["stopping", "stopped", "idle"])
+@pytest.mark.parametrize("at", ["stopping", "stopped", "resetting", "idle"])
 async def test_joints_that_went_astray_are_looked_at_wherever_the_cell_stands(
     at: str,
 ) -> None:
@@ -487,20 +487,24 @@ async def test_joints_that_went_astray_are_looked_at_wherever_the_cell_stands(
     async with cell.running():
         await cell.start()
         await until_moving(cell)
-        await cell.command(Command.STOP)
+        cell.supervisor.submit(Command.STOP, "anna")
+        await cell.until_state(State.STOPPING)
         if at != "stopping":
             await cell.until_state(State.STOPPED)
+        if at in ("resetting", "idle"):
+            cell.supervisor.submit(Command.RESET, "anna")
+            await cell.until_state(State.RESETTING)
         if at == "idle":
-            await cell.command(Command.RESET)
             await cell.until_state(State.IDLE)
 
+        assert cell.supervisor.state.name.lower() == at
         cell.servo.fault(HoldReason.TRACKING_ERROR)
         await cell.until_state(State.ABORTED)
         travelled = cell.servo.travelled_rad
         for command in (Command.CLEAR, Command.RESET, Command.START):
             await cell.command(command)
             await cell.pass_s(1.0)
-        assert cell.supervisor.state is State.ABORTED, "nobody has looked"
+        assert cell.tree()["state"] == "ABORTED", "nobody has looked"
         assert cell.servo.travelled_rad == travelled
 
         await cell.acknowledge()
@@ -508,10 +512,26 @@ async def test_joints_that_went_astray_are_looked_at_wherever_the_cell_stands(
         # The latch stays until the robot is armed anew, and is no news any more.
         await cell.until_state(State.STOPPED)
         await cell.pass_s(2.0)
+        assert cell.tree()["state"] == "STOPPED"
+        # Nor is it when the servo process was not heard for a while.
+        await be_silent(cell, 0.4)
+        await cell.pass_s(1.0)
+        assert cell.tree()["state"] == "STOPPED"
+        cell.servo.trouble = HoldReason.ROBOT_NOT_READY
         await cell.command(Command.RESET)
+        await be_silent(cell, 0.4)
+        await cell.pass_s(1.0)
+        assert cell.tree()["state"] == "RESETTING"
+        cell.servo.trouble = HoldReason.NONE
         await cell.until_state(State.IDLE)
         await cell.command(Command.START)
         await cell.until_state(State.EXECUTE)
+
+
+async def be_silent(cell: SupervisedCell, duration_s: float) -> None:
+    cell.servo.is_dead = True
+    await cell.pass_s(duration_s)
+    cell.servo.is_dead = False
 
 
 async def test_a_robot_that_is_switched_off_at_rest_needs_no_acknowledgement() -> None:
@@ -521,7 +541,11 @@ async def test_a_robot_that_is_switched_off_at_rest_needs_no_acknowledgement() -
         await cell.command(Command.STOP)
         await cell.until_state(State.STOPPED)
 
+        cell.servo.robot_mode = RobotMode.POWER_OFF
         cell.servo.fault(HoldReason.ROBOT_NOT_READY)
+        await cell.pass_s(2.0)
+        assert cell.supervisor.state is State.STOPPED
+        cell.servo.robot_mode = RobotMode.RUNNING
         await cell.pass_s(2.0)
         assert cell.supervisor.state is State.STOPPED
         await cell.command(Command.RESET)
@@ -621,15 +645,14 @@ async def test_a_new_life_records_once_that_its_first_status_is_out() -> None:
     assert records[shown][1] == records[shown - 1][1] == {"state": "ABORTED"}
 
 
-@pytest.mark.parametrize("text", [None, "{}"])
-async def test_without_a_past_the_cell_is_stopped(text: str | None) -> None:
-    cell = SupervisedCell(status=MemoryStatus(text))
+async def test_without_a_past_the_cell_is_stopped() -> None:
+    cell = SupervisedCell(status=MemoryStatus(None))
 
     assert cell.supervisor.state is State.STOPPED
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "7", '{"state": "NONSENSE"}', '{"placed": 41}']
+    "text", ["", "{", "{}", "[]", "7", '{"state": "NONSENSE"}', '{"placed": 41}']
 )
 async def test_a_past_that_cannot_be_read_is_not_that_of_a_cell_at_rest(
     text: str,
@@ -640,7 +663,9 @@ async def test_a_past_that_cannot_be_read_is_not_that_of_a_cell_at_rest(
 
         assert cell.supervisor.state is State.ABORTED
         assert cell.tree()["cause"] == "supervisor_restarted"
-        assert "what it left cannot be read" in cell.tree()["state_reason"]
+        assert cell.tree()["state_reason"].startswith(
+            "the supervisor before this one did not end at rest: what it left cannot"
+        )
         await cell.command(Command.CLEAR)
         assert cell.supervisor.state is State.ABORTED, "not acknowledged yet"
 

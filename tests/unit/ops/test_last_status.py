@@ -211,3 +211,56 @@ def test_the_supervisor_reads_its_own_life_before_an_earlier_one(
     assert record.read() == "now"
     assert StatusRecord(mailbox, runtime / "none").read() == "now"
     mailbox.close()
+
+
+def test_without_a_record_there_was_no_earlier_life(runtime: Path) -> None:
+    mailbox = TextMailbox(runtime / "status", STATUS_CAPACITY)
+
+    assert StatusRecord(mailbox, runtime / "none").read() is None
+    mailbox.close()
+
+
+def spoil(path: Path) -> None:
+    """Leave no slot of a mailbox whole."""
+    content = bytearray(path.read_bytes())
+    where = content.index(b"STOPPED")
+    while where >= 0:
+        content[where] ^= 1
+        where = content.find(b"STOPPED")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", ["mailbox", "no text", "no file"])
+def test_what_an_earlier_life_left_and_nobody_can_read_is_no_rest(
+    runtime: Path, damage: str
+) -> None:
+    previous = runtime / "previous"
+    if damage == "mailbox":
+        previous.write_text(json.dumps(status("STOPPED")))
+        publish(runtime, status("STOPPED"))
+        spoil(runtime / "status")
+    elif damage == "no text":
+        previous.write_bytes(b"\xff")
+    else:
+        previous.mkdir()
+    mailbox = TextMailbox(runtime / "status", STATUS_CAPACITY)
+
+    text = StatusRecord(mailbox, previous).read()
+
+    assert text == ""
+    assert make_first_machine(parse_previous(text), 0).state is State.ABORTED
+    mailbox.close()
+
+
+def test_shared_memory_that_nobody_can_read_gives_way_to_the_file(
+    state: Path, runtime: Path
+) -> None:
+    publish(runtime, status("STOPPED"))
+    spoil(runtime / "status")
+
+    lost = read_last_status(state, runtime)
+    assert first_state(lost.tree) is State.ABORTED
+    assert "shared memory cannot be read" in lost.damage
+
+    write_status_file(state / FILE_NAME, status("IDLE"))
+    assert first_state(read_last_status(state, runtime).tree) is State.STOPPED

@@ -455,6 +455,12 @@ def test_a_rule_is_told_with_the_line_of_the_key_that_breaks_it(
     assert written[number - 1].strip() == line
 
 
+def test_a_section_that_is_missing_is_told_with_a_line(tmp_path: Path) -> None:
+    tree = {key: value for key, value in TREE.items() if key != "plc"}
+
+    assert "config.yaml, line 1, plc: is missing" in refusal(tree, tmp_path)
+
+
 def test_a_guard_that_brakes_for_minutes_is_refused(tmp_path: Path) -> None:
     tree = put(("safety", "joint_acceleration_radps2"), [0.01] * 6)
     tree["motion"]["joint_acceleration_radps2"] = 0.01

@@ -97,7 +97,7 @@ def test_a_latch_that_nobody_can_explain_is_seen_until_the_arm_is_released_anew(
     off = faulted(reason, RobotMode.POWER_OFF)
 
     (found,) = find_causes(latched)
-    assert found.is_unexplained
+    assert found.latch_id == RESTING_SERVO.arm_id
     assert reason.name in found.detail
     assert find_causes(replace(latched, is_making_ready=True)) == (found,)
     assert causes_in(off) == [Cause.SERVO_FAULT, Cause.ROBOT_NOT_RUNNING]
@@ -106,7 +106,7 @@ def test_a_latch_that_nobody_can_explain_is_seen_until_the_arm_is_released_anew(
         servo = replace(RESTING_SERVO, phase=phase, hold_reason=reason)
         assert causes_in(replace(WELL, servo=servo)) == []
     (left,) = find_causes(faulted(HoldReason.PROTECTIVE_STOP))
-    assert not left.is_unexplained
+    assert left.latch_id is None
 
 
 def test_a_lost_link_and_a_powered_down_robot_are_told_apart() -> None:

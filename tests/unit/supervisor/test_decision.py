@@ -129,7 +129,7 @@ RESTING = [
 def test_what_nobody_can_explain_aborts_a_cell_at_rest_as_it_comes_up(
     state: State,
 ) -> None:
-    found = Finding(Cause.SERVO_FAULT, is_unexplained=True)
+    found = Finding(Cause.SERVO_FAULT, latch_id=3)
     news = make_situation(
         state,
         findings=(found,),

@@ -99,6 +99,34 @@ def test_a_fault_after_the_acknowledgement_wants_its_own() -> None:
     assert machine.needs_acknowledgement()
 
 
+def test_a_latch_that_is_out_of_sight_for_a_while_is_no_news() -> None:
+    fault = frozenset({Cause.SERVO_FAULT})
+    machine = make_machine(State.ABORTED)
+    machine.follow(fault, {Cause.SERVO_FAULT: 4})
+    assert machine.struck == fault
+    machine.acknowledge()
+
+    for present in (frozenset({Cause.SERVO_LOST}), fault):
+        latches = {Cause.SERVO_FAULT: 4} if present is fault else {}
+        machine.follow(present, latches)
+        assert Cause.SERVO_FAULT not in machine.struck
+    assert machine.is_acknowledged is (Cause.SERVO_LOST not in machine.latched)
+
+
+def test_a_latch_with_another_number_is_another_one_even_at_once() -> None:
+    fault = frozenset({Cause.SERVO_FAULT})
+    machine = make_machine(State.ABORTED)
+    # Explained at first, as after a protective stop that was unlocked.
+    machine.follow(fault)
+    for number in (4, 5):
+        machine.follow(fault, {Cause.SERVO_FAULT: number})
+        assert machine.struck == fault
+        machine.acknowledge()
+        machine.follow(fault, {Cause.SERVO_FAULT: number})
+        assert machine.struck == frozenset()
+        assert machine.is_acknowledged
+
+
 def test_a_fault_that_comes_back_after_the_acknowledgement_wants_another() -> None:
     machine = make_machine(State.ABORTED)
     machine.follow(frozenset({Cause.EMERGENCY_STOP}))

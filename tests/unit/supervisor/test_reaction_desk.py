@@ -363,6 +363,7 @@ class Node:
     latched: frozenset[Cause]
     is_acknowledged: bool
     present: frozenset[Cause]
+    seen: frozenset[tuple[Cause, int]]
     ladder: LadderState
 
 
@@ -391,6 +392,7 @@ def freeze(rig: Rig) -> Node:
         frozenset(machine.latched),
         machine.is_acknowledged,
         machine._present,
+        frozenset(machine._seen.items()),
         replace(rig.desk.state, traces=traces),
     )
 
@@ -402,6 +404,7 @@ def thaw(node: Node) -> Rig:
     rig.machine.latched = set(node.latched)
     rig.machine.is_acknowledged = node.is_acknowledged
     rig.machine._present = node.present
+    rig.machine._seen = dict(node.seen)
     rig.desk.state = node.ladder
     return rig
 
@@ -452,7 +455,7 @@ def test_no_command_leads_from_a_latch_to_motion_without_a_name(cause: Cause) ->
 def test_no_command_leads_from_a_latch_of_a_resting_arm_to_motion_without_a_name() -> (
     None
 ):
-    finding = Finding(Cause.SERVO_FAULT, is_unexplained=True)
+    finding = Finding(Cause.SERVO_FAULT, latch_id=3)
     starts = set()
     for state in sorted(set(State) - MOTION_STATES):
         rig = Rig(state, TIMELESS)

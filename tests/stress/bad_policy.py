@@ -32,7 +32,7 @@ from sim2real.faults.stand import Stand, StandError, open_stand
 from sim2real.faults.stand_config import Wire
 from tests.running_cell import ROOT
 from tests.stress.bad_policies import POLICIES, BadPolicy
-from tests.stress.injection_stand import NEXT_COMMAND, resume
+from tests.stress.injection_stand import NEXT_COMMAND, keep_logs, resume
 from tests.stress.injections import read_report
 
 _WIRES: Final = frozenset[Wire]()
@@ -87,8 +87,18 @@ class Round:
         return not (self.violations or self.unguarded_cycles or self.broken)
 
 
-def run_round(config: Path, name: str, seconds: float, seed: int) -> Round:
-    """Let one bad policy work for a while, in a cell of its own."""
+def run_round(
+    config: Path, name: str, seconds: float, seed: int, logs: Path | None = None
+) -> Round:
+    """Let one bad policy work for a while, in a cell of its own.
+
+    Args:
+        config: of the cell.
+        name: of the policy.
+        seconds: for how long [s].
+        seed: of what it proposes.
+        logs: where to keep those of a cell in which a limit was violated.
+    """
     found = Round(name)
     worker = HostileWorker()
     try:
@@ -102,6 +112,8 @@ def run_round(config: Path, name: str, seconds: float, seed: int) -> Round:
                 watch(stand, found, policy, seconds)
             finally:
                 worker.leave()
+                if found.violations and logs is not None:
+                    keep_logs(stand, logs / name)
     except StandError as error:
         found.broken = str(error)
     return found
@@ -208,7 +220,8 @@ def main() -> int:
     seconds = given.minutes * 60.0 / len(names)
     rounds: list[Round] = []
     for name in names:
-        rounds.append(run_round(given.config, name, seconds, given.seed))
+        logs = given.json and given.json.with_suffix(".logs")
+        rounds.append(run_round(given.config, name, seconds, given.seed, logs))
         print_round(rounds[-1])
         if given.json is not None:
             rows = [{**vars(found), "is_met": found.is_met()} for found in rounds]

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -153,3 +154,12 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return True
         time.sleep(0.005)
     return condition()
+
+
+def keep_logs(stand: Stand, folder: Path) -> None:
+    """Keep what tells how a limit was violated: a stand takes its logs with it."""
+    for name, logs in (
+        ("controller", stand.files.logs),
+        ("cell", stand.files.cell_logs),
+    ):
+        shutil.copytree(logs, folder / name, dirs_exist_ok=True)

@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import random
-import shutil
 import sys
 import time
 from collections import Counter
@@ -47,7 +46,7 @@ from tests.stress.injection_kinds import (
     lose_line,
     pause_supervisor,
 )
-from tests.stress.injection_stand import resume
+from tests.stress.injection_stand import keep_logs, resume
 from tests.stress.kill_storm import NOISY_REST_MS
 
 BARS_MS: Final = {
@@ -289,7 +288,7 @@ def main() -> int:
                     run_injections(storm, stand, inject, goal, rng)
                     _save(storm, given.json)
                     if storm.violations and given.json is not None:
-                        _keep_logs(stand, given.json.with_suffix(".logs"))
+                        keep_logs(stand, given.json.with_suffix(".logs"))
         except StandError as error:
             storm.broken.append(str(error))
             sys.stderr.write(f"{error}\n")
@@ -301,15 +300,6 @@ def main() -> int:
 def _save(storm: Storm, path: Path | None) -> None:
     if path is not None:
         path.write_text(json.dumps(summarise(storm), indent=1))
-
-
-def _keep_logs(stand: Stand, folder: Path) -> None:
-    """Keep what tells how a limit was violated: a stand takes its logs with it."""
-    for name, logs in (
-        ("controller", stand.files.logs),
-        ("cell", stand.files.cell_logs),
-    ):
-        shutil.copytree(logs, folder / name, dirs_exist_ok=True)
 
 
 def _print_summary(storm: Storm) -> None:

@@ -61,6 +61,7 @@ class Round:
         placed: parts.
         violations: seen by the world's own monitor, by kind.
         peak_forces_n: largest on fixtures, since the cell was started.
+        hardest_blow_n: largest force at the tool on the way down.
         unguarded_cycles: setpoints without a verdict.
         broken: why the round ended early, empty when it did not.
     """
@@ -79,6 +80,7 @@ class Round:
     placed: int = 0
     violations: dict[str, int] = field(default_factory=dict)
     peak_forces_n: dict[str, Any] = field(default_factory=dict)
+    hardest_blow_n: float = 0.0
     unguarded_cycles: int = 0
     broken: str = ""
 
@@ -182,6 +184,9 @@ def count_events(found: Round, lines: list[LogLine]) -> None:
         elif line.event == "attempt":
             model = str(fields.get("model")).split("-")[0]
             _count(found.attempts, f"{model}: {fields.get('outcome')}")
+        elif line.event == "attempt_judged":
+            blow_n = float(fields.get("approach_force_n") or 0.0)
+            found.hardest_blow_n = max(found.hardest_blow_n, blow_n)
         elif line.event == "state" and fields.get("to") in ("HOLDING", "ABORTING"):
             _count(found.stops, shorten(str(fields.get("reason", "no reason"))))
 

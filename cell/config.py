@@ -327,10 +327,6 @@ class MotionConfig(Section):
     blend_rad: Annotated[float, Field(ge=0.0, le=0.5)] = 0.08
     loaded_speed_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7
     """Of the speeds above, while a part is in the fingers."""
-    reach_speed_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
-    """Of the speeds above, on the way down among parts that nobody sees exactly: from
-    full speed a blow on one rises to twice `safety.tcp_force_n` before the arm rests.
-    """
 
 
 class SupervisorConfig(Section):

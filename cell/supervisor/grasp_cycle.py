@@ -114,11 +114,7 @@ class GraspCycle:
         self.phase = Phase.REACHING_IN
         station.scale.begin()
         for pose in plan.path:
-            await station.motion.move_linear(
-                pose,
-                speed_ratio=station.layout.motion.reach_speed_ratio,
-                ends_when=station.scale.look_free,
-            )
+            await station.motion.move_linear(pose, ends_when=station.scale.look_free)
 
     async def _grasp(self, plan: PickPlan) -> float | None:
         """Close, lift, and return the aperture if something is in the fingers [m]."""

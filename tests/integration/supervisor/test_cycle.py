@@ -637,17 +637,3 @@ async def test_the_speed_never_exceeds_the_limit_of_the_line() -> None:
 
     moving = [o for o in cell.servo.orders if o.mode is not MotionMode.HOLD]
     assert max(order.speed_ratio for order in moving) <= 0.25 + 1e-9
-
-
-async def test_the_way_down_among_the_parts_is_slower_than_the_way_up() -> None:
-    cell = SupervisedCell()
-    async with cell.running():
-        await cell.start()
-        await cell.until(lambda: cell.supervisor.statistics.picked > 0)
-
-    lines = [o for o in cell.servo.orders if o.mode is MotionMode.MOVE_LINEAR]
-    grasp, retreat = lines[0], lines[1]
-    heights_m = [o.base_from_tcp.position_m[2] for o in (grasp, retreat)]
-    assert heights_m[0] < heights_m[1]
-    assert grasp.speed_ratio == cell.layout.motion.reach_speed_ratio < 1.0
-    assert retreat.speed_ratio == 1.0

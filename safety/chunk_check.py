@@ -33,6 +33,9 @@ _JOINT_STEP_RAD = 0.05
 # A straight centimetre that turns a joint further than this crosses a singularity.
 _JOINT_JUMP_RAD = 0.35
 _LINE_LEFT_M, _LINE_LEFT_RAD = 1e-4, 1e-3
+_EDGE_M = 0.001
+"""The tool keeps this far from the faces of the workspace: along one, the guard would
+refuse what rounding puts beyond it, also on the way back."""
 _UNIT_SLACK = 2.0**-10
 _LONGEST_CHUNK = 64
 
@@ -61,8 +64,8 @@ class EnvelopeChunkCheck:
         self._max_aperture_m = max_aperture_m
         self._joint_min = np.array(config.joint_min_rad)
         self._joint_max = np.array(config.joint_max_rad)
-        self._low = np.array(config.workspace_min_m)
-        self._high = np.array(config.workspace_max_m)
+        self._low = np.array(config.workspace_min_m) + _EDGE_M
+        self._high = np.array(config.workspace_max_m) - _EDGE_M
         self._around, self._names = make_surroundings(config, flange_from_tcp)
 
     def check(self, chunk: ActionChunk, q_start: Vector) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from cell.contracts.fingers import FingerGeometry
+from cell.contracts.fingers import WALL_CLEARANCE_M, FingerGeometry
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import HoldReason
 from safety.capsules import make_surroundings, name_check
@@ -31,6 +31,7 @@ _PALM_RADIUS_M: Final = 0.045
 _PALM_END_M: Final = (0.0, 0.0, 0.045)
 # Walls are thinner; whatever is inside of one is too far in any case.
 _WALL_M: Final = 0.02
+_FLOOR_MARGIN_M: Final = 0.001
 _CLOSING_STEPS: Final = 6
 _SEEN_M: Final = 0.1
 """Clearances beyond it need not be exact."""
@@ -169,7 +170,10 @@ class FingerCheck:
 
     def _describe(self, item: int, room_m: float) -> str:
         pair = name_check(item, self._around, self._names)
-        return f"leaves {room_m:.3f} m between {pair}"
+        zone = self._around.against_zone[item, 1]
+        margin_m = float(self._around.zone_margin[zone])
+        of_margin = f" of {margin_m:.3f} m" if margin_m else ""
+        return f"leaves {room_m + margin_m:.3f} m{of_margin} between {pair}"
 
 
 def _make_capsule(
@@ -196,7 +200,8 @@ def _make_bin_zones(shape: BinShape) -> list[Zone]:
     slant = shape.wall_height_m / math.cos(slope)
     flare = shape.wall_height_m * math.tan(slope)
     floor = Pose(np.array([0.0, 0.0, -_WALL_M / 2]), Pose.identity().quat_wxyz)
-    zones = [_make_box("bin_floor", shape, floor, (*half, _WALL_M / 2))]
+    floor_half_m = (*half, _WALL_M / 2)
+    zones = [_make_box("bin_floor", shape, floor, floor_half_m, _FLOOR_MARGIN_M)]
     upward = np.array([0.0, 0.0, 1.0])
     for name, axis, sign in (("px", 0, 1), ("nx", 0, -1), ("py", 1, 1), ("ny", 1, -1)):
         outward = np.zeros(3)
@@ -207,14 +212,19 @@ def _make_bin_zones(shape: BinShape) -> list[Zone]:
         frame = Pose.identity().as_matrix()
         frame[:3] = np.column_stack([np.cross(normal, up), normal, up, centre])
         sides = (half[1 - axis] + flare, _WALL_M / 2, slant / 2)
+        wall = Pose.from_matrix(frame)
         zones.append(
-            _make_box(f"bin_wall_{name}", shape, Pose.from_matrix(frame), sides)
+            _make_box(f"bin_wall_{name}", shape, wall, sides, WALL_CLEARANCE_M)
         )
     return zones
 
 
 def _make_box(
-    name: str, shape: BinShape, bin_from_box: Pose, half_m: tuple[float, float, float]
+    name: str,
+    shape: BinShape,
+    bin_from_box: Pose,
+    half_m: tuple[float, float, float],
+    margin_m: float,
 ) -> Zone:
     base_from_box = shape.base_from_bin @ bin_from_box
     x, y, z = base_from_box.position_m.tolist()
@@ -225,4 +235,5 @@ def _make_box(
         centre_m=(x, y, z),
         half_m=half_m,
         rotvec_rad=(turn[0], turn[1], turn[2]),
+        margin_m=margin_m,
     )

@@ -114,7 +114,13 @@ class GraspCycle:
         self.phase = Phase.REACHING_IN
         station.scale.begin()
         for pose in plan.path:
-            await station.motion.move_linear(pose, ends_when=station.scale.look_free)
+            # What is in the way of the fingers is not pressed at again.
+            await station.motion.move_linear(
+                pose,
+                speed_ratio=station.layout.motion.reach_speed_ratio,
+                ends_when=station.scale.look_free,
+                presses_on=False,
+            )
 
     async def _grasp(self, plan: PickPlan) -> float | None:
         """Close, lift, and return the aperture if something is in the fingers [m]."""

@@ -1,9 +1,4 @@
-"""Orders to the servo process, each awaited until it is reached.
-
-Orders live only as long as `vouch` is called: the decision loop does that once a turn,
-so when it hangs every motion lapses within the freshness limit of the servo process.
-Nothing here runs by itself.
-"""
+"""Motions of the arm, each awaited until it is reached, refused or given up."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,41 +9,35 @@ from cell.contracts.chunk import TimedChunk
 from cell.contracts.drivers import Clock
 from cell.contracts.geometry import Pose, Vector
 from cell.contracts.servo import (
-    WITHHELD_NS,
     HoldReason,
     MotionMode,
     ServoCommand,
     ServoPhase,
     ServoState,
 )
-from cell.contracts.units import ns_from_s, s_from_ns
+from cell.contracts.units import ns_from_s
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.force_contacts import make_veto
 from cell.supervisor.interventions import InterventionLog
 from cell.supervisor.motion_watch import (
     HOLD_PATIENCE_S,
     LATCHING_HOLDS,
-    LEAST_SPEED_RATIO,
+    SETTLING_S,
+    YIELD_PATIENCE_S,
+    YIELD_PAUSE_S,
     Losses,
     Patience,
     ReleasePatience,
     Tries,
     is_at_rest,
     is_given_up,
+    is_kept_off,
     is_refusal,
 )
-from cell.supervisor.orders import (
-    LARGEST_PART_M,
-    asks_for_rest,
-    make_blank,
-    make_first_command,
-)
 from cell.supervisor.ports import ServoPort
+from cell.supervisor.servo_orders import ServoOrders
 
 POLL_S = 0.01
-STATE_AGE_LIMIT_S = 0.15
-"""A servo process publishes every 2 ms; this is longer than any restart is short."""
-
 _RELEASE_AGAIN_S = 0.5
 _REST_TIMEOUT_S = 2.0
 
@@ -61,109 +50,16 @@ def _never() -> bool:
     return False
 
 
-class MotionClient:
-    """The only writer of servo commands.
+class MotionClient(ServoOrders):
+    """Carries out motions, and knows what the guard has against them.
 
     Attributes:
-        state: newest state of the servo process as of the last `refresh`.
-        speed_limit_ratio: upper bound of every order's speed, 0..1.
-        payload_kg: mass in the fingers, for every order [kg]. Nothing sets it yet: the
-            weighed mass would have to be taken out of the reading of `part_band`.
-        carries_part: whether the fingers hold a part, which the guard then keeps clear
-            of things as well.
         interventions: what the guard held up, and for how long.
     """
 
     def __init__(self, servo: ServoPort, clock: Clock) -> None:
-        self.speed_limit_ratio = 1.0
-        self.payload_kg = 0.0
-        self.carries_part = False
+        super().__init__(servo, clock)
         self.interventions = InterventionLog()
-        self._servo = servo
-        self._clock = clock
-        self._wants_motion = False
-        self._ordered_ratio = 1.0
-        self.state: ServoState | None = self._servo.read_state()
-        self._command = make_first_command(
-            self._servo.read_command(), self.state, self._clock.now_ns()
-        )
-
-    def refresh(self) -> ServoState | None:
-        """Read what the servo process says."""
-        self.state = self._servo.read_state()
-        return self.state
-
-    def vouch(self, *, may_move: bool = True) -> None:
-        """Vouch for the present order once more.
-
-        While the arm may not move, an order to move stays as it is and nobody vouches
-        for it, until it is known to be carried out to its end; an order to rest always
-        stands.
-        """
-        vouches = may_move or asks_for_rest(self._command, self.state)
-        self._command = replace(
-            self._command,
-            stamp_ns=self._clock.now_ns() if vouches else WITHHELD_NS,
-            speed_ratio=self._limit(self._ordered_ratio),
-        )
-        self._servo.write_command(self._command)
-
-    def state_age_s(self) -> float:
-        """Return the age of the servo process's newest state [s]."""
-        if self.state is None:
-            return float("inf")
-        return s_from_ns(self._clock.now_ns() - self.state.stamp_ns)
-
-    def arm_age_s(self) -> float:
-        """Return the age of the newest sample of the arm itself [s]."""
-        if self.state is None:
-            return float("inf")
-        return self.state_age_s() + self.state.arm_age_s
-
-    def is_refused(self) -> bool:
-        """Say whether the guard refuses what the arm was ordered to do."""
-        state = self.state
-        # A state from before the order says nothing of it.
-        return (
-            self._wants_motion
-            and state is not None
-            and state.command_id >= self._command.command_id
-            and is_refusal(state.hold_reason)
-        )
-
-    def is_fresh(self) -> bool:
-        """Say whether the servo process is alive."""
-        return self.state_age_s() <= STATE_AGE_LIMIT_S
-
-    def is_ready(self) -> bool:
-        """Say whether the arm would follow an order of ours now."""
-        state = self.state
-        return (
-            state is not None
-            and self.is_fresh()
-            and state.phase in (ServoPhase.READY, ServoPhase.MOVING)
-        )
-
-    def is_moving(self) -> bool:
-        """Say whether the arm moves or has an order to move."""
-        if self._wants_motion:
-            return True
-        return self.state is not None and not is_at_rest(self.state)
-
-    def hold(self) -> None:
-        """Order the arm to ramp to rest and hold; forgets any target."""
-        self._wants_motion = False
-        self._order(self._blank(MotionMode.HOLD))
-
-    def brake(self) -> None:
-        """Order the arm to rest as fast as the guard allows; forgets any target."""
-        self._wants_motion = False
-        self._order(self._blank(MotionMode.BRAKE))
-
-    def stop(self) -> None:
-        """Order a controlled stop that ends the robot's program."""
-        self._wants_motion = False
-        self._order(self._blank(MotionMode.STOP))
 
     async def release(self, *, survives_losses: bool = True) -> None:
         """Allow motion again after a fault; only ever on a command from outside.
@@ -187,7 +83,7 @@ class MotionClient:
             while not self.is_ready():
                 now_ns = self._clock.now_ns()
                 if patience.is_over(now_ns, has_reported=self.state is not None):
-                    raise CauseError(Cause.ARM_NOT_READY, self._describe())
+                    raise CauseError(Cause.ARM_NOT_READY, self.describe())
                 # Raised while the arm is ready it would lie in wait for a fault.
                 if not self._is_release_pending() and now_ns >= asked_ns:
                     asked_ns = now_ns + ns_from_s(_RELEASE_AGAIN_S)
@@ -241,20 +137,16 @@ class MotionClient:
         *,
         speed_ratio: float = 1.0,
         ends_when: Callable[[], bool] = _never,
+        presses_on: bool = True,
     ) -> None:
-        """Move the tool along a straight line to a pose; else as `move_joint`."""
+        """Move the tool along a straight line to a pose; else as `move_joint`.
+
+        With `presses_on` false it is not tried again where something keeps the arm.
+        """
         wanted = replace(
             self._blank(MotionMode.MOVE_LINEAR), base_from_tcp=base_from_tcp
         )
-        await self._move(wanted, speed_ratio, ends_when)
-
-    def next_id(self) -> int:
-        """Return the number that the next order will have."""
-        return self._command.command_id + 1
-
-    def part_size_m(self) -> tuple[float, float]:
-        """Return radius and length of the part in the fingers [m]; 0 for none."""
-        return LARGEST_PART_M if self.carries_part else (0.0, 0.0)
+        await self._move(wanted, speed_ratio, ends_when, presses_on=presses_on)
 
     def follow_chunk(self, chunk: TimedChunk) -> None:
         """Order a chunk that was checked whole; it is numbered as its order."""
@@ -283,23 +175,45 @@ class MotionClient:
             raise CauseError(Cause.COMMAND_VETOED, reason.name)
 
     async def _move(
-        self, wanted: ServoCommand, speed_ratio: float, ends_when: Callable[[], bool]
+        self,
+        wanted: ServoCommand,
+        speed_ratio: float,
+        ends_when: Callable[[], bool],
+        *,
+        presses_on: bool = True,
     ) -> None:
         patience, tries = Patience(self._clock.now_ns()), Tries()
         self.interventions.begin_move()
         while not tries.is_spent:
-            self._ordered_ratio = speed_ratio
-            self._wants_motion = True
-            self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
-            try:
-                reason, followed_ns = await self._wait_reached(patience, ends_when)
-            finally:
-                self._wants_motion = False
+            reason, followed_ns = await self._try(
+                wanted, speed_ratio, patience, ends_when
+            )
             if reason is HoldReason.NONE:
                 return
             await self._let_hold_pass(tries.note(reason, followed_ns))
+            if reason is not HoldReason.TCP_FORCE:
+                continue
+            was_pressed = await self._yield(patience, ends_when)
+            if was_pressed and not presses_on:
+                break
         self.hold()
         raise make_veto(tries.reasons)
+
+    async def _try(
+        self,
+        wanted: ServoCommand,
+        speed_ratio: float,
+        patience: Patience,
+        ends_when: Callable[[], bool],
+    ) -> tuple[HoldReason, int]:
+        """Give one order; return as `_wait_reached` does."""
+        self._ordered_ratio = speed_ratio
+        self._wants_motion = True
+        self._order(replace(wanted, speed_ratio=self._limit(speed_ratio)))
+        try:
+            return await self._wait_reached(patience, ends_when)
+        finally:
+            self._wants_motion = False
 
     async def _wait_reached(
         self, patience: Patience, ends_when: Callable[[], bool]
@@ -329,10 +243,10 @@ class MotionClient:
             ratio = min(self._limit(self._ordered_ratio), slider)
             if patience.is_over(self._clock.now_ns(), ratio):
                 self.hold()
-                raise CauseError(Cause.MOTION_TIMEOUT, self._describe())
+                raise CauseError(Cause.MOTION_TIMEOUT, self.describe())
 
     async def _let_hold_pass(self, pause_s: float) -> None:
-        """Take the target back to the measured pose and wait for the guard.
+        """Order the arm to hold, and wait for the guard.
 
         It takes the order to hold up once its ramp has come to rest, at once where the
         arm was slow: the least pause [s] gives what disturbed it time to pass. The
@@ -352,41 +266,42 @@ class MotionClient:
             ):
                 return
 
+    async def _yield(self, patience: Patience, ends_when: Callable[[], bool]) -> bool:
+        """Take the target back to where something keeps the arm from it, if so.
+
+        It would press with what its joints are off for as long as it stands. The guard
+        lets it move slowly while the load falls; a reading that trembles ends that, so
+        the order is given again. Where that does not help, the next try tells.
+        """
+        was_pressed = False
+        until_ns = self._clock.now_ns() + ns_from_s(YIELD_PATIENCE_S)
+        while self._clock.now_ns() < until_ns:
+            q_back = await self._find_way_back()
+            if q_back is None:
+                break
+            was_pressed = True
+            back = replace(self._blank(MotionMode.MOVE_JOINT), q_target=q_back)
+            reason, _ = await self._try(back, 1.0, patience, ends_when)
+            if reason is HoldReason.NONE:
+                break
+            await self._let_hold_pass(YIELD_PAUSE_S)
+        return was_pressed
+
+    async def _find_way_back(self) -> Vector | None:
+        """Return where the joints come to rest off their setpoints, None if on them."""
+        settled_ns = self._clock.now_ns() + ns_from_s(SETTLING_S)
+        while (state := self._servo.read_state()) is not None:
+            if is_at_rest(state) or self._clock.now_ns() > settled_ns:
+                return state.q if is_kept_off(state) else None
+            await self._sleep()
+        return None
+
     def _raise_when_latched(self, state: ServoState) -> None:
         cause = LATCHING_HOLDS.get(state.hold_reason)
         if cause is None and state.phase is ServoPhase.FAULT:
             cause = Cause.SERVO_FAULT
         if cause is not None:
-            raise CauseError(cause, self._describe())
-
-    def _order(self, wanted: ServoCommand) -> None:
-        # Not stamped here: only the decision loop vouches, or a cycle whose decision
-        # loop hangs could keep the arm moving with order after order.
-        radius_m, length_m = self.part_size_m()
-        self._command = replace(
-            wanted,
-            stamp_ns=self._command.stamp_ns,
-            command_id=self._command.command_id + 1,
-            payload_kg=self.payload_kg,
-            part_radius_m=radius_m,
-            part_length_m=length_m,
-        )
-        self._servo.write_command(self._command)
-
-    def _blank(self, mode: MotionMode) -> ServoCommand:
-        return make_blank(self._command, self.state, mode)
-
-    def _limit(self, speed_ratio: float) -> float:
-        """Apply the line's limit; never 0, or an order could not end."""
-        return min(1.0, max(LEAST_SPEED_RATIO, speed_ratio * self.speed_limit_ratio))
-
-    def _describe(self) -> str:
-        if self.state is None:
-            return "the servo process never reported"
-        return (
-            f"servo {self.state.phase.name}, hold {self.state.hold_reason.name},"
-            f" state {self.state_age_s() * 1e3:.0f} ms old"
-        )
+            raise CauseError(cause, self.describe())
 
     def _is_release_pending(self) -> bool:
         return self.state is None or self.state.arm_id < self._command.arm_id

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import numpy as np
+
 from cell.contracts.servo import (
     TIMING_HOLDS,
     UNLINKED_PHASES,
@@ -17,6 +19,15 @@ LEAST_SPEED_RATIO: Final = 0.02
 HOLD_PATIENCE_S: Final = 0.5
 """How long a hold of the guard may take to pass [s]."""
 
+YIELD_PATIENCE_S: Final = 1.5
+"""How long an arm that is pressed may take to give way [s]: from the deflection that
+3 times the limit leads to, at the speed that the guard permits under it."""
+
+YIELD_PAUSE_S: Final = 0.04
+SETTLING_S: Final = 0.1
+"""In which the joints come up to setpoints that rest [s]; an arm that is pressed may
+tremble for longer."""
+
 _MOVE_TIMEOUT_S: Final = 8.0
 _WENT_ON_S: Final = 0.5
 _RELEASE_TIMEOUT_S: Final = 15.0
@@ -28,6 +39,8 @@ _PAUSES_S: Final = (0.04, 0.08, 0.0)
 """After each try: a knock that is over within 0.1 s costs no more than that."""
 
 _AT_REST_RADPS: Final = 0.02
+_OFF_RAD: Final = 0.001
+"""A joint that is further from its setpoint at rest is kept from it."""
 
 LATCHING_HOLDS: Final = {
     HoldReason.LINK_LOST: Cause.ROBOT_LINK_LOST,
@@ -152,6 +165,11 @@ def is_given_up(reason: HoldReason, held_ns: int) -> bool:
     if reason in AWAITED_HOLDS:
         return False
     return reason not in PASSING_HOLDS or held_ns > ns_from_s(HOLD_PATIENCE_S)
+
+
+def is_kept_off(state: ServoState) -> bool:
+    """Say whether joints are not where their setpoints are; at rest that is no lag."""
+    return float(np.max(np.abs(state.q - state.q_command))) > _OFF_RAD
 
 
 def is_at_rest(state: ServoState) -> bool:

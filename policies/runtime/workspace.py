@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cell.contracts.fingers import WALL_CLEARANCE_M
 from cell.contracts.geometry import Pose
 from policies.runtime.fingers import FingerGeometry
 
@@ -62,15 +63,21 @@ class GraspWorkspace:
     preferred_yaw_rad: float = 0.0
 
     def wall_heights_m(
-        self, x_m: NDArray[np.float64], y_m: NDArray[np.float64]
+        self,
+        x_m: NDArray[np.float64],
+        y_m: NDArray[np.float64],
+        clearance_m: float = 0.0,
     ) -> NDArray[np.float64]:
         """Return the height of the bin's surface above its floor, 0 over the floor.
 
         Args:
             x_m: bin coordinates, any shape.
             y_m: the same shape.
+            clearance_m: of a surface that lies this far inward of the walls.
         """
-        outside = np.maximum(
+        # Sideways a wall that leans is further away than square to it.
+        aside_m = clearance_m / float(np.cos(self.wall_slope_rad))
+        outside = aside_m + np.maximum(
             np.abs(x_m) - self.floor_size_m[0] / 2,
             np.abs(y_m) - self.floor_size_m[1] / 2,
         )
@@ -105,7 +112,7 @@ class GraspWorkspace:
         yaw_rad: float,
         aperture_m: float,
     ) -> NDArray[np.float64]:
-        """Return how low the closed tips may go without any finger touching the bin.
+        """Return how low the closed tips may go with every finger clear of the bin.
 
         Args:
             x_m: bin coordinates of the tool centre point, any shape.
@@ -132,7 +139,9 @@ class GraspWorkspace:
             for u in (-reach_m, reach_m):
                 for v in (-fingers.pad_width_m / 2, fingers.pad_width_m / 2):
                     wall = self.wall_heights_m(
-                        x_m + u * cos - v * sin, y_m + u * sin + v * cos
+                        x_m + u * cos - v * sin,
+                        y_m + u * sin + v * cos,
+                        WALL_CLEARANCE_M,
                     )
                     lowest = np.maximum(lowest, wall - bottom_m)
         return np.asarray(np.maximum(lowest, self.wall_heights_m(x_m, y_m)))

@@ -90,8 +90,14 @@ class HostileWorker:
         spoil: applied to each answer of the live policy; None passes them on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spoils_fallback: bool = False) -> None:
+        """Take over nothing yet.
+
+        Args:
+            spoils_fallback: change the answers of the fallback policy as well.
+        """
         self.spoil: Spoil | None = None
+        self._spoilt = {"live", "fallback"} if spoils_fallback else {"live"}
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
         self._live: set[int] = set()
@@ -157,7 +163,7 @@ class HostileWorker:
 
     def _note_requests(self, messages: list[dict[str, Any]]) -> None:
         for message in messages:
-            if message.get("policy") == "live":
+            if message.get("policy") in self._spoilt:
                 self._live.add(int(message["id"]))
 
     def _change(self, message: dict[str, Any]) -> bytes:

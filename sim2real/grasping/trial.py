@@ -1,7 +1,8 @@
 """One simulated grasp in a settled scene, from pregrasp to the place above the outfeed.
 
 The arm is put at the pregrasp pose directly; from there on everything is physics, with
-the paths, speeds and gripper of the real cycle.
+the paths, speeds and gripper of the real cycle. Only the way down is faster than there,
+by `motion.reach_speed_ratio`: what was trained and calibrated on trials met them so.
 """
 
 from collections.abc import Callable

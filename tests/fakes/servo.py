@@ -74,6 +74,8 @@ class FakeServo:
         travelled_rad: sum of the joint travel so far.
         speed_fraction: the robot's speed slider.
         read_pull_n: returns what hangs at the tool [N].
+        kept_at: where something keeps the joints until the target lies there, None for
+            nothing.
     """
 
     def __init__(self, clock: FakeClock, q: Vector, flange_from_tcp: Pose) -> None:
@@ -87,6 +89,7 @@ class FakeServo:
         self.travelled_rad = 0.0
         self.speed_fraction = 1.0
         self.read_pull_n: Callable[[], float] = lambda: 0.0
+        self.kept_at: Vector | None = None
         self.q = np.array(q, dtype=np.float64)
         self._clock = clock
         self._tool = flange_from_tcp
@@ -225,6 +228,8 @@ class FakeServo:
         self.q = self._q_start + self._done_ratio * (self._q_target - self._q_start)
         self.travelled_rad += float(np.max(np.abs(self.q - before)))
         self._is_moving = self._done_ratio < 1.0
+        if self.kept_at is not None and np.array_equal(self.q, self.kept_at):
+            self.kept_at = None
 
     def _is_fresh(self, command: ServoCommand, now_ns: int) -> bool:
         return now_ns - command.stamp_ns <= ns_from_s(FRESHNESS_S)
@@ -249,7 +254,7 @@ class FakeServo:
             arm_id=self._arm_id,
             chunk_id=0,
             chunk_s=0.0,
-            q=self.q.copy(),
+            q=(self.q if self.kept_at is None else self.kept_at).copy(),
             qd=np.full(6, 0.5 if self._is_moving else 0.0),
             q_command=self.q.copy(),
             base_from_tcp=self.base_from_tcp(),

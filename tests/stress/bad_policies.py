@@ -313,6 +313,35 @@ def make_step(place_m: list[float], turn: Pose, aperture_m: float) -> dict[str, 
     }
 
 
+class Granted(BadPolicy):
+    """Draws from another bad policy until the cell would carry it out.
+
+    Nothing else is proposed beside it: each answer is a grasp that happens.
+    """
+
+    _DRAWS: Final = 3000
+
+    def __init__(self, source: BadPolicy, is_granted: Callable[[Steps], bool]) -> None:
+        self.proposals = 0
+        self.tries: dict[str, int] = {}
+        self._source = source
+        self._is_granted = is_granted
+
+    def __call__(self, chunk: dict[str, Any]) -> None:
+        """Spoil an answer and leave no alternative to it."""
+        chunk["alternatives"] = []
+        super().__call__(chunk)
+
+    def make_steps(self, steps: Steps) -> tuple[str, Steps]:
+        """Draw."""
+        for _ in range(self._DRAWS):
+            self._source.proposals += 1
+            name, made = self._source.make_steps(steps)
+            if self._is_granted(made):
+                break
+        return name, made
+
+
 POLICIES: Final[dict[str, type[BadPolicy]]] = {
     "random": RandomPolicy,
     "drifting": DriftingPolicy,

@@ -8,6 +8,10 @@ fixture with more than 60 N), no touch of arm, wrist camera or gripper body on a
 (counted by the same monitor, more than 1 N), no unguarded cycle. Fingers that touch
 parts, or brush walls and floor below 60 N, are counted by their largest force alone.
 The cell may hold for a reason that it states; a person at the panel then lets it go on.
+
+The Guardian soon takes the grasps from such a policy, and most of what it wants is
+refused before anything moves. With `--only-granted` the fallback is as bad, and both
+propose what the chunk check grants: every grasp is a bad one.
 """
 
 import argparse
@@ -17,21 +21,29 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from cell.contracts.geometry import Pose
+from cell.contracts.observation import ActionChunk, ActionStep
 from cell.contracts.servo import INTERVENTIONS, HoldReason
 from cell.mailbox.servo_link import ServoLink
+from cell.supervisor.grasp_plan import Planner
+from ops.chunk_check import make_chunk_check
 from ops.exit_codes import ExitCode
 from ops.lives import ServoLives
-from ops.settings import load_settings
+from ops.settings import Settings, load_settings
+from ops.wiring import make_layout
 from sim2real.faults.evidence import LogLine, LogReader
 from sim2real.faults.policy_wire import HostileWorker
 from sim2real.faults.stand import Stand, StandError, open_stand
 from sim2real.faults.stand_config import Wire
 from tests.running_cell import ROOT
-from tests.stress.bad_policies import POLICIES, BadPolicy
+from tests.stress.bad_policies import POLICIES, BadPolicy, Granted, Steps
 from tests.stress.injection_stand import NEXT_COMMAND, keep_logs, resume
 from tests.stress.injections import read_report
 
@@ -90,7 +102,13 @@ class Round:
 
 
 def run_round(
-    config: Path, name: str, seconds: float, seed: int, logs: Path | None = None
+    config: Path,
+    name: str,
+    seconds: float,
+    seed: int,
+    logs: Path | None = None,
+    *,
+    only_granted: bool = False,
 ) -> Round:
     """Let one bad policy work for a while, in a cell of its own.
 
@@ -100,12 +118,16 @@ def run_round(
         seconds: for how long [s].
         seed: of what it proposes.
         logs: where to keep those of a cell in which a limit was violated.
+        only_granted: the fallback is as bad, and what is proposed can be carried out.
     """
     found = Round(name)
-    worker = HostileWorker()
+    worker = HostileWorker(spoils_fallback=only_granted)
     try:
         with open_stand(config, _WIRES) as stand:
-            policy = POLICIES[name](load_settings(config), random.Random(seed))
+            settings = load_settings(config)
+            policy = POLICIES[name](settings, random.Random(seed))
+            if only_granted:
+                policy = Granted(policy, make_judge(settings))
             try:
                 resume(stand)
                 worker.take_over(stand)
@@ -119,6 +141,36 @@ def run_round(
     except StandError as error:
         found.broken = str(error)
     return found
+
+
+def make_judge(settings: Settings) -> Callable[[Steps], bool]:
+    """Return what says whether the cell would carry steps out, from home."""
+    planner = Planner(make_layout(settings))
+    check = make_chunk_check(settings)
+    home = np.array(settings.arm.home_q_rad)
+
+    def is_granted(steps: Steps) -> bool:
+        made = [
+            ActionStep(
+                Pose(np.array(step["position_m"]), np.array(step["quat_wxyz"])),
+                step["aperture_m"],
+            )
+            for step in steps
+        ]
+        chunk = ActionChunk(1, tuple(made), 1.0, "bad")
+        if not _is_sound(check.check(chunk, home)):
+            return False
+        plan = planner.plan_pick(chunk, home)
+        return plan is not None and not (
+            check.check(plan.chunk, home) or check.check(plan.way_out, plan.q_grasp)
+        )
+
+    return is_granted
+
+
+def _is_sound(refusal: str) -> bool:
+    """Say whether steps are poses at all; turned by half a turn they may be in reach."""
+    return not re.match(r"step \d+ (is not|has a quaternion|asks for)", refusal)
 
 
 def watch(stand: Stand, found: Round, policy: BadPolicy, seconds: float) -> None:
@@ -218,6 +270,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="of all together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--policy", choices=sorted(POLICIES), action="append")
+    parser.add_argument("--only-granted", action="store_true")
     parser.add_argument("--config", type=Path, default=ROOT / "config.yaml")
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
@@ -226,7 +279,16 @@ def main() -> int:
     rounds: list[Round] = []
     for name in names:
         logs = given.json and given.json.with_suffix(".logs")
-        rounds.append(run_round(given.config, name, seconds, given.seed, logs))
+        rounds.append(
+            run_round(
+                given.config,
+                name,
+                seconds,
+                given.seed,
+                logs,
+                only_granted=given.only_granted,
+            )
+        )
         print_round(rounds[-1])
         if given.json is not None:
             rows = [{**vars(found), "is_met": found.is_met()} for found in rounds]

@@ -176,12 +176,13 @@ def list_orders(
     empty = {"speed_ratio": 1.0, "part_radius_m": 0.0, "part_length_m": 0.0}
     radius_m, length_m = LARGEST_PART_M
     loaded = {"part_radius_m": radius_m, "part_length_m": length_m}
+    reach = {**empty, "speed_ratio": settings.motion.reach_speed_ratio}
     place = planner.plan_place(q_lifted, plan.grasp_height_m, number)
     assert place is not None, "the outfeed is out of reach"
     ratio = settings.motion.loaded_speed_ratio
     return [
         {"mode": joint, "q_target": plan.q_pregrasp, **empty},
-        *({"mode": linear, "base_from_tcp": pose, **empty} for pose in plan.path),
+        *({"mode": linear, "base_from_tcp": pose, **reach} for pose in plan.path),
         {"mode": linear, "base_from_tcp": plan.retreat, **empty, **loaded},
         {"mode": joint, "q_target": place.q_above, **loaded, "speed_ratio": ratio},
         {"mode": linear, "base_from_tcp": place.place, **loaded, "speed_ratio": 1.0},

@@ -529,6 +529,27 @@ async def test_too_much_force_in_the_bin_fails_the_grasp_and_work_goes_on(
     assert away.part_length_m == 0.0
 
 
+async def test_what_the_fingers_press_on_in_the_bin_is_not_pressed_at_twice() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.cycle_phase == "reaching in")
+        first = len(cell.servo.orders)
+        kept_at = cell.servo.q + 0.004
+        cell.servo.refusals, cell.servo.kept_at = [HoldReason.TCP_FORCE], kept_at
+
+        await cell.until(lambda: cell.supervisor.statistics.placed == 1, 60.0)
+
+        assert State.HELD not in cell.visited
+        assert ("let_go", {"while": "reaching in"}) in cell.events
+    moves = [o for o in cell.servo.orders[first:] if o.mode is not MotionMode.HOLD]
+    down, back, away = moves[:3]
+    assert down.mode is away.mode is MotionMode.MOVE_LINEAR
+    assert down.base_from_tcp.position_m[2] < GRASP_XYZ_M[2] + 0.01
+    assert back.q_target.tolist() == kept_at.tolist()
+    assert away.base_from_tcp.position_m[2] > GRASP_XYZ_M[2] + 0.1
+
+
 async def test_a_stuck_part_is_let_go_before_the_arm_goes_on() -> None:
     cell = SupervisedCell()
     async with cell.running():
@@ -637,3 +658,17 @@ async def test_the_speed_never_exceeds_the_limit_of_the_line() -> None:
 
     moving = [o for o in cell.servo.orders if o.mode is not MotionMode.HOLD]
     assert max(order.speed_ratio for order in moving) <= 0.25 + 1e-9
+
+
+async def test_the_way_down_among_the_parts_is_slower_than_the_way_up() -> None:
+    cell = SupervisedCell()
+    async with cell.running():
+        await cell.start()
+        await cell.until(lambda: cell.supervisor.statistics.picked > 0)
+
+    lines = [o for o in cell.servo.orders if o.mode is MotionMode.MOVE_LINEAR]
+    grasp, retreat = lines[0], lines[1]
+    heights_m = [o.base_from_tcp.position_m[2] for o in (grasp, retreat)]
+    assert heights_m[0] < heights_m[1]
+    assert grasp.speed_ratio == cell.layout.motion.reach_speed_ratio < 1.0
+    assert retreat.speed_ratio == 1.0

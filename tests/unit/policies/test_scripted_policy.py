@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cell.contracts.fingers import WALL_CLEARANCE_M
 from cell.contracts.observation import Abstain, ActionChunk
 from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.worker import make_observation
@@ -76,3 +77,38 @@ def test_tips_never_go_below_the_floor_clearance() -> None:
     pose = WORKSPACE.base_from_bin.inverse() @ chunk.steps[-1].base_from_tcp
     closed_tip_m = float(pose.position_m[2]) - (0.1736 - 0.168)
     assert closed_tip_m >= 0.002 - 1e-6
+
+
+def test_fingers_keep_clear_of_the_walls() -> None:
+    rng = np.random.default_rng(4)
+    fingers, slope = WORKSPACE.fingers, WORKSPACE.wall_slope_rad
+    half = np.array(WORKSPACE.floor_size_m) / 2
+    rooms_m = []
+    for _ in range(2000):
+        x, y = rng.uniform(-1.0, 1.0, 2) * half
+        yaw, opening_m = rng.uniform(-np.pi, np.pi), rng.uniform(0.0, 0.085)
+        (lowest,) = WORKSPACE.compute_lowest_tips_m(
+            np.array([x]), np.array([y]), yaw, opening_m
+        )
+        rise_m = fingers.rise_m(opening_m)
+        for thick_m, above_m in (
+            (fingers.pad_thickness_m, 0.0),
+            (fingers.knuckle_thickness_m, fingers.knuckle_rise_m),
+        ):
+            height_m = lowest + rise_m + above_m
+            if height_m >= WORKSPACE.wall_height_m:
+                continue
+            for u in (-1.0, 1.0):
+                for v in (-1.0, 1.0):
+                    across = u * (opening_m / 2 + thick_m)
+                    along = v * fingers.pad_width_m / 2
+                    corner = np.array(
+                        [
+                            x + across * np.cos(yaw) - along * np.sin(yaw),
+                            y + across * np.sin(yaw) + along * np.cos(yaw),
+                        ]
+                    )
+                    beside = half + height_m * np.tan(slope) - np.abs(corner)
+                    rooms_m.append(float(beside.min() * np.cos(slope)))
+
+    assert min(rooms_m) == pytest.approx(WALL_CLEARANCE_M, abs=1e-6)

@@ -79,12 +79,12 @@ def test_the_way_is_cut_by_the_joint_that_goes_furthest(
 
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_the_way_may_touch_a_face_and_not_cross_it(
+def test_the_way_keeps_a_millimetre_from_the_faces(
     walk: Walk, axis: Any, sign: Any
 ) -> None:
     face, beyond = START.copy(), START.copy()
-    face[axis] += sign
-    beyond[axis] += sign * (1.0 + 1e-12)
+    face[axis] += sign * (0.999 - 1e-12)
+    beyond[axis] += sign * (0.999 + 1e-12)
 
     assert make_check()._check_joint_path(START, face, OPENING_M) == ""
     wrong = make_check()._check_joint_path(START, beyond, OPENING_M)

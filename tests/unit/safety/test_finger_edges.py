@@ -118,7 +118,7 @@ def test_it_keeps_out_of_the_bin_and_what_the_body_alone_keeps_out_of() -> None:
     walls = tuple(f"bin_wall_{name}" for name in ("px", "nx", "py", "ny"))
 
     assert names.zones == ("table", "bin_floor", *walls)
-    assert around.zone_margin.tolist() == [0.0] * 6
+    assert around.zone_margin.tolist() == [0.0, 0.001, *[0.004] * 4]
     first = names.capsules.index("palm")
     wanted = [[c, z] for z in range(6) for c in range(first, first + len(HAND))]
     assert around.against_zone.tolist() == wanted
@@ -243,17 +243,25 @@ def test_a_way_is_looked_at_with_the_asked_and_with_the_widest_opening(
     assert clearances.openings == [0.03, 0.08]
 
 
+@pytest.mark.parametrize(
+    ("item", "wanted"),
+    [
+        (2, "leaves -0.012 m between left_pad and zone table"),
+        (14, "leaves -0.011 m of 0.001 m between left_pad and zone bin_floor"),
+        (26, "leaves -0.008 m of 0.004 m between left_pad and zone bin_wall_px"),
+    ],
+)
 @pytest.mark.parametrize("granted", [0, 1])
 def test_what_is_touched_on_a_way_is_named(
-    clearances: Clearances, granted: Any
+    clearances: Clearances, granted: Any, item: Any, wanted: Any
 ) -> None:
     fine = (HoldReason.NONE, 0.7, 0.0, -1, 1.0)
-    refused = (HoldReason.KEEP_OUT_ZONE, -0.5, -0.0123, 14, 0.1)
+    refused = (HoldReason.KEEP_OUT_ZONE, -0.5, -0.0123, item, 0.1)
     clearances.found = [*[fine] * granted, refused]
 
     wrong = make_check().find_on_way(HOME_Q, OVER_BIN_Q, 0.03)
 
-    assert wrong == "leaves -0.012 m between left_pad and zone bin_floor"
+    assert wrong == wanted
     assert len(clearances.asked) == granted + 1
 
 

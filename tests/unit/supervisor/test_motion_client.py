@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
+from cell.contracts.geometry import Vector
 from cell.contracts.servo import WITHHELD_NS, HoldReason, MotionMode
 from cell.supervisor.causes import Cause, CauseError
+from cell.supervisor.force_contacts import ForceError
 from cell.supervisor.grasp_plan import lift
 from cell.supervisor.motion_client import MotionClient, MotionEndedError
 from cell.supervisor.motion_watch import Patience, ReleasePatience, Tries
@@ -141,6 +143,129 @@ async def test_a_knock_of_a_tenth_of_a_second_does_not_use_up_all_tries() -> Non
     given_ms = [(o.stamp_ns - began_ns) / 1e6 for o in moves]
     assert given_ms[2] >= 100.0
     assert given_ms[2] <= 400.0
+
+
+KEPT = HOME + np.array([0.0, 0.006, -0.004, 0.0, 0.0, 0.0])
+
+
+def list_targets(bench: Bench) -> list[list[float]]:
+    """Return the targets of all orders to move joints, in order."""
+    orders = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_JOINT]
+    return [order.q_target.tolist() for order in orders]
+
+
+async def test_an_arm_that_is_pressed_gives_way_before_it_tries_again() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    assert list_targets(bench) == [NEAR.tolist(), KEPT.tolist(), NEAR.tolist()]
+    assert bench.servo.q == pytest.approx(NEAR)
+    assert not bench.motion.is_moving()
+
+
+async def test_a_way_back_that_is_refused_is_ordered_again() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE] * 4, KEPT
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    # Of its refusals none counts as a try of the motion.
+    wanted = [NEAR, *[KEPT] * 4, NEAR]
+    assert list_targets(bench) == [target.tolist() for target in wanted]
+    assert bench.servo.q == pytest.approx(NEAR)
+
+
+async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE] * 5000, KEPT
+    began_ns = bench.clock.now_ns()
+
+    async def move_and_fail() -> None:
+        with pytest.raises(CauseError, match="TCP_FORCE"):
+            await bench.motion.move_joint(NEAR)
+
+    await bench.run(move_and_fail)
+
+    assert bench.clock.now_ns() - began_ns < 8e9
+    assert list_targets(bench).count(NEAR.tolist()) == 3
+    assert not bench.motion.is_moving()
+    command = bench.servo.read_command()
+    assert command is not None
+    assert command.mode is MotionMode.HOLD
+    # Some pause lies between them: each is an event in the record.
+    assert list_targets(bench).count(KEPT.tolist()) < 100
+
+
+@pytest.mark.parametrize(
+    ("reason", "kept_at"),
+    [(HoldReason.KEEP_OUT_ZONE, KEPT), (HoldReason.TCP_FORCE, HOME + 9e-4)],
+)
+async def test_only_an_arm_that_is_pressed_gives_way(
+    reason: HoldReason, kept_at: Vector
+) -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [reason], kept_at
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    assert list_targets(bench) == [NEAR.tolist()] * 2
+
+
+@pytest.mark.parametrize(("kept_at", "tries"), [(KEPT, 1), (None, 3)])
+async def test_where_it_is_told_so_nothing_is_pressed_at_twice(
+    kept_at: Vector | None, tries: int
+) -> None:
+    bench = await ready_bench()
+    target = lift(bench.servo.base_from_tcp(), -0.05)
+    bench.servo.refusals = [HoldReason.TCP_FORCE] * tries
+    bench.servo.kept_at = kept_at
+
+    async def move_and_fail() -> None:
+        with pytest.raises(ForceError, match="TCP_FORCE"):
+            await bench.motion.move_linear(target, presses_on=False)
+
+    await bench.run(move_and_fail)
+
+    lines = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_LINEAR]
+    assert len(lines) == tries
+    assert list_targets(bench) == ([] if kept_at is None else [kept_at.tolist()])
+
+
+async def test_what_ends_a_motion_ends_its_giving_way_as_well() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+
+    async def move() -> None:
+        with pytest.raises(MotionEndedError):
+            await bench.motion.move_joint(
+                NEAR, ends_when=lambda: KEPT.tolist() in list_targets(bench)
+            )
+
+    await bench.run(move)
+
+    command = bench.servo.read_command()
+    assert command is not None
+    assert command.mode is MotionMode.BRAKE
+    assert list_targets(bench) == [NEAR.tolist(), KEPT.tolist()]
+
+
+async def test_a_loss_while_the_arm_gives_way_is_told() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+
+    def lose() -> bool:
+        if KEPT.tolist() in list_targets(bench):
+            bench.servo.fault(HoldReason.LINK_LOST)
+        return False
+
+    async def move_and_fail() -> None:
+        with pytest.raises(CauseError) as caught:
+            await bench.motion.move_joint(NEAR, ends_when=lose)
+        assert caught.value.cause is Cause.ROBOT_LINK_LOST
+
+    await bench.run(move_and_fail)
 
 
 def test_tries_begin_anew_once_the_motion_has_gone_on() -> None:

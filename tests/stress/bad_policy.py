@@ -158,8 +158,10 @@ def make_judge(settings: Settings) -> Callable[[Steps], bool]:
             for step in steps
         ]
         chunk = ActionChunk(1, tuple(made), 1.0, "bad")
-        if not _is_sound(check.check(chunk, home)):
-            return False
+        # The square of a huge number is no number any more, and refused like one.
+        with np.errstate(over="ignore"):
+            if not _is_sound(check.check(chunk, home)):
+                return False
         plan = planner.plan_pick(chunk, home)
         return plan is not None and not (
             check.check(plan.chunk, home) or check.check(plan.way_out, plan.q_grasp)
@@ -169,8 +171,9 @@ def make_judge(settings: Settings) -> Callable[[Steps], bool]:
 
 
 def _is_sound(refusal: str) -> bool:
-    """Say whether steps are poses at all; turned by half a turn they may be in reach."""
-    return not re.match(r"step \d+ (is not|has a quaternion|asks for)", refusal)
+    """Say whether steps are poses inside; with the other wrist they may be in reach."""
+    wrong = "is not|has a quaternion|asks for|lies outside"
+    return not re.match(rf"step \d+ ({wrong})", refusal)
 
 
 def watch(stand: Stand, found: Round, policy: BadPolicy, seconds: float) -> None:

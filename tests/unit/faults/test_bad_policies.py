@@ -10,8 +10,8 @@ import pytest
 from cell.contracts.geometry import Pose
 from sim2real.faults.evidence import LogLine
 from tests.fakes.cell_scene import shipped_settings
-from tests.stress.bad_policies import POLICIES, make_step
-from tests.stress.bad_policy import Round, count_events, shorten
+from tests.stress.bad_policies import POLICIES, Granted, make_step
+from tests.stress.bad_policy import Round, count_events, make_judge, shorten
 
 SETTINGS = shipped_settings()
 
@@ -90,3 +90,27 @@ def test_events_are_counted_by_reason_without_their_numbers() -> None:
     assert found.attempts == {"heightmap: placed": 1}
     assert found.stops == {"the guard refused": 1}
     assert shorten("leaves -0.004 m between a and b") == "leaves # m between a and b"
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_only_what_the_cell_would_carry_out_is_proposed(name: str) -> None:
+    judge = make_judge(SETTINGS)
+    source = POLICIES[name](SETTINGS, random.Random(1))
+    policy = Granted(source, judge)
+
+    chunks = [good_chunk() for _ in range(6)]
+    for chunk in chunks:
+        policy(chunk)
+
+    assert all(judge(chunk["steps"]) for chunk in chunks)
+    assert all(chunk["steps"] != good_chunk()["steps"] for chunk in chunks)
+    assert not any(chunk["alternatives"] for chunk in chunks)
+    assert policy.proposals == sum(policy.tries.values()) == 6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308])
+def test_what_is_no_pose_would_not_be_carried_out(value: float) -> None:
+    steps = good_chunk()["steps"]
+    assert make_judge(SETTINGS)(steps)
+    steps[1]["position_m"][0] = value
+    assert not make_judge(SETTINGS)(steps)

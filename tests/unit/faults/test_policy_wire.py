@@ -116,6 +116,24 @@ def test_the_fallback_policy_is_left_alone(hostile: HostileWorker, wire: Wire) -
     assert message == json.loads(json.dumps(answer_message(2, CHUNK, 1.0)))
 
 
+def test_the_fallback_policy_is_spoilt_where_that_is_asked_for() -> None:
+    hostile = HostileWorker(spoils_fallback=True)
+    hostile.spoil = spoil_with_distance
+    wire = Wire(hostile)
+    try:
+        answers = [
+            parse_answer(wire.ask(1, "live")),
+            parse_answer(wire.ask(2, "fallback")),
+        ]
+    finally:
+        wire.close()
+
+    for answer in answers:
+        assert isinstance(answer.answer, ActionChunk)
+        x_m = answer.answer.steps[0].base_from_tcp.position_m[0]
+        assert x_m == pytest.approx(4.8)
+
+
 def test_messages_are_framed_as_the_supervisor_reads_them(wire: Wire) -> None:
     request = request_message(ProposeRequest(1, "live", 0))
     wire.supervisor.sendall(encode_message(request))

@@ -29,9 +29,9 @@ from cell.supervisor.motion_watch import (
     Patience,
     ReleasePatience,
     Tries,
+    find_way_back,
     is_at_rest,
     is_given_up,
-    is_kept_off,
     is_refusal,
 )
 from cell.supervisor.ports import ServoPort
@@ -182,7 +182,7 @@ class MotionClient(ServoOrders):
         *,
         presses_on: bool = True,
     ) -> None:
-        patience, tries = Patience(self._clock.now_ns()), Tries()
+        patience, tries, presses = Patience(self._clock.now_ns()), Tries(), 0
         self.interventions.begin_move()
         while not tries.is_spent:
             reason, followed_ns = await self._try(
@@ -191,11 +191,13 @@ class MotionClient(ServoOrders):
             if reason is HoldReason.NONE:
                 return
             await self._let_hold_pass(tries.note(reason, followed_ns))
-            if reason is not HoldReason.TCP_FORCE:
-                continue
-            was_pressed = await self._yield(patience, ends_when)
-            if was_pressed and not presses_on:
-                break
+            if reason is HoldReason.TCP_FORCE and await self._yield(
+                patience, ends_when
+            ):
+                presses += 1
+                if presses >= (Tries.COUNT if presses_on else 1):
+                    self.hold()
+                    raise make_veto([reason])
         self.hold()
         raise make_veto(tries.reasons)
 
@@ -269,12 +271,17 @@ class MotionClient(ServoOrders):
     async def _yield(self, patience: Patience, ends_when: Callable[[], bool]) -> bool:
         """Take the target back to where something keeps the arm from it, if so.
 
-        It would press with what its joints are off for as long as it stands. The guard
-        lets it move slowly while the load falls; a reading that trembles ends that, so
-        the order is given again. Where that does not help, the next try tells.
+        It would press with what its joints are off for as long as it stands. What the
+        guard refuses on the way is ordered again, for a reading trembles. Where that
+        does not help, the next try tells.
         """
-        was_pressed = False
+        if await self._find_way_back() is None:
+            return False
+        # The arm still comes after its setpoint, and the load rises: the guard would
+        # hold what moves now to the load of now.
+        await self._sleep(SETTLING_S)
         until_ns = self._clock.now_ns() + ns_from_s(YIELD_PATIENCE_S)
+        was_pressed = False
         while self._clock.now_ns() < until_ns:
             q_back = await self._find_way_back()
             if q_back is None:
@@ -282,17 +289,16 @@ class MotionClient(ServoOrders):
             was_pressed = True
             back = replace(self._blank(MotionMode.MOVE_JOINT), q_target=q_back)
             reason, _ = await self._try(back, 1.0, patience, ends_when)
-            if reason is HoldReason.NONE:
-                break
-            await self._let_hold_pass(YIELD_PAUSE_S)
+            if reason is not HoldReason.NONE:
+                await self._let_hold_pass(YIELD_PAUSE_S)
         return was_pressed
 
     async def _find_way_back(self) -> Vector | None:
-        """Return where the joints come to rest off their setpoints, None if on them."""
+        """Wait for joints that settle; return as `find_way_back` does."""
         settled_ns = self._clock.now_ns() + ns_from_s(SETTLING_S)
         while (state := self._servo.read_state()) is not None:
             if is_at_rest(state) or self._clock.now_ns() > settled_ns:
-                return state.q if is_kept_off(state) else None
+                return find_way_back(state)
             await self._sleep()
         return None
 

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from cell.contracts.geometry import Vector
 from cell.contracts.servo import (
     TIMING_HOLDS,
     UNLINKED_PHASES,
@@ -20,11 +21,10 @@ HOLD_PATIENCE_S: Final = 0.5
 """How long a hold of the guard may take to pass [s]."""
 
 YIELD_PATIENCE_S: Final = 1.5
-"""How long an arm that is pressed may take to give way [s]: from the deflection that
-3 times the limit leads to, at the speed that the guard permits under it."""
+"""How long an arm that is pressed may take to give way [s]."""
 
 YIELD_PAUSE_S: Final = 0.04
-SETTLING_S: Final = 0.1
+SETTLING_S: Final = 0.12
 """In which the joints come up to setpoints that rest [s]; an arm that is pressed may
 tremble for longer."""
 
@@ -39,6 +39,9 @@ _PAUSES_S: Final = (0.04, 0.08, 0.0)
 """After each try: a knock that is over within 0.1 s costs no more than that."""
 
 _AT_REST_RADPS: Final = 0.02
+_PIECE_RAD: Final = 0.004
+"""Travel of all joints in one order to give way: so short, its peak of speed stays
+below what the guard permits under load (0.09 of 0.1 rad/s)."""
 _OFF_RAD: Final = 0.001
 """A joint that is further from its setpoint at rest is kept from it."""
 
@@ -129,13 +132,15 @@ class Tries:
         reasons: one for each try.
     """
 
+    COUNT: Final = len(_PAUSES_S)
+
     def __init__(self) -> None:
         self.reasons: list[HoldReason] = []
 
     @property
     def is_spent(self) -> bool:
         """Whether no further one is made."""
-        return len(self.reasons) >= len(_PAUSES_S)
+        return len(self.reasons) >= self.COUNT
 
     def note(self, reason: HoldReason, followed_ns: int) -> float:
         """Count a try; return how long to wait at least before the next one [s].
@@ -167,9 +172,16 @@ def is_given_up(reason: HoldReason, held_ns: int) -> bool:
     return reason not in PASSING_HOLDS or held_ns > ns_from_s(HOLD_PATIENCE_S)
 
 
-def is_kept_off(state: ServoState) -> bool:
-    """Say whether joints are not where their setpoints are; at rest that is no lag."""
-    return float(np.max(np.abs(state.q - state.q_command))) > _OFF_RAD
+def find_way_back(state: ServoState) -> Vector | None:
+    """Return the next setpoint on the way to joints that are kept off, (6,) [rad].
+
+    None where they are on theirs, but for the lag of an arm that still moves.
+    """
+    off = state.q - state.q_command
+    if float(np.max(np.abs(off))) <= _OFF_RAD:
+        return None
+    piece = min(1.0, _PIECE_RAD / float(np.sum(np.abs(off))))
+    return np.asarray(state.q_command + piece * off, dtype=np.float64)
 
 
 def is_at_rest(state: ServoState) -> bool:

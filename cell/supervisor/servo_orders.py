@@ -30,7 +30,7 @@ STATE_AGE_LIMIT_S = 0.15
 
 
 class ServoOrders:
-    """The only writer of servo commands.
+    """Writes servo commands; there is one of it, for one process.
 
     Attributes:
         state: newest state of the servo process as of the last `refresh`.

@@ -11,6 +11,10 @@ from policies.runtime.fingers import FingerGeometry
 
 FloatMap = NDArray[np.float32]
 
+BAR_REACH_M = 0.0015
+"""The chunk check encloses the pads in round bars, which reach this far beyond their
+corners towards a wall: what it would refuse is not proposed."""
+
 EDGE_MARGIN_M = 0.012
 """Width of the strip inside the bin's upper edge whose heights are not trusted."""
 
@@ -82,7 +86,9 @@ class GraspWorkspace:
             np.abs(y_m) - self.floor_size_m[1] / 2,
         )
         lean = max(float(np.tan(self.wall_slope_rad)), 1e-6)
-        return np.clip(outside / lean, 0.0, self.wall_height_m)
+        heights_m = np.clip(outside / lean, 0.0, self.wall_height_m)
+        # Over the rim it lies above it.
+        return heights_m + clearance_m * (heights_m >= self.wall_height_m)
 
     def opening_half_m(self) -> tuple[float, float]:
         """Return half the inner size of the bin at the upper edge of its walls."""
@@ -124,16 +130,20 @@ class GraspWorkspace:
             Height of the closed tips above the floor [m], the shape of `x_m`.
         """
         fingers = self.fingers
-        rise_m = fingers.rise_m(aperture_m)
         lowest = np.full(x_m.shape, -np.inf)
+        boxes = []
+        # Tips come down while they close.
+        closing = [opening for opening in fingers.apertures_m if opening < aperture_m]
+        for opening_m in (aperture_m, *closing):
+            rise_m = fingers.rise_m(opening_m)
+            boxes += [
+                (opening_m / 2 + fingers.pad_thickness_m, rise_m),
+                (
+                    opening_m / 2 + fingers.knuckle_thickness_m,
+                    rise_m + fingers.knuckle_rise_m,
+                ),
+            ]
         # Walls are convex towards the bin's centre, so corners of the boxes suffice.
-        boxes = (
-            (aperture_m / 2 + fingers.pad_thickness_m, rise_m),
-            (
-                aperture_m / 2 + fingers.knuckle_thickness_m,
-                rise_m + fingers.knuckle_rise_m,
-            ),
-        )
         cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
         for reach_m, bottom_m in boxes:
             for u in (-reach_m, reach_m):
@@ -141,7 +151,7 @@ class GraspWorkspace:
                     wall = self.wall_heights_m(
                         x_m + u * cos - v * sin,
                         y_m + u * sin + v * cos,
-                        WALL_CLEARANCE_M,
+                        WALL_CLEARANCE_M + BAR_REACH_M,
                     )
                     lowest = np.maximum(lowest, wall - bottom_m)
         return np.asarray(np.maximum(lowest, self.wall_heights_m(x_m, y_m)))

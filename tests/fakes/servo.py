@@ -136,6 +136,13 @@ class FakeServo:
         self._advance()
         self.latch = reason
 
+    def stop_short(self, reason: HoldReason, kept_at: Vector) -> None:
+        """Refuse what is under way, for something keeps the joints elsewhere."""
+        self._advance()
+        self._hold, self.kept_at = reason, kept_at
+        self._q_target, self._done_ratio = self.q, 1.0
+        self._state = self._make_state(self._clock.now_ns())
+
     def unstart(self) -> None:
         """Be a process that has not said anything yet; `restart` starts it."""
         self.is_dead = True
@@ -228,7 +235,10 @@ class FakeServo:
         self.q = self._q_start + self._done_ratio * (self._q_target - self._q_start)
         self.travelled_rad += float(np.max(np.abs(self.q - before)))
         self._is_moving = self._done_ratio < 1.0
-        if self.kept_at is not None and np.array_equal(self.q, self.kept_at):
+        is_free = self.kept_at is not None and np.allclose(
+            self.q, self.kept_at, rtol=0.0, atol=1e-3
+        )
+        if is_free:
             self.kept_at = None
 
     def _is_fresh(self, command: ServoCommand, now_ns: int) -> bool:

@@ -338,8 +338,8 @@ class Granted(BadPolicy):
             self._source.proposals += 1
             name, made = self._source.make_steps(steps)
             if self._is_granted(made):
-                break
-        return name, made
+                return name, made
+        return "none granted", steps
 
 
 POLICIES: Final[dict[str, type[BadPolicy]]] = {

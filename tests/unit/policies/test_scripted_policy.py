@@ -7,6 +7,7 @@ from cell.contracts.fingers import WALL_CLEARANCE_M
 from cell.contracts.observation import Abstain, ActionChunk
 from policies.runtime.scripted_policy import ScriptedPolicy
 from policies.runtime.worker import make_observation
+from policies.runtime.workspace import BAR_REACH_M
 from tests.fakes.grasp_models import make_frame, make_workspace
 
 WORKSPACE = make_workspace(96, 0.004)
@@ -111,4 +112,5 @@ def test_fingers_keep_clear_of_the_walls() -> None:
                     beside = half + height_m * np.tan(slope) - np.abs(corner)
                     rooms_m.append(float(beside.min() * np.cos(slope)))
 
-    assert min(rooms_m) == pytest.approx(WALL_CLEARANCE_M, abs=1e-6)
+    wanted_m = WALL_CLEARANCE_M + BAR_REACH_M
+    assert min(rooms_m) == pytest.approx(wanted_m, abs=1e-6)

@@ -10,6 +10,7 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.observation import ActionChunk, ActionStep
 from cell.kinematics import solve_ik
 from ops.chunk_check import make_chunk_check
+from ops.workspace import make_workspace
 from policies.runtime.fingers import FLOOR_CLEARANCE_M, ROBOTIQ_2F85
 from safety.finger_check import BinShape, FingerCheck
 from tests.fakes.cell_scene import shipped_settings
@@ -183,3 +184,27 @@ def distance(point: Vector, bars: Any) -> float:
         t = np.clip((point - np.array(start)) @ way / (way @ way), 0.0, 1.0)
         found.append(float(np.linalg.norm(point - np.array(start) - t * way)))
     return min(found)
+
+
+def test_what_the_policies_may_propose_at_walls_is_granted() -> None:
+    workspace = make_workspace(SETTINGS)
+    fingers = workspace.fingers
+    half_m = np.array(workspace.opening_half_m())
+    rng = np.random.default_rng(2)
+    at_walls = 0
+    for _ in range(600):
+        x, y = rng.uniform(-1.0, 1.0, 2) * half_m
+        yaw, opening_m = rng.uniform(-np.pi, np.pi), rng.uniform(0.02, 0.085)
+        (lowest,) = workspace.compute_lowest_tips_m(
+            np.array([x]), np.array([y]), yaw, opening_m
+        )
+        height_m = max(float(lowest), FLOOR_CLEARANCE_M)
+        place = [x, y, height_m + fingers.closed_tip_m - workspace.flange_to_tcp_m]
+        q = solve_ik(workspace.base_from_bin @ Pose.tool_down(place, yaw), TOOL, HOME_Q)
+        if q is None:
+            continue
+        at_walls += lowest > FLOOR_CLEARANCE_M
+        assert FINGERS.find_at(q, opening_m) == "", (x, y, yaw, opening_m)
+        assert FINGERS.find_while_closing(q, opening_m) == "", (x, y, yaw, opening_m)
+
+    assert at_walls > 200

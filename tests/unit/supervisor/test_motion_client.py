@@ -160,7 +160,14 @@ async def test_an_arm_that_is_pressed_gives_way_before_it_tries_again() -> None:
 
     await bench.run(lambda: bench.motion.move_joint(NEAR))
 
-    assert list_targets(bench) == [NEAR.tolist(), KEPT.tolist(), NEAR.tolist()]
+    first, *back, last = np.array(list_targets(bench))
+    assert (first == NEAR).all()
+    assert (last == NEAR).all()
+    # In pieces: 4 mrad of all joints together keep below what the guard permits.
+    way = np.array([HOME, *back])
+    assert np.abs(np.diff(way, axis=0)).sum(axis=1).max() <= 0.004 + 1e-9
+    assert back[-1] == pytest.approx(KEPT, abs=1e-12)
+    assert len(back) == 3
     assert bench.servo.q == pytest.approx(NEAR)
     assert not bench.motion.is_moving()
 
@@ -172,8 +179,10 @@ async def test_a_way_back_that_is_refused_is_ordered_again() -> None:
     await bench.run(lambda: bench.motion.move_joint(NEAR))
 
     # Of its refusals none counts as a try of the motion.
-    wanted = [NEAR, *[KEPT] * 4, NEAR]
-    assert list_targets(bench) == [target.tolist() for target in wanted]
+    targets = list_targets(bench)
+    assert targets.count(NEAR.tolist()) == 2
+    assert targets[1] == targets[2] == targets[3] == targets[4]
+    assert len(targets) == 2 + 3 + 3
     assert bench.servo.q == pytest.approx(NEAR)
 
 
@@ -195,7 +204,73 @@ async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
     assert command is not None
     assert command.mode is MotionMode.HOLD
     # Some pause lies between them: each is an event in the record.
-    assert list_targets(bench).count(KEPT.tolist()) < 100
+    assert len(list_targets(bench)) < 150
+
+
+async def test_presses_apart_are_counted_however_long_each_takes() -> None:
+    bench = await ready_bench()
+    bench.motion.speed_limit_ratio = 0.05
+    bench.servo.refusals = [HoldReason.TCP_FORCE]
+    bench.servo.kept_at = KEPT
+    pressed = 1
+
+    def press_again() -> bool:
+        """Let every try be followed for a second before it meets something."""
+        nonlocal pressed
+        orders = bench.servo.orders
+        is_try = orders[-1].q_target.tolist() == NEAR.tolist()
+        tries = list_targets(bench).count(NEAR.tolist())
+        if is_try and tries > pressed and bench.clock.now_ns() > since_ns[-1] + 1e9:
+            pressed = tries
+            bench.servo.stop_short(HoldReason.TCP_FORCE, bench.servo.q + 0.003)
+        if is_try and tries > len(since_ns):
+            since_ns.append(bench.clock.now_ns())
+        return False
+
+    since_ns = [bench.clock.now_ns()]
+
+    async def move_and_fail() -> None:
+        with pytest.raises(ForceError, match="TCP_FORCE"):
+            await bench.motion.move_joint(NEAR, ends_when=press_again)
+
+    await bench.run(move_and_fail)
+
+    assert list_targets(bench).count(NEAR.tolist()) == 3
+
+
+async def test_the_limit_of_the_line_holds_on_the_way_back_too() -> None:
+    bench = await ready_bench()
+    bench.motion.speed_limit_ratio, bench.motion.carries_part = 0.3, True
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    moves = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_JOINT]
+    assert len(moves) > 2
+    assert {order.speed_ratio for order in moves} == {0.3}
+    assert all(order.part_length_m > 0.0 for order in moves)
+
+
+async def test_without_permission_the_arm_does_not_give_way_either() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+    ended = []
+
+    def forbid() -> bool:
+        bench.may_move = len(list_targets(bench)) < 2
+        return False
+
+    async def move() -> None:
+        try:
+            await bench.motion.move_joint(NEAR, ends_when=forbid)
+        except CauseError as error:
+            ended.append(error.cause)
+
+    await bench.run(move)
+
+    # At most what the last stamp still covered.
+    assert bench.servo.travelled_rad < 0.001
+    assert ended
 
 
 @pytest.mark.parametrize(
@@ -230,7 +305,7 @@ async def test_where_it_is_told_so_nothing_is_pressed_at_twice(
 
     lines = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_LINEAR]
     assert len(lines) == tries
-    assert list_targets(bench) == ([] if kept_at is None else [kept_at.tolist()])
+    assert bool(list_targets(bench)) is (kept_at is not None)
 
 
 async def test_what_ends_a_motion_ends_its_giving_way_as_well() -> None:
@@ -240,7 +315,7 @@ async def test_what_ends_a_motion_ends_its_giving_way_as_well() -> None:
     async def move() -> None:
         with pytest.raises(MotionEndedError):
             await bench.motion.move_joint(
-                NEAR, ends_when=lambda: KEPT.tolist() in list_targets(bench)
+                NEAR, ends_when=lambda: len(list_targets(bench)) > 1
             )
 
     await bench.run(move)
@@ -248,7 +323,7 @@ async def test_what_ends_a_motion_ends_its_giving_way_as_well() -> None:
     command = bench.servo.read_command()
     assert command is not None
     assert command.mode is MotionMode.BRAKE
-    assert list_targets(bench) == [NEAR.tolist(), KEPT.tolist()]
+    assert len(list_targets(bench)) == 2
 
 
 async def test_a_loss_while_the_arm_gives_way_is_told() -> None:
@@ -256,7 +331,7 @@ async def test_a_loss_while_the_arm_gives_way_is_told() -> None:
     bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
 
     def lose() -> bool:
-        if KEPT.tolist() in list_targets(bench):
+        if len(list_targets(bench)) > 1:
             bench.servo.fault(HoldReason.LINK_LOST)
         return False
 

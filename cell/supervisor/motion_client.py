@@ -23,10 +23,12 @@ from cell.supervisor.motion_watch import (
     HOLD_PATIENCE_S,
     LATCHING_HOLDS,
     SETTLING_S,
+    YIELD_ARRIVAL_RAD,
     YIELD_PATIENCE_S,
     YIELD_PAUSE_S,
     Losses,
     Patience,
+    Press,
     ReleasePatience,
     Tries,
     find_way_back,
@@ -191,13 +193,14 @@ class MotionClient(ServoOrders):
             if reason is HoldReason.NONE:
                 return
             await self._let_hold_pass(tries.note(reason, followed_ns))
-            if reason is HoldReason.TCP_FORCE and await self._yield(
-                patience, ends_when
-            ):
-                presses += 1
-                if presses >= (Tries.COUNT if presses_on else 1):
-                    self.hold()
-                    raise make_veto([reason])
+            if reason is not HoldReason.TCP_FORCE:
+                continue
+            press = await self._yield(patience, ends_when)
+            presses += press is not Press.NONE
+            most = Tries.COUNT if presses_on else 1
+            if press is Press.STAYS or presses >= most:
+                self.hold()
+                raise make_veto([reason])
         self.hold()
         raise make_veto(tries.reasons)
 
@@ -268,30 +271,33 @@ class MotionClient(ServoOrders):
             ):
                 return
 
-    async def _yield(self, patience: Patience, ends_when: Callable[[], bool]) -> bool:
+    async def _yield(self, patience: Patience, ends_when: Callable[[], bool]) -> Press:
         """Take the target back to where something keeps the arm from it, if so.
 
         It would press with what its joints are off for as long as it stands. What the
-        guard refuses on the way is ordered again, for a reading trembles. Where that
-        does not help, the next try tells.
+        guard refuses on the way is ordered again, for a reading trembles.
         """
         if await self._find_way_back() is None:
-            return False
+            return Press.NONE
         # The arm still comes after its setpoint, and the load rises: the guard would
         # hold what moves now to the load of now.
         await self._sleep(SETTLING_S)
+        press = Press.NONE
         until_ns = self._clock.now_ns() + ns_from_s(YIELD_PATIENCE_S)
-        was_pressed = False
-        while self._clock.now_ns() < until_ns:
-            q_back = await self._find_way_back()
-            if q_back is None:
-                break
-            was_pressed = True
-            back = replace(self._blank(MotionMode.MOVE_JOINT), q_target=q_back)
+        while (q_back := await self._find_way_back()) is not None:
+            if self._clock.now_ns() > until_ns:
+                return Press.STAYS
+            press = Press.GONE
+            # Near is enough: to wait for joints that are kept off takes 0.3 s a piece.
+            back = replace(
+                self._blank(MotionMode.MOVE_JOINT),
+                q_target=q_back,
+                arrival_rad=YIELD_ARRIVAL_RAD,
+            )
             reason, _ = await self._try(back, 1.0, patience, ends_when)
             if reason is not HoldReason.NONE:
                 await self._let_hold_pass(YIELD_PAUSE_S)
-        return was_pressed
+        return press
 
     async def _find_way_back(self) -> Vector | None:
         """Wait for joints that settle; return as `find_way_back` does."""

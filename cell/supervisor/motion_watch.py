@@ -1,5 +1,6 @@
 """What a motion under way looks out for: a loss behind it, and its time. Pure."""
 
+from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -20,10 +21,11 @@ LEAST_SPEED_RATIO: Final = 0.02
 HOLD_PATIENCE_S: Final = 0.5
 """How long a hold of the guard may take to pass [s]."""
 
-YIELD_PATIENCE_S: Final = 1.5
+YIELD_PATIENCE_S: Final = 2.0
 """How long an arm that is pressed may take to give way [s]."""
 
 YIELD_PAUSE_S: Final = 0.04
+YIELD_ARRIVAL_RAD: Final = 0.0005
 SETTLING_S: Final = 0.12
 """In which the joints come up to setpoints that rest [s]; an arm that is pressed may
 tremble for longer."""
@@ -61,6 +63,18 @@ one, and only the time that the motion may take does."""
 
 PASSING_HOLDS: Final = TIMING_HOLDS - AWAITED_HOLDS
 """Hiccups of timing after which the servo process goes on with the same order."""
+
+
+class Press(Enum):
+    """What became of something that an arm pressed on."""
+
+    NONE = "none"
+    """There was nothing: its joints were on their setpoints."""
+
+    GONE = "gone"
+    """The setpoints went back until nothing kept the joints from them."""
+
+    STAYS = "stays"
 
 
 class Losses:

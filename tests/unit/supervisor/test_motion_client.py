@@ -197,8 +197,9 @@ async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
 
     await bench.run(move_and_fail)
 
-    assert bench.clock.now_ns() - began_ns < 8e9
-    assert list_targets(bench).count(NEAR.tolist()) == 3
+    assert bench.clock.now_ns() - began_ns < 3e9
+    # Nobody presses on at what does not go away.
+    assert list_targets(bench).count(NEAR.tolist()) == 1
     assert not bench.motion.is_moving()
     command = bench.servo.read_command()
     assert command is not None
@@ -209,18 +210,18 @@ async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
 
 async def test_presses_apart_are_counted_however_long_each_takes() -> None:
     bench = await ready_bench()
-    bench.motion.speed_limit_ratio = 0.05
+    bench.motion.speed_limit_ratio = 0.2
     bench.servo.refusals = [HoldReason.TCP_FORCE]
     bench.servo.kept_at = KEPT
     pressed = 1
 
     def press_again() -> bool:
-        """Let every try be followed for a second before it meets something."""
+        """Let every try be followed for 0.7 s before it meets something."""
         nonlocal pressed
         orders = bench.servo.orders
         is_try = orders[-1].q_target.tolist() == NEAR.tolist()
         tries = list_targets(bench).count(NEAR.tolist())
-        if is_try and tries > pressed and bench.clock.now_ns() > since_ns[-1] + 1e9:
+        if is_try and tries > pressed and bench.clock.now_ns() > since_ns[-1] + 0.7e9:
             pressed = tries
             bench.servo.stop_short(HoldReason.TCP_FORCE, bench.servo.q + 0.003)
         if is_try and tries > len(since_ns):

@@ -21,7 +21,7 @@ LEAST_SPEED_RATIO: Final = 0.02
 HOLD_PATIENCE_S: Final = 0.5
 """How long a hold of the guard may take to pass [s]."""
 
-YIELD_PATIENCE_S: Final = 2.0
+YIELD_PATIENCE_S: Final = 3.0
 """How long an arm that is pressed may take to give way [s]."""
 
 YIELD_PAUSE_S: Final = 0.04

@@ -197,7 +197,7 @@ async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
 
     await bench.run(move_and_fail)
 
-    assert bench.clock.now_ns() - began_ns < 3e9
+    assert bench.clock.now_ns() - began_ns < 4e9
     # Nobody presses on at what does not go away.
     assert list_targets(bench).count(NEAR.tolist()) == 1
     assert not bench.motion.is_moving()
@@ -205,7 +205,7 @@ async def test_an_arm_that_stays_pressed_is_a_refusal_in_the_end() -> None:
     assert command is not None
     assert command.mode is MotionMode.HOLD
     # Some pause lies between them: each is an event in the record.
-    assert len(list_targets(bench)) < 150
+    assert len(list_targets(bench)) < 80
 
 
 async def test_presses_apart_are_counted_however_long_each_takes() -> None:

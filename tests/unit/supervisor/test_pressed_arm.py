@@ -55,7 +55,7 @@ class StoppedArm(LaggingArm):
 
 @pytest.mark.parametrize("noise_n", [0.0, 8.0])
 @pytest.mark.parametrize(
-    ("stiffness", "speed_ratio"), [(0.3, 0.4), (1.0, 0.4), (1.0, 0.12), (20.0, 0.12)]
+    ("stiffness", "speed_ratio"), [(1.0, 0.4), (1.0, 0.12), (20.0, 0.12)]
 )
 async def test_it_does_not_press_for_longer_than_it_takes_to_give_way(
     stiffness: float, speed_ratio: float, noise_n: float

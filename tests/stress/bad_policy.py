@@ -117,7 +117,8 @@ def run_round(
         name: of the policy.
         seconds: for how long [s].
         seed: of what it proposes.
-        logs: where to keep those of a cell in which a limit was violated.
+        logs: where to keep those of a cell in which a limit was violated or which
+            needed help.
         only_granted: the fallback is as bad, and what is proposed can be carried out.
     """
     found = Round(name)
@@ -136,7 +137,7 @@ def run_round(
                 watch(stand, found, policy, seconds)
             finally:
                 worker.leave()
-                if found.violations and logs is not None:
+                if (found.violations or found.releases) and logs is not None:
                     keep_logs(stand, logs / name)
     except StandError as error:
         found.broken = str(error)

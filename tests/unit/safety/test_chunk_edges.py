@@ -120,10 +120,13 @@ def test_a_step_keeps_a_millimetre_from_the_faces_of_the_workspace(
 ) -> None:
     key = f"workspace_{side}_m"
     inward = 1.0 if side == "min" else -1.0
-    corner = list(getattr(SAFETY, key))
-    corner[axis] = float(ABOVE.position_m[axis]) - inward * (1e-3 + 1e-9)
-    beyond = list(corner)
-    beyond[axis] = float(ABOVE.position_m[axis]) - inward * (1e-3 - 1e-9)
+    place_m = float(ABOVE.position_m[axis])
+    about_m = place_m - inward * 1e-3
+    # Of the numbers around, one that is a millimetre away to the last bit.
+    around = [about_m + k * math.ulp(about_m) for k in range(-4, 5)]
+    corner, beyond = list(getattr(SAFETY, key)), list(getattr(SAFETY, key))
+    corner[axis] = next(face for face in around if face + inward * 1e-3 == place_m)
+    beyond[axis] = corner[axis] + inward * 1e-9
 
     assert "lies outside" not in check(ABOVE, **one(key, corner))
     wanted = "step 0 lies outside the workspace at (-0.200, 0.480, 0.160) m"

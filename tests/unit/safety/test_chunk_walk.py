@@ -92,6 +92,17 @@ def test_the_way_keeps_a_millimetre_from_the_faces(
 
 
 @pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("place", [-0.1, 0.001, 2.0 - 0.001, 2.1])
+def test_the_way_may_stay_at_a_face_or_outside(
+    walk: Walk, axis: Any, place: Any
+) -> None:
+    there = START.copy()
+    there[axis] = place
+
+    assert make_check()._check_joint_path(there, there, OPENING_M) == ""
+
+
+@pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_the_way_may_come_in_from_outside(walk: Walk, axis: Any, sign: Any) -> None:
     outside, further = START.copy(), START.copy()

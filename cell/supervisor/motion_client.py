@@ -277,11 +277,14 @@ class MotionClient(ServoOrders):
         It would press with what its joints are off for as long as it stands. What the
         guard refuses on the way is ordered again, for a reading trembles.
         """
-        if await self._find_way_back() is None:
-            return Press.NONE
         # The arm still comes after its setpoint, and the load rises: the guard would
-        # hold what moves now to the load of now.
-        await self._sleep(SETTLING_S)
+        # hold what moves now to the load of now. Mostly there is no more than this lag.
+        settled_ns = self._clock.now_ns() + 2 * ns_from_s(SETTLING_S)
+        while self._clock.now_ns() < settled_ns:
+            state = self._servo.read_state()
+            if state is None or find_way_back(state) is None:
+                return Press.NONE
+            await self._sleep()
         press = Press.NONE
         until_ns = self._clock.now_ns() + ns_from_s(YIELD_PATIENCE_S)
         while (q_back := await self._find_way_back()) is not None:

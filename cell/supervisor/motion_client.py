@@ -23,6 +23,7 @@ from cell.supervisor.motion_watch import (
     HOLD_PATIENCE_S,
     LATCHING_HOLDS,
     SETTLING_S,
+    YIELD_AFTER_S,
     YIELD_ARRIVAL_RAD,
     YIELD_PATIENCE_S,
     YIELD_PAUSE_S,
@@ -279,8 +280,8 @@ class MotionClient(ServoOrders):
         """
         # The arm still comes after its setpoint, and the load rises: the guard would
         # hold what moves now to the load of now. Mostly there is no more than this lag.
-        settled_ns = self._clock.now_ns() + 2 * ns_from_s(SETTLING_S)
-        while self._clock.now_ns() < settled_ns:
+        pressed_ns = self._clock.now_ns() + ns_from_s(YIELD_AFTER_S)
+        while self._clock.now_ns() < pressed_ns:
             state = self._servo.read_state()
             if state is None or find_way_back(state) is None:
                 return Press.NONE

@@ -24,8 +24,16 @@ HOLD_PATIENCE_S: Final = 0.5
 YIELD_PATIENCE_S: Final = 3.0
 """How long an arm that is pressed may take to give way [s]."""
 
+YIELD_AFTER_S: Final = 0.24
+"""How long joints are off their setpoints before that is no lag [s], six lags of a
+slow robot: the load that they press with has come to its height by then."""
+
 YIELD_PAUSE_S: Final = 0.04
+"""From a piece of the way back that the guard refused to the next [s]."""
+
 YIELD_ARRIVAL_RAD: Final = 0.0005
+"""Near enough to the end of a piece for the next one."""
+
 SETTLING_S: Final = 0.12
 """In which the joints come up to setpoints that rest [s]; an arm that is pressed may
 tremble for longer."""
@@ -75,6 +83,7 @@ class Press(Enum):
     """The setpoints went back until nothing kept the joints from them."""
 
     STAYS = "stays"
+    """The setpoints could not go back within the time for that."""
 
 
 class Losses:
@@ -189,7 +198,7 @@ def is_given_up(reason: HoldReason, held_ns: int) -> bool:
 def find_way_back(state: ServoState) -> Vector | None:
     """Return the next setpoint on the way to joints that are kept off, (6,) [rad].
 
-    None where they are on theirs, but for the lag of an arm that still moves.
+    None where they are not. What an arm in motion lags behind looks the same.
     """
     off = state.q - state.q_command
     if float(np.max(np.abs(off))) <= _OFF_RAD:

@@ -100,7 +100,7 @@ class HostileWorker:
         self._spoilt = {"live", "fallback"} if spoils_fallback else {"live"}
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
-        self._live: set[int] = set()
+        self._spoilt_ids: set[int] = set()
 
     def take_over(self, stand: Stand) -> None:
         """Take the place of the worker's socket.
@@ -164,11 +164,11 @@ class HostileWorker:
     def _note_requests(self, messages: list[dict[str, Any]]) -> None:
         for message in messages:
             if message.get("policy") in self._spoilt:
-                self._live.add(int(message["id"]))
+                self._spoilt_ids.add(int(message["id"]))
 
     def _change(self, message: dict[str, Any]) -> bytes:
-        is_live = message.get("id") in self._live
-        if self.spoil is not None and is_live and "chunk" in message:
+        is_spoilt = message.get("id") in self._spoilt_ids
+        if self.spoil is not None and is_spoilt and "chunk" in message:
             self.spoil(message["chunk"])
         # Values that are no numbers go out as they are, unlike from the true worker.
         body = json.dumps(message).encode()

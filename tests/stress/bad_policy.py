@@ -28,8 +28,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from cell.contracts.geometry import Pose
-from cell.contracts.observation import ActionChunk, ActionStep
+from cell.contracts.errors import PolicyError
+from cell.contracts.observation import ActionChunk
 from cell.contracts.servo import INTERVENTIONS, HoldReason
 from cell.mailbox.servo_link import ServoLink
 from cell.supervisor.grasp_plan import Planner
@@ -38,6 +38,7 @@ from ops.exit_codes import ExitCode
 from ops.lives import ServoLives
 from ops.settings import Settings, load_settings
 from ops.wiring import make_layout
+from policies.runtime.wire import parse_answer
 from sim2real.faults.evidence import LogLine, LogReader
 from sim2real.faults.policy_wire import HostileWorker
 from sim2real.faults.stand import Stand, StandError, open_stand
@@ -50,6 +51,14 @@ from tests.stress.injections import read_report
 _WIRES: Final = frozenset[Wire]()
 _LOOK_S: Final = 0.1
 _SHOW_S: Final = 15.0
+_ANSWER: Final = {"id": 1, "ms": 0.0}
+_CHUNK: Final = {
+    "observed_stamp_ns": 1,
+    "score": 1.0,
+    "model": "bad",
+    "alternatives": [],
+    "details": {},
+}
 _SETTLED: Final = ("ABORTED", "HELD", "STOPPED", "IDLE")
 _NUMBER: Final = re.compile(r"-?\(?\d[\d.,e+() -]*")
 
@@ -151,30 +160,19 @@ def make_judge(settings: Settings) -> Callable[[Steps], bool]:
     home = np.array(settings.arm.home_q_rad)
 
     def is_granted(steps: Steps) -> bool:
-        made = [
-            ActionStep(
-                Pose(np.array(step["position_m"]), np.array(step["quat_wxyz"])),
-                step["aperture_m"],
-            )
-            for step in steps
-        ]
-        chunk = ActionChunk(1, tuple(made), 1.0, "bad")
-        # The square of a huge number is no number any more, and refused like one.
-        with np.errstate(over="ignore"):
-            if not _is_sound(check.check(chunk, home)):
-                return False
-        plan = planner.plan_pick(chunk, home)
+        try:
+            answer = parse_answer({**_ANSWER, "chunk": {**_CHUNK, "steps": steps}})
+        except PolicyError:
+            return False
+        assert isinstance(answer.answer, ActionChunk)
+        # Of a huge number the square is none any more; what is none is out of reach.
+        with np.errstate(over="ignore", invalid="ignore"):
+            plan = planner.plan_pick(answer.answer, home)
         return plan is not None and not (
             check.check(plan.chunk, home) or check.check(plan.way_out, plan.q_grasp)
         )
 
     return is_granted
-
-
-def _is_sound(refusal: str) -> bool:
-    """Say whether steps are poses inside; with the other wrist they may be in reach."""
-    wrong = "is not|has a quaternion|asks for|lies outside"
-    return not re.match(rf"step \d+ ({wrong})", refusal)
 
 
 def watch(stand: Stand, found: Round, policy: BadPolicy, seconds: float) -> None:

@@ -1,28 +1,20 @@
 """What an intervention of the guard costs, and that the line hears of it."""
 
-import asyncio
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from cell.contracts.geometry import Vector
 from cell.contracts.plc import PlcOutputs
-from cell.contracts.robot import ArmState
 from cell.contracts.servo import (
     INTERVENTIONS,
     HoldReason,
-    ServoCommand,
     ServoState,
 )
-from cell.servo.session import ArmSession
 from cell.supervisor.causes import CauseError
 from cell.supervisor.interventions import ASKING_S, InterventionLog, SlowDown
-from cell.supervisor.motion_client import MotionClient
-from tests.fakes.arm import FakeArm
-from tests.fakes.clock import FakeClock
 from tests.fakes.servo import RESTING_SERVO
-from tests.unit.servo.servo_rig import MS, ServoRig
+from tests.unit.servo.servo_rig import MS
+from tests.unit.supervisor.lagging_arm import LaggingArm, open_client, run_beside
 
 ASKED = PlcOutputs(slow_down_request=True)
 OUT_OF_THE_WORKSPACE = [0.0, 0.6, 0.3, 0.0, 0.0, 0.0]
@@ -129,82 +121,16 @@ def test_the_request_is_timed_from_its_hold_to_the_read_back() -> None:
     }
 
 
-class LaggingArm(FakeArm):
-    """Follows its setpoints as the robot does, with a lag of 0.04 s."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._q_target = self.q.copy()
-        self._qd = np.zeros(6)
-        self._seen_ns = 0
-
-    def read_state(self) -> ArmState:
-        """Return where the joints are now."""
-        elapsed_s = (self.now_ns - self._seen_ns) / 1e9
-        self._seen_ns = self.now_ns
-        if 0.0 < elapsed_s < 1.0:
-            step = (1.0 - np.exp(-elapsed_s / 0.04)) * (self._q_target - self.q)
-            self.q, self._qd = self.q + step, step / elapsed_s
-        return replace(super().read_state(), qd=self._qd)
-
-    def send_joint_target(self, q: Vector, period_s: float) -> None:
-        """Take a new place to go to."""
-        self.sent.append(q.copy())
-        self._q_target = q.copy()
-
-
-class RigServo:
-    """A real servo session that runs on the time of a fake clock."""
-
-    def __init__(self, clock: FakeClock, rig: ServoRig) -> None:
-        self.rig = rig
-        self._clock = clock
-        # The supervisor is the client under test, not the rig.
-        rig.vouches = False
-
-    def write_command(self, command: ServoCommand) -> None:
-        """Take an order."""
-        self._catch_up()
-        self.rig.port.command = command
-
-    def read_command(self) -> ServoCommand | None:
-        """Return the newest order."""
-        return self.rig.port.command
-
-    def read_state(self) -> ServoState | None:
-        """Return the newest state."""
-        self._catch_up()
-        return self.rig.state
-
-    def _catch_up(self) -> None:
-        while self.rig.now_ns + 2 * MS <= self._clock.now_ns():
-            self.rig.step()
-
-
 async def test_an_intervention_in_full_motion_costs_less_than_its_bar() -> None:
-    rig = ServoRig()
-    rig.arm = arm = LaggingArm()
-    rig.session = ArmSession(arm, rig.desk)
-    rig.step()
-    rig.release()
-    rig.step()
-    clock = FakeClock(rig.now_ns)
-    client = MotionClient(RigServo(clock, rig), clock)
+    arm = LaggingArm()
+    rig, client, clock = open_client(arm)
     far = arm.q + OUT_OF_THE_WORKSPACE
 
     async def move() -> None:
         with pytest.raises(CauseError, match="WORKSPACE"):
             await client.move_joint(far)
 
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(move())
-        while not task.done():
-            client.refresh()
-            client.vouch()
-            for _ in range(8):
-                for _ in range(4):
-                    await asyncio.sleep(0)
-                clock.advance_s(0.0025)
+    await run_beside(client, clock, move())
 
     lost_s = client.interventions.compute_figures()["guard_intervention_lost_s_max"]
     assert client.interventions.count == 3

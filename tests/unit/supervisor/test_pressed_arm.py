@@ -1,18 +1,13 @@
 """An arm that runs into something gives way: real servo session, guard and follower."""
 
-import asyncio
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cell.contracts.robot import ArmState
-from cell.servo.session import ArmSession
 from cell.supervisor.force_contacts import ForceError
-from cell.supervisor.motion_client import MotionClient
-from tests.fakes.clock import FakeClock
-from tests.unit.servo.servo_rig import ServoRig
-from tests.unit.supervisor.test_interventions import LaggingArm, RigServo
+from tests.unit.supervisor.lagging_arm import LaggingArm, open_client, run_beside
 
 LIMIT_N = 150.0
 _DIRECTION = np.array([0.0, 1.0, -0.7, 0.3, 0.0, 0.0])
@@ -60,29 +55,15 @@ class StoppedArm(LaggingArm):
 async def test_it_does_not_press_for_longer_than_it_takes_to_give_way(
     stiffness: float, speed_ratio: float, noise_n: float
 ) -> None:
-    rig = ServoRig()
-    rig.arm = arm = StoppedArm(stiffness, noise_n)
-    rig.session = ArmSession(arm, rig.desk)
-    rig.step()
-    rig.release()
-    rig.step()
-    clock = FakeClock(rig.now_ns)
-    client = MotionClient(RigServo(clock, rig), clock)
+    arm = StoppedArm(stiffness, noise_n)
+    _, client, clock = open_client(arm)
     began_ns = clock.now_ns()
 
     async def move() -> None:
         with pytest.raises(ForceError):
             await client.move_joint(arm.begin + 0.2 * WAY, speed_ratio=speed_ratio)
 
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(move())
-        while not task.done():
-            client.refresh()
-            client.vouch()
-            for _ in range(8):
-                for _ in range(4):
-                    await asyncio.sleep(0)
-                clock.advance_s(0.0025)
+    await run_beside(client, clock, move())
 
     assert arm.peak_n > 2.0 * LIMIT_N
     assert arm.force_n < 0.8 * LIMIT_N

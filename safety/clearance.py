@@ -28,9 +28,17 @@ from safety.distances import (
     measure_half_space,
     measure_segments,
 )
-from safety.verdicts import ROUNDING, SLOWEST, Check
+from safety.verdicts import (
+    NOTHING_NEAR,
+    ROUNDING,
+    SLOWEST,
+    Check,
+    grant,
+    refuse,
+    slow_down,
+    take_nearer,
+)
 
-_NONE = int(HoldReason.NONE)
 _KEEP_OUT = int(HoldReason.KEEP_OUT_ZONE)
 _SELF = int(HoldReason.SELF_COLLISION)
 
@@ -53,7 +61,7 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
     is_far = np.zeros(count, dtype=np.bool_)
     fill_watched(q, around, horizon, is_far, start)
     if _find_far(start, travel, zones, around, is_far):
-        return _NONE, 1.0, 0.0, -1, 1.0
+        return NOTHING_NEAR
     for k in range(count):
         now[k] = start[k]
     done = 0.0
@@ -126,21 +134,21 @@ def _find_far(
 @compiled
 def _refuse(k: int, zones: int, room: float) -> Check:
     reason = _KEEP_OUT if k < zones else _SELF
-    return reason, min(room, -ROUNDING), room, k, SLOWEST
+    return refuse(reason, min(room, -ROUNDING), room, k)
 
 
 @compiled
 def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Check:
     """Return the margin, and how much an approach is to be slowed down."""
-    margin, scale, nearest = 1.0, 1.0, -1
+    nearest, scale = NOTHING_NEAR, 1.0
     for k in range(start.shape[0]):
         slow = around.slow_m[0] if k < zones else around.slow_m[1]
         ratio = max(end[k] / slow, 0.0)
-        if ratio < margin:
-            margin, nearest = ratio, k
+        limit = _KEEP_OUT if k < zones else _SELF
+        nearest = take_nearer(nearest, grant(limit, ratio, end[k], k))
         if end[k] < start[k] - ROUNDING:
             scale = min(scale, ratio)
-    return _NONE, margin, 0.0, nearest, max(scale, SLOWEST)
+    return slow_down(nearest, max(scale, SLOWEST))
 
 
 @compiled

@@ -25,7 +25,7 @@ from safety.load_check import (
 )
 from safety.ramp import compute_stopping_time, is_at_rest, ramp
 from safety.tool_checks import check_tool
-from safety.verdicts import SLOWEST, Check
+from safety.verdicts import Check, grant, refuse, take_nearer
 
 _NONE = int(HoldReason.NONE)
 _NOT_FINITE = int(HoldReason.COMMAND_NOT_FINITE)
@@ -58,9 +58,8 @@ def vet_setpoint(
     now_ns = times_ns[2]
     was, lim, now = before[0], limits[0], after[0]
     load = smooth_load(was["load"], compute_load(wrench, lim), lim)
-    reason, margin, value, item, scale = judge(
-        was, q_request, load, times_ns, lim, around, now
-    )
+    found = judge(was, q_request, load, times_ns, lim, around, now)
+    reason, margin, value, item, scale, limit = found
     now["reason"], now["margin"], now["value"] = reason, margin, value
     now["item"] = item
     now["load"], now["load_cap"] = was["load"], was["load_cap"]
@@ -71,14 +70,14 @@ def vet_setpoint(
         now["load_cap"] = compute_load_cap(was["load_cap"], load, travel)
     if reason != _NONE:
         ramp(was, now_ns, lim, now)
-        return reason, margin, value, item, 1.0
+        return reason, margin, value, item, 1.0, limit
     now["vetted_ns"] = now_ns
     now["scale"] = scale
     for i in range(6):
         now["qd"][i] = (q_request[i] - was["q"][i]) / lim["period_s"]
         now["qdd"][i] = (now["qd"][i] - was["qd"][i]) / lim["period_s"]
         now["q"][i] = q_request[i]
-    return reason, margin, value, item, scale
+    return found
 
 
 @compiled
@@ -94,10 +93,10 @@ def judge(
     """Return the first limit that a request breaks; else the nearest one."""
     # A ramp once begun runs to its end: it is the plan that was checked.
     if was["reason"] != _NONE and not is_at_rest(was):
-        return was["reason"], was["margin"], was["value"], was["item"], SLOWEST
+        return refuse(was["reason"], was["margin"], was["value"], was["item"])
     for i in range(6):
         if not math.isfinite(q[i]):
-            return _NOT_FINITE, -1.0, q[i], i, SLOWEST
+            return refuse(_NOT_FINITE, -1.0, q[i], i)
     found = check_time(was, times_ns, lim)
     if found[0] != _NONE:
         return found
@@ -105,19 +104,19 @@ def judge(
     found = check_joints(was, q, lim)
     if found[0] != _NONE:
         return found
-    nearest = _take_nearer(nearest, found)
+    nearest = take_nearer(nearest, found)
     found = check_tool(was, q, lim, now)
     if found[0] != _NONE:
         return found
-    nearest = _take_nearer(nearest, found)
+    nearest = take_nearer(nearest, found)
     found = check_clearance(was["q"].copy(), _compute_way(was, q, lim), around)
     if found[0] != _NONE:
         return found
-    nearest = _take_nearer(nearest, found)
+    nearest = take_nearer(nearest, found)
     found = check_load(was, q, load, lim)
     if found[0] != _NONE:
         return found
-    return _take_nearer(nearest, found)
+    return take_nearer(nearest, found)
 
 
 @compiled
@@ -137,15 +136,6 @@ def hold_setpoint(
 
 
 @compiled
-def _take_nearer(one: Check, other: Check) -> Check:
-    """Return the check with the smaller margin, at the smaller of both speeds."""
-    scale = min(one[4], other[4])
-    if other[1] < one[1]:
-        return other[0], other[1], other[2], other[3], scale
-    return one[0], one[1], one[2], one[3], scale
-
-
-@compiled
 def _compute_way(was: Any, q: Vector, lim: Any) -> Vector:
     """Return the way from the last position over the request to rest, (6,) [rad]."""
     way: Vector = q - was["q"]
@@ -160,17 +150,21 @@ def check_time(was: Any, times_ns: Times, lim: Any) -> Check:
     command_stamp_ns, arm_stamp_ns, now_ns = times_ns
     # A stamp of zero means never, and times are positive: no difference overflows.
     if now_ns <= 0:
-        return _COMMAND_STALE, -1.0, now_ns * 1e-9, -1, SLOWEST
+        return refuse(_COMMAND_STALE, -1.0, now_ns * 1e-9, -1)
     command_age_ns = now_ns - max(command_stamp_ns, 0)
     arm_age_ns = now_ns - max(arm_stamp_ns, 0)
     command_margin = 1.0 - command_age_ns / lim["command_age_ns"]
     arm_margin = 1.0 - arm_age_ns / lim["arm_age_ns"]
     if command_stamp_ns <= 0 or command_margin < 0.0 or command_age_ns < -_FUTURE_NS:
         margin = min(command_margin, -1e-9)
-        return _COMMAND_STALE, margin, command_age_ns * 1e-9, -1, SLOWEST
+        return refuse(_COMMAND_STALE, margin, command_age_ns * 1e-9, -1)
     if arm_stamp_ns <= 0 or arm_margin < 0.0 or arm_age_ns < -_FUTURE_NS:
-        return _ARM_STALE, min(arm_margin, -1e-9), arm_age_ns * 1e-9, -1, SLOWEST
+        margin = min(arm_margin, -1e-9)
+        return refuse(_ARM_STALE, margin, arm_age_ns * 1e-9, -1)
     gap_ns = now_ns - was["vetted_ns"]
     if not is_at_rest(was) and (gap_ns > lim["overrun_ns"] or gap_ns < 0):
-        return _OVERRUN, -1.0, gap_ns * 1e-9, -1, SLOWEST
-    return _NONE, min(command_margin, arm_margin), 0.0, -1, 1.0
+        return refuse(_OVERRUN, -1.0, gap_ns * 1e-9, -1)
+    return take_nearer(
+        grant(_COMMAND_STALE, command_margin, command_age_ns * 1e-9, -1),
+        grant(_ARM_STALE, arm_margin, arm_age_ns * 1e-9, -1),
+    )

@@ -161,27 +161,32 @@ class EnvelopeGuard:
             self._after["qdd"] = 0.0
             self._after["reason"] = int(HoldReason.GUARD_EXCEPTION)
             reason = HoldReason.GUARD_EXCEPTION
-        return self._advance((reason, -1.0, 0.0, -1, 1.0))
+        return self._advance((reason, -1.0, 0.0, -1, 1.0, reason))
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit a refused request broke, in a few words."""
-        name = verdict.reason.name.lower()
+        """Return in a few words which limit was broken, or was nearest, and how."""
+        name = verdict.limit.name.lower()
         if verdict.item < 0:
             return f"{name}: {verdict.value:.4g}"
-        if verdict.reason in _OF_JOINT:
+        if verdict.limit in _OF_JOINT:
             return f"{name} of joint {verdict.item}: {verdict.value:.4g}"
-        if verdict.reason is HoldReason.WORKSPACE:
+        if verdict.limit is HoldReason.WORKSPACE:
             return f"{name} along {'xyz'[verdict.item]}: {verdict.value:.4g} m"
         pair = name_check(verdict.item, self._around, self._names)
         return f"{name}, {pair}: {verdict.value:.4g} m"
 
     def _advance(self, found: Check) -> Verdict:
         self._state, self._after = self._after, self._state
-        reason, margin, value, item, scale = found
-        q = self._state["q"][0].copy()
-        # Without a reason nobody could tell a joint from an axis or a pair.
-        named = item if reason else -1
-        return Verdict(q, _REASONS[reason], margin, value, named, scale)
+        reason, margin, value, item, scale, limit = found
+        return Verdict(
+            self._state["q"][0].copy(),
+            _REASONS[reason],
+            _REASONS[limit],
+            margin,
+            value,
+            item,
+            scale,
+        )
 
     def _warm(self) -> None:
         """Compile now rather than in the first cycle."""
@@ -213,4 +218,5 @@ def _stamp_of(stamp_ns: Any) -> int:
 
 def _refuse_unarmed() -> Verdict:
     """Answer before any reset: there is no position to hold, so none may be sent."""
-    return Verdict(q=_NAN.copy(), reason=HoldReason.NOT_ARMED, margin=-1.0, value=0.0)
+    reason = HoldReason.NOT_ARMED
+    return Verdict(q=_NAN.copy(), reason=reason, limit=reason, margin=-1.0, value=0.0)

@@ -12,7 +12,16 @@ from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 from safety.ramp import compute_stopping_time
-from safety.verdicts import ROUNDING, SLOWEST, Check
+from safety.verdicts import (
+    NOTHING_NEAR,
+    ROUNDING,
+    SLOWEST,
+    Check,
+    grant,
+    refuse,
+    slow_down,
+    take_nearer,
+)
 
 _NONE = int(HoldReason.NONE)
 _POSITION = int(HoldReason.JOINT_POSITION)
@@ -29,54 +38,47 @@ def check_joints(was: Any, q: Vector, lim: Any) -> Check:
     """Check one request, shape (6,) [rad], against the vetted motion before it."""
     period_s = lim["period_s"]
     qd = np.empty(6)
-    worst, item = 1.0, -1
+    nearest = NOTHING_NEAR
     for i in range(6):
         margin = compute_joint_margin(q[i], was["q"][i], i, lim)
         if not margin >= 0.0:
-            return _POSITION, margin, q[i], i, SLOWEST
-        if margin < worst:
-            worst, item = margin, i
+            return refuse(_POSITION, margin, q[i], i)
+        nearest = take_nearer(nearest, grant(_POSITION, margin, q[i], i))
         qd[i] = (q[i] - was["q"][i]) / period_s
     for i in range(6):
         margin = 1.0 - abs(qd[i]) / lim["joint_speed_radps"][i]
         if not margin >= -ROUNDING:
-            return _SPEED, margin, qd[i], i, SLOWEST
-        if margin < worst:
-            worst, item = margin, i
+            return refuse(_SPEED, margin, qd[i], i)
+        nearest = take_nearer(nearest, grant(_SPEED, margin, qd[i], i))
     found = _check_change(was, qd, lim)
     if found[0] != _NONE:
         return found
-    if found[1] < worst:
-        worst, item = found[1], found[3]
-    return _check_braking(was, q, qd, worst, item, lim)
+    nearest = take_nearer(nearest, found)
+    return _check_braking(was, q, qd, nearest, lim)
 
 
 @compiled
 def _check_change(was: Any, qd: Vector, lim: Any) -> Check:
     """Check acceleration and jerk."""
     period_s = lim["period_s"]
-    worst, item = 1.0, -1
+    nearest = NOTHING_NEAR
     for i in range(6):
         qdd = (qd[i] - was["qd"][i]) / period_s
         margin = 1.0 - abs(qdd) / lim["joint_acceleration_radps2"][i]
         # Two differences divided by the period: rounding grows with its square.
         if not margin >= -ROUNDING / period_s:
-            return _ACCELERATION, margin, qdd, i, SLOWEST
-        if margin < worst:
-            worst, item = margin, i
+            return refuse(_ACCELERATION, margin, qdd, i)
+        nearest = take_nearer(nearest, grant(_ACCELERATION, margin, qdd, i))
         jerk = (qdd - was["qdd"][i]) / period_s
         margin = 1.0 - abs(jerk) / lim["joint_jerk_radps3"][i]
         if not margin >= -ROUNDING / (period_s * period_s):
-            return _JERK, margin, jerk, i, SLOWEST
-        if margin < worst:
-            worst, item = margin, i
-    return _NONE, worst, 0.0, item, 1.0
+            return refuse(_JERK, margin, jerk, i)
+        nearest = take_nearer(nearest, grant(_JERK, margin, jerk, i))
+    return nearest
 
 
 @compiled
-def _check_braking(
-    was: Any, q: Vector, qd: Vector, worst: float, item: int, lim: Any
-) -> Check:
+def _check_braking(was: Any, q: Vector, qd: Vector, nearest: Check, lim: Any) -> Check:
     """Check where the ramp that would follow ends, and slow down near a limit."""
     half_stop_s = 0.5 * compute_stopping_time(qd, lim)
     scale = 1.0
@@ -84,16 +86,17 @@ def _check_braking(
         q_stop = q[i] + qd[i] * half_stop_s
         margin = compute_joint_margin(q_stop, was["q"][i], i, lim)
         if not margin >= 0.0:
-            return _POSITION, margin, q_stop, i, SLOWEST
-        if margin < worst:
-            worst, item = margin, i
+            return refuse(_POSITION, margin, q_stop, i)
+        nearest = take_nearer(nearest, grant(_POSITION, margin, q_stop, i))
         if qd[i] > 0.0:
             room = lim["joint_max_rad"][i] - q_stop
             scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
         elif qd[i] < 0.0:
             room = q_stop - lim["joint_min_rad"][i]
             scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
-    return _NONE, max(worst, 0.0), 0.0, item, scale
+    # Within rounding of a limit counts as at it.
+    _, margin, value, item, _, limit = nearest
+    return slow_down(grant(limit, max(margin, 0.0), value, item), scale)
 
 
 @compiled

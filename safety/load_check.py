@@ -14,9 +14,8 @@ from cell.contracts.geometry import Vector
 from cell.contracts.servo import HoldReason
 from cell.kinematics.compiled import compiled
 from safety.joint_checks import compute_travel
-from safety.verdicts import SLOWEST, Check
+from safety.verdicts import SLOWEST, Check, grant, refuse, slow_down
 
-_NONE = int(HoldReason.NONE)
 _FORCE = int(HoldReason.TCP_FORCE)
 
 RELIEF_RADPS = 0.1
@@ -70,7 +69,7 @@ def check_load(was: Any, q: Vector, load: float, lim: Any) -> Check:
     """Check a request, shape (6,) [rad], under a smoothed load ratio."""
     margin = 1.0 - load
     if margin >= 0.0:
-        return _NONE, margin, 0.0, -1, 1.0
+        return grant(_FORCE, margin, load, -1)
     speed = compute_travel(q, was["q"]) / lim["period_s"]
     before = 0.0
     for i in range(6):
@@ -79,5 +78,5 @@ def check_load(was: Any, q: Vector, load: float, lim: Any) -> Check:
     cap = was["load_cap"] if was["load_cap"] > 0.0 else math.inf
     # Written so that a load that is no number is refused.
     if not load <= cap or not is_slow:
-        return _FORCE, margin, load, -1, SLOWEST
-    return _NONE, 0.0, 0.0, -1, SLOWEST
+        return refuse(_FORCE, margin, load, -1)
+    return slow_down(grant(_FORCE, 0.0, load, -1), SLOWEST)

@@ -63,7 +63,7 @@ class ProjectedRequests:
         self._guard.attach(radius_m, length_m)
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit a refused request broke, in a few words."""
+        """Return which limit was broken, or was nearest, and how."""
         return self._guard.describe(verdict)
 
     def vet(

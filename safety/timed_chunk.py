@@ -88,9 +88,8 @@ class GuardedChunkCheck:
         time_s, found = self._walk(before, chunk.after_s, path)
         if found[0] == _NONE:
             return ""
-        verdict = Verdict(
-            start[0], HoldReason(found[0]), found[1], found[2], item=found[3]
-        )
+        broken = HoldReason(found[0])
+        verdict = Verdict(start[0], broken, broken, found[1], found[2], item=found[3])
         place = f"{time_s:.2f} s behind the seam" if time_s >= 0.0 else "at the seam"
         return f"{self._guard.describe(verdict)}, {place}"
 

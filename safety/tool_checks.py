@@ -21,7 +21,15 @@ from cell.kinematics.kernels import (
 )
 from safety.joint_checks import compute_travel
 from safety.ramp import compute_stopping_time
-from safety.verdicts import ROUNDING, SLOWEST, Check
+from safety.verdicts import (
+    ROUNDING,
+    SLOWEST,
+    Check,
+    grant,
+    refuse,
+    slow_down,
+    take_nearer,
+)
 
 _NONE = int(HoldReason.NONE)
 _TCP_SPEED = int(HoldReason.TCP_SPEED)
@@ -69,23 +77,23 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     is_approaching = not sigma >= sigma_before - ROUNDING
     # In a singular place the arm may stand, and leave.
     if not sigma_margin >= 0.0 and is_approaching:
-        return _SINGULAR, sigma_margin, sigma, -1, SLOWEST
+        return refuse(_SINGULAR, sigma_margin, sigma, -1)
     speed = _measure_step(tcp, start) / lim["period_s"]
     speed_margin = 1.0 - speed / lim["tcp_speed_mps"]
     if not speed_margin >= 0.0:
-        return _TCP_SPEED, speed_margin, speed, -1, SLOWEST
+        return refuse(_TCP_SPEED, speed_margin, speed, -1)
     # Who leaves a singular place may stop short of its edge, and not go back in.
     floor = min(sigma, lim["singular_value"]) - ROUNDING
-    reason, margin, value, item, scale = check_braking(
-        was, q, start, floor, frames, tcp, lim
-    )
-    if reason != _NONE:
-        return reason, margin, value, item, scale
+    found = check_braking(was, q, start, floor, frames, tcp, lim)
+    if found[0] != _NONE:
+        return found
+    nearest = take_nearer(found, grant(_TCP_SPEED, speed_margin, speed, -1))
+    singular = grant(_SINGULAR, max(sigma_margin, 0.0), sigma, -1)
+    nearest = take_nearer(nearest, singular)
     if is_approaching:
         free = (sigma / lim["singular_value"] - 1.0) / (_SINGULAR_SLOW - 1.0)
-        scale = min(scale, max(free, SLOWEST))
-    margin = min(margin, speed_margin, max(sigma_margin, 0.0))
-    return _NONE, margin, 0.0, -1, scale
+        nearest = slow_down(nearest, max(free, SLOWEST))
+    return nearest
 
 
 @compiled
@@ -136,11 +144,12 @@ def check_braking(
     stretch_s = half_stop_s / _BRAKE_STRETCHES
     # Along q + qd s the tool's curvature is at most (sum of |qd|)^2 times its reach.
     bulge_m = 0.125 * stretch_s * stretch_s * turning * turning * lim["reach_m"]
-    worst, axis = compute_place_margin(tcp, start, bulge_m, lim)
-    if not worst >= 0.0:
-        return _WORKSPACE, worst, tcp[axis, 3], axis, SLOWEST
+    margin, axis = compute_place_margin(tcp, start, bulge_m, lim)
+    if not margin >= 0.0:
+        return refuse(_WORKSPACE, margin, tcp[axis, 3], axis)
+    nearest = grant(_WORKSPACE, margin, tcp[axis, 3], axis)
     if stretch_s <= 0.0:
-        return _NONE, worst, 0.0, -1, 1.0
+        return nearest
     q_stop = np.empty_like(qd)
     jacobian = np.empty((qd.size, qd.size))
     factor = np.empty_like(jacobian)
@@ -154,21 +163,22 @@ def check_braking(
         compose(frames[6], lim["flange_from_tcp"], tcp)
         margin, axis = compute_place_margin(tcp, start, bulge_m, lim)
         if not margin >= 0.0:
-            return _WORKSPACE, margin, tcp[axis, 3], axis, SLOWEST
-        worst = min(worst, margin)
+            return refuse(_WORKSPACE, margin, tcp[axis, 3], axis)
+        place = grant(_WORKSPACE, margin, tcp[axis, 3], axis)
+        nearest = take_nearer(nearest, place)
         # Speed falls linearly in time, so with the root of the way left.
         share = math.sqrt(1.0 - (k - 1.0) / _BRAKE_STRETCHES)
         speed = _measure_step(tcp, last) / stretch_s * share
         margin = 1.0 - speed / (_TCP_HEADROOM * lim["tcp_speed_mps"])
         if not margin >= 0.0:
-            return _TCP_SPEED, margin, speed, -1, SLOWEST
-        worst = min(worst, margin)
+            return refuse(_TCP_SPEED, margin, speed, -1)
+        nearest = take_nearer(nearest, grant(_TCP_SPEED, margin, speed, -1))
         fill_jacobian(frames, tcp, jacobian)
         if not are_singular_values_above(jacobian, floor, factor):
             sigma = smallest_singular_value(jacobian)
             margin = 1.0 - lim["singular_value"] / max(sigma, 1e-12)
-            return _SINGULAR, margin, sigma, -1, SLOWEST
-    return _NONE, worst, 0.0, -1, 1.0
+            return refuse(_SINGULAR, margin, sigma, -1)
+    return nearest
 
 
 @compiled

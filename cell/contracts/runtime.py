@@ -58,15 +58,18 @@ class Verdict:
     Attributes:
         q: the joint position to send, shape (6,) [rad]; the request only if accepted.
         reason: NONE when the request was accepted, otherwise the first limit it broke.
-        margin: distance to the nearest limit as a ratio of it; negative when broken.
-        value: the offending value, in the unit of its limit; 0 when accepted.
-        item: the joint, axis or check that it belongs to, by `reason`; -1 for none, and
-            when accepted: joints, axes and checks are counted from 0 each.
+        limit: what margin, value and item speak of: the limit that was broken, which is
+            the reason, or the nearest one when the request was accepted.
+        margin: distance to the limit as a ratio of it; negative when broken.
+        value: what is measured against the limit, in its unit.
+        item: the joint, axis or check that it belongs to, by `limit`; -1 for none:
+            joints, axes and checks are counted from 0 each.
         scale: how fast, as a ratio, the next requests may go: below 1 near a limit.
     """
 
     q: Vector
     reason: HoldReason
+    limit: HoldReason
     margin: float
     value: float
     item: int = -1
@@ -100,7 +103,7 @@ class MotionGuard(Protocol):
         ...
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit a refused request broke, in a few words."""
+        """Return in a few words which limit was broken, or was nearest, and how."""
         ...
 
 

@@ -119,7 +119,7 @@ class GuardMeter:
         return self._note(verdict, perf_counter_ns() - started_ns)
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit a refused request broke."""
+        """Return which limit was broken, or was nearest, and how."""
         return self._guard.describe(verdict)
 
     def take_grant(self, q: Vector) -> bool:

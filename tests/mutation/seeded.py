@@ -91,7 +91,7 @@ SEEDS = (
         "a refused request is passed through",
         _ENVELOPE,
         "        ramp(was, now_ns, lim, now)\n"
-        "        return reason, margin, value, item, 1.0\n",
+        "        return reason, margin, value, item, 1.0, limit\n",
         "        ramp(was, now_ns, lim, now)\n",
     ),
     Seed(
@@ -175,9 +175,8 @@ SEEDS = (
     Seed(
         "the way to rest is not checked",
         _TOOL,
-        "reason, margin, value, item, scale = check_braking(\n"
-        "        was, q, start, floor, frames, tcp, lim\n    )",
-        "reason, margin, value, item, scale = _NONE, 1.0, 0.0, -1, 1.0",
+        "found = check_braking(was, q, start, floor, frames, tcp, lim)",
+        "found = grant(_TCP_SPEED, 1.0, 0.0, -1)",
     ),
     Seed(
         "the way to rest may lead into a singularity",
@@ -298,7 +297,7 @@ SEEDS = (
         "        except Exception:  # noqa: BLE001  (whatever went wrong, the "
         "answer is to hold)\n"
         "            return Verdict(np.asarray(q_request), HoldReason.NONE, "
-        "0.0, 0.0)\n",
+        "HoldReason.NONE, 0.0, 0.0)\n",
     ),
     Seed(
         "a reset to nonsense arms the guard",
@@ -315,8 +314,8 @@ SEEDS = (
     Seed(
         "the verdict shares the guard's own memory",
         _GUARD,
-        'q = self._state["q"][0].copy()',
-        'q = self._state["q"][0]',
+        'self._state["q"][0].copy(),',
+        'self._state["q"][0],',
     ),
     Seed(
         "limits can be changed from outside",

@@ -74,7 +74,7 @@ class OpenGuard:
     ) -> Verdict:
         """Grant."""
         self._q = q_request.copy()
-        return Verdict(self._q, HoldReason.NONE, 1.0, 0.0)
+        return Verdict(self._q, HoldReason.NONE, HoldReason.NONE, 1.0, 0.0)
 
     def slow_down(self, ratio: float) -> None:
         """Take no note."""
@@ -89,7 +89,7 @@ class OpenGuard:
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Stay."""
-        return Verdict(self._q, reason, 0.0, 0.0)
+        return Verdict(self._q, reason, reason, 0.0, 0.0)
 
     def describe(self, verdict: Verdict) -> str:
         """Say nothing."""

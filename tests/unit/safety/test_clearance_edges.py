@@ -146,16 +146,13 @@ def test_standing_still_has_the_ratio_of_the_slow_distance_as_its_margin(
 ) -> None:
     still = np.zeros(6)
 
-    reason, margin, value, item, scale = check_clearance(
-        HOME_Q, still, lone(kind, 0.01)
-    )
+    near = check_clearance(HOME_Q, still, lone(kind, 0.01))
 
-    assert (reason, value, item, scale) == (0, 0.0, 0, 1.0)
-    assert margin == pytest.approx(0.5)
+    assert near == pytest.approx((0, 0.5, 0.01, 0, 1.0, KEEP_OUT))
     far = check_clearance(HOME_Q, still, lone(kind, 0.05))
-    assert far == (0, 1.0, 0.0, -1, 1.0)
+    assert far == (0, 1.0, 0.0, -1, 1.0, 0)
     inside = check_clearance(HOME_Q, still, lone(kind, -0.01))
-    assert inside == (0, 0.0, 0.0, 0, 1.0)
+    assert inside == pytest.approx((0, 0.0, -0.01, 0, 1.0, KEEP_OUT))
 
 
 @SOLIDS
@@ -179,7 +176,7 @@ def test_a_way_into_a_solid_is_refused_with_what_was_left(kind: Any) -> None:
     assert found[0] == KEEP_OUT
     assert found[1] == -(2.0**-30) or found[1] == found[2]
     assert found[2] < 0.002
-    assert found[3:] == (0, 0.1)
+    assert found[3:] == (0, 0.1, KEEP_OUT)
 
 
 @SOLIDS
@@ -193,7 +190,7 @@ def test_from_inside_only_the_way_out_is_granted(kind: Any) -> None:
     assert inwards[0] == KEEP_OUT
     assert inwards[1] == inwards[2]
     assert -0.0042 < inwards[2] < -0.004
-    assert inwards[3:] == (0, 0.1)
+    assert inwards[3:] == (0, 0.1, KEEP_OUT)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +234,7 @@ def test_sideways_at_the_same_depth_is_refused_and_told_apart() -> None:
 
     assert found[0] == KEEP_OUT
     assert found[1] == found[2] == pytest.approx(-0.004, abs=1e-9)
-    assert found[3:] == (0, 0.1)
+    assert found[3:] == (0, 0.1, KEEP_OUT)
     assert check_clearance(ORIGIN, ORIGIN, around)[0] == 0
     # A joint that is not between the plane and the ball.
     assert check_clearance(ORIGIN, np.array([0, 0, 0, 0, 0, 1.0]), around)[0] == 0
@@ -338,7 +335,7 @@ def test_the_arm_keeps_clear_of_itself() -> None:
     assert at_rest[1] == pytest.approx(0.5, rel=1e-9)
     refused = check_clearance(HOME_Q, down(0.01), pair(0.005))
     assert refused[0] == SELF
-    assert refused[3:] == (0, 0.1)
+    assert refused[3:] == (0, 0.1, SELF)
     assert check_clearance(HOME_Q, down(-0.01), pair(0.005))[0] == 0
 
 
@@ -346,10 +343,10 @@ def test_the_arm_keeps_clear_of_itself() -> None:
 def test_a_capsule_without_a_radius_is_not_there(which: Any) -> None:
     around = pair(0.005)
     around.radius[which] = 0.0
-    assert check_clearance(HOME_Q, down(0.01), around) == (0, 1.0, 0.0, -1, 1.0)
+    assert check_clearance(HOME_Q, down(0.01), around) == (0, 1.0, 0.0, -1, 1.0, 0)
     absent = lone(BOX, 0.005)
     absent.radius[0] = 0.0
-    assert check_clearance(HOME_Q, down(0.01), absent) == (0, 1.0, 0.0, -1, 1.0)
+    assert check_clearance(HOME_Q, down(0.01), absent) == (0, 1.0, 0.0, -1, 1.0, 0)
 
 
 @SOLIDS
@@ -506,7 +503,7 @@ def count_looks(monkeypatch: Any, way: Any, around: Surroundings) -> tuple[Any, 
 def test_what_is_far_is_looked_at_once(monkeypatch: Any) -> None:
     found, looks = count_looks(monkeypatch, swing(0.1), swinging(0.5, 0.01))
 
-    assert found == (0, 1.0, 0.0, -1, 1.0)
+    assert found == (0, 1.0, 0.0, -1, 1.0, 0)
     assert looks == 1
 
 
@@ -629,11 +626,11 @@ def test_what_is_granted_is_told_in_full() -> None:
     # One check of a zone, slow at 20 mm; the rest against itself, slow at 10 mm.
     far = [9.0, 9.0, 9.0]
 
-    assert grant(far, far) == (0, 1.0, 0.0, -1, 1.0)
-    assert grant(far, [0.02, 0.01, 9.0]) == (0, 1.0, 0.0, -1, 1.0)
-    assert grant(far, [0.01, 0.005, 9.0]) == (0, 0.5, 0.0, 0, 0.5)
-    assert grant(far, [9.0, 0.005, 0.0025]) == (0, 0.25, 0.0, 2, 0.25)
-    assert grant(far, [9.0, 0.0025, 0.005]) == (0, 0.25, 0.0, 1, 0.25)
+    assert grant(far, far) == (0, 1.0, 0.0, -1, 1.0, 0)
+    assert grant(far, [0.02, 0.01, 9.0]) == (0, 1.0, 0.0, -1, 1.0, 0)
+    assert grant(far, [0.01, 0.005, 9.0]) == (0, 0.5, 0.01, 0, 0.5, KEEP_OUT)
+    assert grant(far, [9.0, 0.005, 0.0025]) == (0, 0.25, 0.0025, 2, 0.25, SELF)
+    assert grant(far, [9.0, 0.0025, 0.005]) == (0, 0.25, 0.0025, 1, 0.25, SELF)
     # Nearer than its rounding is no approach.
     assert grant([0.015625, 9, 9], [0.015625 - 2.0**-30, 9, 9])[4] == 1.0
     assert grant([0.015625, 9, 9], [0.015625 - 2.0**-29, 9, 9])[4] < 0.8

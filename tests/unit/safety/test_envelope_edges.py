@@ -26,7 +26,7 @@ from safety.joint_checks import (
 from safety.limits import make_limits
 from safety.ramp import compute_stopping_time, is_at_rest, ramp
 from safety.tool_checks import check_braking, check_tool, compute_place_margin
-from safety.verdicts import STATE, make_state
+from safety.verdicts import STATE, grant, make_state, refuse, slow_down, take_nearer
 from safety.zones import HalfSpaceZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
@@ -89,8 +89,8 @@ def test_the_first_nanosecond_of_all_is_a_time() -> None:
     ("age_ns", "wanted"),
     [
         (0, (0, 1.0, 0.0)),
-        (95 * MS, (0, 1.0 - 95 / 100, 0.0)),
-        (100 * MS, (0, 0.0, 0.0)),
+        (95 * MS, (0, 1.0 - 95 / 100, 0.095)),
+        (100 * MS, (0, 0.0, 0.1)),
         (101 * MS, (STALE, 1.0 - 101 / 100, 101 * MS * 1e-9)),
         (100 * MS + 1, (STALE, 1.0 - (100 * MS + 1) / (100 * MS), 0.100000001)),
         (-10 * MS, (0, 1.0, 0.0)),
@@ -104,9 +104,9 @@ def test_a_command_has_an_age(age_ns: Any, wanted: Any) -> None:
 @pytest.mark.parametrize(
     ("age_ns", "wanted"),
     [
-        (25 * MS, (0, 0.5, 0.0)),
-        (48 * MS, (0, 1.0 - 48 / 50, 0.0)),
-        (50 * MS, (0, 0.0, 0.0)),
+        (25 * MS, (0, 0.5, 0.025)),
+        (48 * MS, (0, 1.0 - 48 / 50, 0.048)),
+        (50 * MS, (0, 0.0, 0.05)),
         (50 * MS + 1, (ARM_STALE, 1.0 - (50 * MS + 1) / (50 * MS), 0.050000001)),
         (70 * MS, (ARM_STALE, 1.0 - 70 / 50, 0.07)),
         (-10 * MS, (0, 1.0, 0.0)),
@@ -308,10 +308,12 @@ def test_the_smallest_of_all_margins_is_the_margin() -> None:
     place["workspace_max_m"][0, 2] = tool_z + 0.001
     by_tool = judge_with(place, HOME_Q)
 
-    assert by_age[:3] == pytest.approx((0, 0.01, 0.0), abs=1e-9)
+    assert by_age[:3] == pytest.approx((0, 0.01, 0.099), abs=1e-9)
     assert by_joint[1] == 0.0
     span = tool_z + 0.001 - 0.012
-    assert by_tool[:3] == pytest.approx((0, 0.001 / span, 0.0), rel=1e-6)
+    assert by_tool[:4] == pytest.approx((0, 0.001 / span, tool_z, 2), rel=1e-6)
+    named = [found[5] for found in (by_age, by_joint, by_tool)]
+    assert named == [STALE, POSITION, WORKSPACE]
 
 
 def find_transforms(q: Any) -> tuple[Any, Any]:
@@ -345,6 +347,7 @@ def find_sigma(q: Any) -> float:
 POSITION = int(HoldReason.JOINT_POSITION)
 SPEED = int(HoldReason.JOINT_SPEED)
 ACCELERATION = int(HoldReason.JOINT_ACCELERATION)
+JERK = int(HoldReason.JOINT_JERK)
 WIDE: dict[str, Any] = {
     "joint_min_rad": np.full(6, -4.0),
     "joint_max_rad": np.full(6, 4.0),
@@ -380,7 +383,7 @@ def test_a_position_at_its_limit_is_granted_and_one_beyond_is_not(joint: Any) ->
         beyond = at + one(joint, sign * 2.0**-40)
         was = state(q=at)
 
-        assert check(at, was, lim) == (0, 0.0, 0.0)
+        assert check(at, was, lim) == (0, 0.0, sign)
         reason, margin, value = check(beyond, was, lim)
         assert (reason, value) == (POSITION, beyond[joint])
         assert margin == -(2.0**-41)
@@ -405,7 +408,7 @@ def test_a_joint_may_just_reach_its_limit_while_it_stops(joint: Any, sign: Any) 
     change[key][joint] = sign * (stop - 2.0**-30)
     refused = check(q, was, limits(period_s, **change))
 
-    assert granted == (0, 0.0, 0.0)
+    assert granted == (0, 0.0, sign * stop)
     assert refused[0] == POSITION
     assert refused[2] == sign * stop
     assert refused[1] == pytest.approx(-(2.0**-30) / 4.1, rel=0.1)
@@ -426,7 +429,7 @@ def test_speed_has_a_limit_with_room_for_rounding(joint: Any) -> None:
             reason, margin, value = check(qd * PERIOD_S, was, lim)
             assert reason == wanted
             assert margin == pytest.approx(max(-excess, 0.0) if not wanted else -excess)
-            assert value == pytest.approx(qd[joint] if wanted else 0.0)
+            assert value == pytest.approx(qd[joint])
 
 
 @pytest.mark.parametrize("joint", range(6))
@@ -446,7 +449,7 @@ def test_acceleration_has_a_limit_with_room_for_rounding(joint: Any) -> None:
             assert reason == wanted
             bound = -excess if wanted else max(-excess, 0.0)
             assert margin == pytest.approx(bound, rel=1e-3, abs=1e-9)
-            assert value == pytest.approx(qdd if wanted else 0.0)
+            assert value == pytest.approx(qdd)
 
 
 def test_acceleration_just_at_its_room_for_rounding_is_granted() -> None:
@@ -574,7 +577,7 @@ def test_the_tool_may_stand_just_at_a_face_and_not_go_beyond() -> None:
         low = limits(**EMPTY)
         low["workspace_min_m"][0, axis] = tcp[axis]
         for lim in (high, low):
-            assert judge_tool(state(), HOME_Q, lim) == (0, 0.0, 0.0)
+            assert judge_tool(state(), HOME_Q, lim) == (0, 0.0, tcp[axis])
 
 
 def test_a_step_that_ends_just_at_a_face_is_judged_by_its_way_to_rest() -> None:
@@ -628,7 +631,7 @@ def test_the_way_to_rest_may_just_keep_its_headroom() -> None:
     assert 0.97 * limit == speed
 
     just = limits(**EMPTY, tcp_speed_mps=limit)
-    assert brake(was, q, start, just) == (0, 0.0, 0.0, -1, 1.0)
+    assert brake(was, q, start, just) == (0, 0.0, speed, -1, 1.0, TCP_SPEED)
 
 
 def bent(angle: float) -> Any:
@@ -910,10 +913,10 @@ def test_what_the_way_to_rest_breaks_is_told_in_full() -> None:
 
     assert out[0] == WORKSPACE
     assert out[2] == pytest.approx(find_tool(q)[1])
-    assert out[3:] == (1, 0.1)
+    assert out[3:] == (1, 0.1, WORKSPACE)
     assert fast[0] == TCP_SPEED
     assert fast[2] == pytest.approx(0.5 * math.hypot(*start[:2]), rel=0.01)
-    assert fast[3:] == (-1, 0.1)
+    assert fast[3:] == (-1, 0.1, TCP_SPEED)
 
 
 # --- the whole answer -----------------------------------------------------------------
@@ -952,7 +955,9 @@ def answer(
     found = vet_setpoint(before, request, wrench, times_ns, limits(), around, after)
     now = after[0]
     noted = [now[key] for key in ("reason", "margin", "value", "item", "scale")]
-    assert np.array_equal(np.array(found), np.array(noted), equal_nan=True)
+    assert np.array_equal(np.array(found[:5]), np.array(noted), equal_nan=True)
+    assert found[5] > 0
+    assert found[5] == found[0] or not found[0]
     return now
 
 
@@ -975,8 +980,9 @@ def test_what_is_granted_is_noted_with_what_was_nearest() -> None:
             strict=True,
         )
     )
-    assert (now["reason"], now["value"], now["scale"]) == (0, 0.0, 1.0)
+    assert (now["reason"], now["scale"]) == (0, 1.0)
     assert now["margin"] == pytest.approx(min(*margins, by_tool), rel=1e-9)
+    assert (now["item"], now["value"]) == (2, HOME_Q[2])
 
 
 def test_what_is_refused_is_noted_with_what_it_broke() -> None:
@@ -1091,7 +1097,7 @@ SHORT_S = 2.0**-8
 def test_of_joints_equally_near_the_first_is_named() -> None:
     at_rest = whole(STILL, state(q=STILL), limits(SHORT_S, **EVEN))
 
-    assert at_rest == (0, 0.5, 0.0, 0, 1.0)
+    assert at_rest == (0, 0.5, 0.0, 0, 1.0, POSITION)
 
 
 def test_of_speeds_equally_near_the_first_is_named() -> None:
@@ -1100,7 +1106,7 @@ def test_of_speeds_equally_near_the_first_is_named() -> None:
 
     found = whole(qd * SHORT_S, state(q=STILL, qd=qd), limits(SHORT_S, **wide))
 
-    assert found == (0, 0.25, 0.0, 1, 1.0)
+    assert found == (0, 0.25, 3.0, 1, 1.0, SPEED)
 
 
 def test_of_places_of_rest_equally_near_the_first_is_named() -> None:
@@ -1109,14 +1115,25 @@ def test_of_places_of_rest_equally_near_the_first_is_named() -> None:
     found = whole(qd * SHORT_S, state(q=STILL, qd=qd), limits(SHORT_S, **EVEN))
 
     stop = SHORT_S + 0.5 / 64.0
-    assert found == (0, pytest.approx((1.0 - stop) / 2.0), 0.0, 1, 1.0)
+    wanted = pytest.approx((1.0 - stop) / 2.0), pytest.approx(stop)
+    assert found == (0, *wanted, 1, 1.0, POSITION)
 
 
 def test_a_change_as_near_as_a_place_does_not_take_its_name() -> None:
     # Comes to rest with half of the acceleration that there is.
     was = state(q=STILL, qd=one(3, -32.0 * SHORT_S))
 
-    assert whole(STILL, was, limits(SHORT_S, **EVEN)) == (0, 0.5, 0.0, 0, 1.0)
+    found = whole(STILL, was, limits(SHORT_S, **EVEN))
+
+    assert found == (0, 0.5, 0.0, 0, 1.0, POSITION)
+
+
+def test_a_change_nearer_than_a_place_is_named_with_its_value() -> None:
+    was = state(q=STILL, qd=one(3, -48.0 * SHORT_S))
+
+    found = whole(STILL, was, limits(SHORT_S, **EVEN))
+
+    assert found == (0, 0.25, 48.0, 3, 1.0, ACCELERATION)
 
 
 def test_far_outside_and_at_rest_no_joint_is_near_anything() -> None:
@@ -1129,7 +1146,7 @@ def test_far_outside_and_at_rest_no_joint_is_near_anything() -> None:
     # On its way back each joint has more than the whole range.
     lim["joint_speed_radps"] = lim["joint_acceleration_radps2"] = 1e30
     lim["joint_jerk_radps3"] = 1e30
-    assert whole(np.full(6, -2.5e-6), still, lim)[:4] == (0, 1.0, 0.0, -1)
+    assert whole(np.full(6, -2.5e-6), still, lim) == (0, 1.0, 0.0, -1, 0.1, 0)
 
 
 def change(was: Any, qd: Any, lim: Any) -> Any:
@@ -1139,7 +1156,7 @@ def change(was: Any, qd: Any, lim: Any) -> Any:
 def test_without_a_change_nothing_is_near() -> None:
     lim = limits(SHORT_S, **EVEN)
 
-    assert change(state(q=STILL), STILL, lim) == (0, 1.0, 0.0, -1, 1.0)
+    assert change(state(q=STILL), STILL, lim) == (0, 1.0, 0.0, -1, 1.0, 0)
 
 
 def test_of_changes_equally_near_the_first_is_named() -> None:
@@ -1151,8 +1168,8 @@ def test_of_changes_equally_near_the_first_is_named() -> None:
     jerk = change(state(), one(1, half) + one(4, 16.0 * SHORT_S), lim)
     alone = change(state(), one(4, 16.0 * SHORT_S), lim)
 
-    assert both == jerk == (0, 0.5, 0.0, 1, 1.0)
-    assert alone == (0, 0.5, 0.0, 4, 1.0)
+    assert both == jerk == (0, 0.5, 32.0, 1, 1.0, ACCELERATION)
+    assert alone == (0, 0.5, 16.0 / SHORT_S, 4, 1.0, JERK)
 
 
 @pytest.mark.parametrize("joint", range(6))
@@ -1170,11 +1187,12 @@ def test_jerk_has_a_limit_with_room_for_rounding(joint: Any, sign: Any) -> None:
     assert granted[0] == 0
     assert granted[1] == -(2.0**-30) / SHORT_S**2
     assert refused == (
-        int(HoldReason.JOINT_JERK),
+        JERK,
         -(2.0**-29) / SHORT_S**2,
         beyond,
         joint,
         0.1,
+        JERK,
     )
 
 
@@ -1194,11 +1212,29 @@ def test_only_what_goes_towards_a_limit_is_slowed_down(joint: Any, sign: Any) ->
 
 
 def test_the_first_of_two_equally_near_checks_stays() -> None:
-    one_check, other = (0, 0.5, 1.0, 2, 0.9), (0, 0.5, 3.0, 4, 0.8)
+    one_check, other = (0, 0.5, 1.0, 2, 0.9, 5), (0, 0.5, 3.0, 4, 0.8, 6)
 
-    assert envelope._take_nearer(one_check, other) == (0, 0.5, 1.0, 2, 0.8)
-    nearer = (0, 0.25, 3.0, 4, 1.0)
-    assert envelope._take_nearer(one_check, nearer) == (0, 0.25, 3.0, 4, 0.9)
+    assert take_nearer(one_check, other) == (0, 0.5, 1.0, 2, 0.8, 5)
+    nearer = (0, 0.25, 3.0, 4, 1.0, 6)
+    assert take_nearer(one_check, nearer) == (0, 0.25, 3.0, 4, 0.9, 6)
+
+
+def test_a_refusal_names_its_limit_twice_and_a_grant_once() -> None:
+    assert refuse(6, -0.5, 4.5, 3) == (6, -0.5, 4.5, 3, 0.1, 6)
+    assert grant(6, 0.5, 1.5, 3) == (0, 0.5, 1.5, 3, 1.0, 6)
+    assert slow_down(grant(6, 0.5, 1.5, 3), 0.25) == (0, 0.5, 1.5, 3, 0.25, 6)
+    assert slow_down(refuse(6, -0.5, 4.5, 3), 0.25) == (6, -0.5, 4.5, 3, 0.1, 6)
+
+
+def test_of_the_stamps_the_older_for_its_limit_is_named() -> None:
+    was, lim = state(), limits()
+    for command_ms, arm_ms, wanted in (
+        (50, 24, (0, 0.5, 0.05, -1, 1.0, STALE)),
+        (50, 25, (0, 0.5, 0.05, -1, 1.0, STALE)),
+        (50, 30, (0, 0.4, 0.03, -1, 1.0, ARM_STALE)),
+    ):
+        times_ns = (NOW_NS - command_ms * MS, NOW_NS - arm_ms * MS, NOW_NS)
+        assert check_time(was[0], times_ns, lim[0]) == pytest.approx(wanted)
 
 
 def test_the_way_leads_over_the_request_to_where_the_ramp_ends() -> None:
@@ -1306,7 +1342,7 @@ def test_no_ramp_leads_below_the_singular_value_it_may_have() -> None:
         assert above[0] == SINGULAR
         assert above[2] == pytest.approx(sigmas[k - 1], rel=1e-9)
         assert above[1] == pytest.approx(1.0 - 0.08 / sigmas[k - 1], rel=1e-9)
-        assert above[3:] == (-1, 0.1)
+        assert above[3:] == (-1, 0.1, SINGULAR)
         assert (below[0] == 0) is (k == 4)
 
 
@@ -1346,7 +1382,8 @@ def test_at_rest_the_way_to_rest_is_the_place_alone() -> None:
     lost = brake(state(), HOME_Q, place_m, limits(**EMPTY, reach_m=math.nan))
 
     assert found[1] == pytest.approx((1.0 - np.abs(place_m).max()) / 2.0)
-    assert (found[0], *found[2:]) == (0, 0.0, -1, 1.0)
+    axis = int(np.abs(place_m).argmax())
+    assert (found[0], *found[2:]) == (0, place_m[axis], axis, 1.0, WORKSPACE)
     assert lost[0] == WORKSPACE
 
 
@@ -1379,10 +1416,10 @@ def test_the_ramp_may_end_just_at_a_face_and_not_beyond() -> None:
     lim[key][0, axis] = places[4][axis] - sign * 1e-6
     beyond = brake(was, q, start, lim)
 
-    assert at == (0, 0.0, 0.0, -1, 1.0)
+    assert at == (0, 0.0, places[4][axis], axis, 1.0, WORKSPACE)
     assert beyond[0] == WORKSPACE
     assert beyond[1] == pytest.approx(-1e-6 / (3.0 + abs(places[4][axis])), rel=0.5)
-    assert beyond[2:] == (places[4][axis], axis, 0.1)
+    assert beyond[2:] == (places[4][axis], axis, 0.1, WORKSPACE)
 
 
 def test_a_tool_that_gets_lost_on_the_ramp_breaks_the_workspace() -> None:

@@ -7,6 +7,7 @@ Zones have tests of their own; here there are none, and no links that come near.
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +39,19 @@ DH = (
 
 class Said(NamedTuple):
     reason: HoldReason
+    limit: HoldReason
     margin: float
     value: float
     item: int
+
+
+FAR = Said(HoldReason.NONE, HoldReason.NONE, 1.0, 0.0, -1)
+
+
+def say(
+    limit: HoldReason, is_broken: Any, margin: float, value: float, item: int = -1
+) -> Said:
+    return Said(limit if is_broken else HoldReason.NONE, limit, margin, value, item)
 
 
 def find_frames(q: Any) -> list[Any]:
@@ -85,12 +96,12 @@ class Reference:
         if was["reason"] and was["qd"].any():
             reason = HoldReason(int(was["reason"]))
             margin, value = float(was["margin"]), float(was["value"])
-            return Said(reason, margin, value, int(was["item"]))
+            return Said(reason, reason, margin, value, int(was["item"]))
         if not np.isfinite(q).all():
             item = int(np.flatnonzero(~np.isfinite(q))[0])
-            return Said(HoldReason.COMMAND_NOT_FINITE, -1.0, q[item], item)
-        nearest = Said(HoldReason.NONE, 1.0, 0.0, -1)
-        groups: tuple[Any, ...] = (
+            return say(HoldReason.COMMAND_NOT_FINITE, True, -1.0, q[item], item)
+        nearest = FAR
+        groups: tuple[Iterable[Said], ...] = (
             self._time(command_ns, arm_ns, now_ns),
             self._joints(q),
             self._tool(q),
@@ -99,12 +110,12 @@ class Reference:
             found: list[Said] = []
             for said in group:
                 if said.reason:
-                    return Said(*said)
+                    return said
                 found.append(said)
             worst: Said = min(found, key=lambda said: said.margin)
             if max(worst.margin, 0.0) < nearest.margin:
                 nearest = worst._replace(margin=max(worst.margin, 0.0))
-        return nearest._replace(value=0.0)
+        return nearest
 
     def _time(self, command_ns: int, arm_ns: int, now_ns: int) -> Any:
         for reason, stamp_ns, limit in (
@@ -114,15 +125,11 @@ class Reference:
             age_ns = now_ns - stamp_ns
             margin = 1.0 - age_ns / float(self.lim[limit])
             is_stale = margin < 0 or age_ns < -10 * MS
-            yield Said(
-                reason if is_stale else HoldReason.NONE,
-                min(margin, -1e-9) if is_stale else margin,
-                age_ns / 1e9,
-                -1,
-            )
+            told = min(margin, -1e-9) if is_stale else margin
+            yield say(reason, is_stale, told, age_ns / 1e9)
         gap_ns = now_ns - int(self.was["vetted_ns"])
         if self.was["qd"].any() and not 0 <= gap_ns <= self.lim["overrun_ns"]:
-            yield Said(HoldReason.CYCLE_OVERRUN, -1.0, gap_ns / 1e9, -1)
+            yield say(HoldReason.CYCLE_OVERRUN, True, -1.0, gap_ns / 1e9)
 
     def _joints(self, q: Any) -> Any:
         lim, was = self.lim, self.was
@@ -145,8 +152,7 @@ class Reference:
 
     def _rate(self, reason: Any, values: Any, key: str, i: int, slack: float) -> Said:
         margin = 1.0 - abs(values[i]) / self.lim[key][i]
-        broken = reason if margin < -slack else HoldReason.NONE
-        return Said(broken, margin, values[i], i)
+        return say(reason, margin < -slack, margin, values[i], i)
 
     def _positions(self, places: Any) -> Any:
         lim, was = self.lim, self.was
@@ -155,8 +161,7 @@ class Reference:
         room = np.minimum(places - low, high - places)
         margins = room / (lim["joint_max_rad"] - lim["joint_min_rad"])
         for i, margin in enumerate(margins):
-            broken = HoldReason.JOINT_POSITION if margin < 0 else HoldReason.NONE
-            yield Said(broken, margin, places[i], i)
+            yield say(HoldReason.JOINT_POSITION, margin < 0, margin, places[i], i)
 
     def _half_stop_s(self, qd: Any) -> float:
         return float(np.max(np.abs(qd) / self.lim["joint_acceleration_radps2"])) / 2
@@ -172,16 +177,16 @@ class Reference:
         is_worse = sigma < find_sigma(self.was["q"]) - 1e-9
         if is_worse:
             self._slow_down((sigma / lim["singular_value"] - 1.0) / 0.5)
-        broken = HoldReason.SINGULAR if margin < 0 and is_worse else HoldReason.NONE
-        yield Said(broken, margin if broken else max(margin, 0.0), sigma, -1)
+        is_broken = margin < 0 and is_worse
+        told = margin if is_broken else max(margin, 0.0)
+        yield say(HoldReason.SINGULAR, is_broken, told, sigma)
         speed = float(np.linalg.norm(tcp - start)) / self.period_s
         yield self._tool_speed(speed, lim["tcp_speed_mps"])
         yield from self._braking(q, start)
 
     def _tool_speed(self, speed: float, limit: float) -> Said:
         margin = 1.0 - speed / limit
-        broken = HoldReason.TCP_SPEED if margin < 0 else HoldReason.NONE
-        return Said(broken, margin, speed, -1)
+        return say(HoldReason.TCP_SPEED, margin < 0, margin, speed)
 
     def _place(self, tcp: Any, start: Any, bulge_m: float) -> Said:
         low = np.minimum(self.lim["workspace_min_m"], start)
@@ -189,9 +194,8 @@ class Reference:
         span = self.lim["workspace_max_m"] - self.lim["workspace_min_m"]
         room = (np.minimum(tcp - low, high - tcp) - bulge_m) / span
         axis = int(np.argmin(room))
-        if room[axis] < 0:
-            return Said(HoldReason.WORKSPACE, room[axis], float(tcp[axis]), axis)
-        return Said(HoldReason.NONE, room[axis], 0.0, -1)
+        place = float(tcp[axis])
+        return say(HoldReason.WORKSPACE, room[axis] < 0, room[axis], place, axis)
 
     def _braking(self, q: Any, start: Any) -> Any:
         qd = (q - self.was["q"]) / self.period_s
@@ -212,9 +216,9 @@ class Reference:
     def _singular(self, q: Any, floor: float) -> Said:
         sigma = find_sigma(q)
         if sigma > floor:
-            return Said(HoldReason.NONE, 1.0, 0.0, -1)
+            return FAR
         margin = 1.0 - self.lim["singular_value"] / sigma
-        return Said(HoldReason.SINGULAR, margin, sigma, -1)
+        return say(HoldReason.SINGULAR, True, margin, sigma)
 
     def ramp(self, now_ns: int) -> tuple[Any, Any, Any]:
         qd = self.was["qd"]
@@ -292,8 +296,12 @@ SEEDS = range(300)
 
 
 def vet(draw: Draw) -> Any:
+    return vet_whole(draw)[0]
+
+
+def vet_whole(draw: Draw) -> Any:
     after = np.full(1, 77, STATE)
-    vet_setpoint(
+    found = vet_setpoint(
         draw.before,
         draw.request,
         NO_FORCE,
@@ -302,7 +310,7 @@ def vet(draw: Draw) -> Any:
         AROUND,
         after,
     )
-    return after[0]
+    return after[0], HoldReason(int(found[5]))
 
 
 @pytest.mark.parametrize("start", range(0, len(SEEDS), 12))
@@ -311,10 +319,11 @@ def test_both_envelopes_say_the_same(start: Any) -> None:
         draw = Draw(seed)
         reference = Reference(draw.before[0], draw.limits[0])
 
-        now = vet(draw)
+        now, limit = vet_whole(draw)
 
         said = reference.judge(draw.request, draw.command_ns, draw.arm_ns, draw.now_ns)
         assert HoldReason(int(now["reason"])) is said.reason, seed
+        assert limit is said.limit, seed
         assert now["margin"] == pytest.approx(said.margin, rel=1e-7, abs=1e-8)
         wanted = pytest.approx(said.value, rel=1e-8, abs=1e-9, nan_ok=True)
         assert now["value"] == wanted

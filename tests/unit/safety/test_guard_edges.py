@@ -312,17 +312,19 @@ def test_what_cannot_even_be_ramped_is_at_rest_in_every_way() -> None:
     assert (verdict.q[0] - q[0]) > 0.0
 
 
-def test_what_is_granted_names_no_joint_and_what_is_refused_does() -> None:
+def test_granted_or_refused_the_limit_is_named_with_margin_value_and_joint() -> None:
     guard = make_armed()
 
     granted = vet(guard, HOME_Q + STEP, 0)
-    nearest = int(guard._state[0]["item"])
     refused = vet(make_armed(), HOME_Q + 2.0 * STEP, 0)
 
-    # The kernel knows that joint 0 is nearest to its acceleration.
-    assert (granted.reason, granted.item, nearest) == (HoldReason.NONE, -1, 0)
-    assert granted.margin == pytest.approx(0.2)
-    assert (refused.reason, refused.item) == (HoldReason.JOINT_ACCELERATION, 0)
+    assert granted.reason is HoldReason.NONE
+    assert granted.limit is HoldReason.JOINT_ACCELERATION
+    assert (granted.item, granted.margin) == (0, pytest.approx(0.2))
+    assert guard.describe(granted) == "joint_acceleration of joint 0: 20"
+    assert refused.reason is refused.limit is HoldReason.JOINT_ACCELERATION
+    assert (refused.item, refused.margin) == (0, pytest.approx(-0.6))
+    assert refused.value == pytest.approx(2.0 * granted.value)
 
 
 def test_a_hold_is_told_in_full() -> None:
@@ -330,6 +332,7 @@ def test_a_hold_is_told_in_full() -> None:
 
     told = (verdict.margin, verdict.value, verdict.item, verdict.scale)
     assert told == (-1.0, 0.0, -1, 1.0)
+    assert verdict.reason is verdict.limit is HoldReason.LINK_LOST
 
 
 @pytest.mark.parametrize(
@@ -346,7 +349,7 @@ def test_a_hold_is_told_in_full() -> None:
 def test_a_refusal_is_described_by_what_it_broke(
     reason: Any, item: Any, wanted: Any
 ) -> None:
-    verdict = Verdict(HOME_Q, reason, -0.5, 0.25, item)
+    verdict = Verdict(HOME_Q, reason, reason, -0.5, 0.25, item)
 
     assert make_armed().describe(verdict) == wanted
 

@@ -235,13 +235,13 @@ FORCE = int(HoldReason.TCP_FORCE)
 
 
 def test_up_to_its_limit_a_load_changes_nothing() -> None:
-    assert judge(0.75, TOO_FAST) == (0, 0.25, 0.0, -1, 1.0)
-    assert judge(1.0, TOO_FAST) == (0, 0.0, 0.0, -1, 1.0)
+    assert judge(0.75, TOO_FAST) == (0, 0.25, 0.75, -1, 1.0, FORCE)
+    assert judge(1.0, TOO_FAST) == (0, 0.0, 1.0, -1, 1.0, FORCE)
 
 
 def test_above_its_limit_only_slow_motion_is_granted() -> None:
-    assert judge(1.5, SLOWLY) == (0, 0.0, 0.0, -1, 0.1)
-    assert judge(1.5, TOO_FAST) == (FORCE, -0.5, 1.5, -1, 0.1)
+    assert judge(1.5, SLOWLY) == (0, 0.0, 1.5, -1, 0.1, FORCE)
+    assert judge(1.5, TOO_FAST) == (FORCE, -0.5, 1.5, -1, 0.1, FORCE)
     # Over all joints, before and now.
     assert judge(1.5, np.full(6, 3e-5))[0] == 0
     assert judge(1.5, np.full(6, 3.6e-5))[0] == FORCE

@@ -44,11 +44,12 @@ class Guard:
     def vet(self, q: Any, *stamps_and_force: Any) -> Verdict:
         self.asked.append((q, *stamps_and_force))
         self.q = q
-        return Verdict(q, HoldReason.NONE, 0.5, 0.0)
+        return Verdict(q, HoldReason.NONE, HoldReason.NONE, 0.5, 0.0)
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         self.held.append((reason, now_ns))
-        return Verdict(self.q.copy(), self.own_cause or reason, -1.0, 0.0)
+        cause = self.own_cause or reason
+        return Verdict(self.q.copy(), cause, cause, -1.0, 0.0)
 
 
 class Kernels:

@@ -28,7 +28,7 @@ class StrayGuard:
 
     def hold(self, reason: HoldReason, now_ns: int) -> Verdict:
         """Return the same wrong place."""
-        return Verdict(self._q_hold, reason, -1.0, 0.0)
+        return Verdict(self._q_hold, reason, reason, -1.0, 0.0)
 
     def attach(self, radius_m: float, length_m: float) -> None:
         """Take note of nothing."""

@@ -72,6 +72,9 @@ class ServoLives:
         )
 
 
+_COUNTS = ("limit_violations", "parts_lost", "unsolved_ticks")
+
+
 class WorldLives:
     """Follows the report of the virtual world across its restarts."""
 
@@ -97,7 +100,6 @@ class WorldLives:
             kinds.update(life.get("violations_by_kind", {}))
         return {
             **self._newest,
-            "limit_violations": sum(life.get("limit_violations", 0) for life in lives),
             "violations_by_kind": dict(kinds),
-            "parts_lost": sum(life.get("parts_lost", 0) for life in lives),
+            **{key: sum(life.get(key, 0) for life in lives) for key in _COUNTS},
         }

@@ -50,6 +50,7 @@ _FROM_WORLD = (
     "violations_by_kind",
     "real_time_factor",
     "parts_lost",
+    "unsolved_ticks",
 )
 
 

@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from ops.settings import Settings
-from sim2real.scene.build import TIMESTEP_S, Scene
+from sim2real.scene.build import TIMESTEP_S, Scene, is_solved
 from sim2real.scene.handles import ArmHandles
 from sim2real.virtual_cell.links import JOINT_STATE, WORLD_STATE, PartZone
 from sim2real.virtual_cell.monitor import Monitor, MonitorSample, Violation
@@ -57,6 +57,7 @@ class WorldCell:
         flow: the parts.
         monitor: the witness of the limits.
         ticks: physics steps since start.
+        unsolved_ticks: those whose contact forces were given up before they were found.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -68,6 +69,7 @@ class WorldCell:
         self.flow.fill(settings.virtual_cell.parts_in_bin)
         self.monitor = Monitor(settings.safety)
         self.ticks = 0
+        self.unsolved_ticks = 0
         self._servo = JointServo(self.scene)
         self._gripper = GripperDrive(self.scene)
         self._contacts = ContactReader(self.scene)
@@ -86,6 +88,7 @@ class WorldCell:
         self._servo.step(target, now_ns)
         self._gripper.step(target)
         mujoco.mj_step(scene.model, scene.data)
+        self.unsolved_ticks += not is_solved(scene)
         self.ticks += 1
         contacts = self._contacts.read()
         if any(scene.data.warning[kind].number for kind in _DIVERGENCES):
@@ -147,6 +150,7 @@ class WorldCell:
             "parts_lost": self.flow.lost,
             "refills": self.flow.refills,
             "ticks": self.ticks,
+            "unsolved_ticks": self.unsolved_ticks,
         }
 
     def _sample(

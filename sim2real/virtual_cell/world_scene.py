@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from ops.settings import Settings
-from sim2real.scene.build import Scene, build_scene
+from sim2real.scene.build import Scene, build_scene, use_dense_solver
 from sim2real.scene.geometry import SceneGeometry
 from sim2real.scene.parts import sample_parts
 from sim2real.virtual_cell.links import MAX_PARTS
@@ -21,4 +21,6 @@ def build_world_scene(
     """
     rng = np.random.default_rng(settings.virtual_cell.seed)
     parts = sample_parts(MAX_PARTS, rng)
-    return build_scene(parts, SceneGeometry.from_settings(settings), visual=visual)
+    scene = build_scene(parts, SceneGeometry.from_settings(settings), visual=visual)
+    use_dense_solver(scene)
+    return scene

@@ -81,6 +81,7 @@ class Round:
         slow_downs: requests to the line.
         placed: parts.
         violations: seen by the world's own monitor, by kind.
+        unsolved_ticks: physics steps whose contact forces nobody found.
         peak_forces_n: largest on fixtures, since the cell was started.
         hardest_blow_n: largest force at the tool on the way down.
         unguarded_cycles: setpoints without a verdict.
@@ -100,6 +101,7 @@ class Round:
     slow_downs: int = 0
     placed: int = 0
     violations: dict[str, int] = field(default_factory=dict)
+    unsolved_ticks: int = 0
     peak_forces_n: dict[str, Any] = field(default_factory=dict)
     hardest_blow_n: float = 0.0
     unguarded_cycles: int = 0
@@ -211,6 +213,7 @@ def watch(stand: Stand, found: Round, policy: BadPolicy, seconds: float) -> None
         found.unguarded_cycles = totals.unguarded_cycles
         tree = read_report(report)
         found.violations = dict(tree.get("violations_by_kind", {}))
+        found.unsolved_ticks = int(tree.get("unsolved_ticks", 0))
         found.peak_forces_n = dict(tree.get("peak_forces_n", {}))
         found.proposals, found.tries = policy.proposals, dict(policy.tries)
         last = stand.status()

@@ -55,7 +55,13 @@ def test_violations_seen_by_a_world_that_died_are_kept() -> None:
     lives = WorldLives()
     lives.follow({})
     lives.follow(
-        {"ticks": 500, "limit_violations": 2, "violations_by_kind": {"workspace": 2}}
+        {
+            "ticks": 500,
+            "limit_violations": 2,
+            "violations_by_kind": {"workspace": 2},
+            "parts_lost": 1,
+            "unsolved_ticks": 3,
+        }
     )
     lives.follow(
         {"ticks": 20, "limit_violations": 1, "violations_by_kind": {"tcp_speed": 1}}
@@ -64,6 +70,8 @@ def test_violations_seen_by_a_world_that_died_are_kept() -> None:
     totals = lives.compute_totals()
 
     assert totals["limit_violations"] == 3
+    assert totals["parts_lost"] == 1
+    assert totals["unsolved_ticks"] == 3
     assert totals["violations_by_kind"] == {"workspace": 2, "tcp_speed": 1}
     assert totals["ticks"] == 20
 

@@ -140,15 +140,15 @@ def _refuse(k: int, zones: int, room: float) -> Check:
 @compiled
 def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Check:
     """Return the margin, and how much an approach is to be slowed down."""
-    nearest, scale = NOTHING_NEAR, 1.0
+    nearest = NOTHING_NEAR
     for k in range(start.shape[0]):
         slow = around.slow_m[0] if k < zones else around.slow_m[1]
         ratio = max(end[k] / slow, 0.0)
         limit = _KEEP_OUT if k < zones else _SELF
         nearest = take_nearer(nearest, grant(limit, ratio, end[k], k))
         if end[k] < start[k] - ROUNDING:
-            scale = min(scale, ratio)
-    return slow_down(nearest, max(scale, SLOWEST))
+            nearest = slow_down(nearest, max(ratio, SLOWEST))
+    return nearest
 
 
 @compiled

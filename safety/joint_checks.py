@@ -81,7 +81,6 @@ def _check_change(was: Any, qd: Vector, lim: Any) -> Check:
 def _check_braking(was: Any, q: Vector, qd: Vector, nearest: Check, lim: Any) -> Check:
     """Check where the ramp that would follow ends, and slow down near a limit."""
     half_stop_s = 0.5 * compute_stopping_time(qd, lim)
-    scale = 1.0
     for i in range(6):
         q_stop = q[i] + qd[i] * half_stop_s
         margin = compute_joint_margin(q_stop, was["q"][i], i, lim)
@@ -90,12 +89,12 @@ def _check_braking(was: Any, q: Vector, qd: Vector, nearest: Check, lim: Any) ->
         nearest = take_nearer(nearest, grant(_POSITION, margin, q_stop, i))
         if qd[i] > 0.0:
             room = lim["joint_max_rad"][i] - q_stop
-            scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
+            nearest = slow_down(nearest, max(room / _SLOW_RAD, SLOWEST))
         elif qd[i] < 0.0:
             room = q_stop - lim["joint_min_rad"][i]
-            scale = min(scale, max(room / _SLOW_RAD, SLOWEST))
+            nearest = slow_down(nearest, max(room / _SLOW_RAD, SLOWEST))
     # Within rounding of a limit counts as at it.
-    _, margin, value, item, _, limit = nearest
+    _, margin, value, item, scale, limit = nearest
     return slow_down(grant(limit, max(margin, 0.0), value, item), scale)
 
 

@@ -87,9 +87,11 @@ def check_tool(was: Any, q: Vector, lim: Any, now: Any) -> Check:
     found = check_braking(was, q, start, floor, frames, tcp, lim)
     if found[0] != _NONE:
         return found
-    nearest = take_nearer(found, grant(_TCP_SPEED, speed_margin, speed, -1))
-    singular = grant(_SINGULAR, max(sigma_margin, 0.0), sigma, -1)
-    nearest = take_nearer(nearest, singular)
+    nearest = take_nearer(
+        grant(_SINGULAR, max(sigma_margin, 0.0), sigma, -1),
+        grant(_TCP_SPEED, speed_margin, speed, -1),
+    )
+    nearest = take_nearer(nearest, found)
     if is_approaching:
         free = (sigma / lim["singular_value"] - 1.0) / (_SINGULAR_SLOW - 1.0)
         nearest = slow_down(nearest, max(free, SLOWEST))

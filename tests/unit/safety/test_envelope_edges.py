@@ -26,7 +26,15 @@ from safety.joint_checks import (
 from safety.limits import make_limits
 from safety.ramp import compute_stopping_time, is_at_rest, ramp
 from safety.tool_checks import check_braking, check_tool, compute_place_margin
-from safety.verdicts import STATE, grant, make_state, refuse, slow_down, take_nearer
+from safety.verdicts import (
+    NOTHING_NEAR,
+    STATE,
+    grant,
+    make_state,
+    refuse,
+    slow_down,
+    take_nearer,
+)
 from safety.zones import HalfSpaceZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
@@ -1219,6 +1227,10 @@ def test_the_first_of_two_equally_near_checks_stays() -> None:
     assert take_nearer(one_check, nearer) == (0, 0.25, 3.0, 4, 0.9, 6)
 
 
+def test_what_nothing_is_near_to_is_granted_at_full_speed() -> None:
+    assert grant(0, 1.0, 0.0, -1) == NOTHING_NEAR
+
+
 def test_a_refusal_names_its_limit_twice_and_a_grant_once() -> None:
     assert refuse(6, -0.5, 4.5, 3) == (6, -0.5, 4.5, 3, 0.1, 6)
     assert grant(6, 0.5, 1.5, 3) == (0, 0.5, 1.5, 3, 1.0, 6)
@@ -1324,6 +1336,23 @@ def test_speed_is_measured_from_the_place_that_was_noted() -> None:
 
     assert found[0] == TCP_SPEED
     assert found[2] == pytest.approx(0.03 / PERIOD_S)
+
+
+def test_the_speed_of_a_step_may_be_the_nearest_limit() -> None:
+    was = state()
+    was["sigma"] = find_sigma(HOME_Q)
+    was["place_m"] = find_tool(HOME_Q) + one(1, 1e-3)[:3]
+
+    found, _ = judge_whole(was, HOME_Q, limits(**EMPTY, tcp_speed_mps=0.625))
+
+    assert found == pytest.approx((0, 0.2, 0.5, -1, 1.0, TCP_SPEED))
+
+
+def test_a_tool_without_a_place_at_rest_breaks_the_workspace() -> None:
+    found, _ = judge_whole(state(), HOME_Q, limits(**EMPTY, reach_m=math.nan))
+
+    assert found[0] == WORKSPACE
+    assert math.isnan(found[1])
 
 
 def test_no_ramp_leads_below_the_singular_value_it_may_have() -> None:

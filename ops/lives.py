@@ -13,6 +13,8 @@ import numpy as np
 
 from cell.contracts.servo import ORDERED_HOLDS, HoldReason, ServoState
 
+_COUNTED_BY_WORLD = ("limit_violations", "parts_lost", "unsolved_ticks")
+
 
 @dataclass(frozen=True)
 class ServoTotals:
@@ -72,9 +74,6 @@ class ServoLives:
         )
 
 
-_COUNTS = ("limit_violations", "parts_lost", "unsolved_ticks")
-
-
 class WorldLives:
     """Follows the report of the virtual world across its restarts."""
 
@@ -101,5 +100,8 @@ class WorldLives:
         return {
             **self._newest,
             "violations_by_kind": dict(kinds),
-            **{key: sum(life.get(key, 0) for life in lives) for key in _COUNTS},
+            **{
+                key: sum(life.get(key, 0) for life in lives)
+                for key in _COUNTED_BY_WORLD
+            },
         }

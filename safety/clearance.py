@@ -73,7 +73,7 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
             if not room >= needed:
                 # Written so that what is no number is no way out either.
                 if not room >= start[k] - ROUNDING:
-                    return _refuse(k, zones, room)
+                    return _refuse(k, zones, room, around)
                 step = _LEAST_STEP
             elif travel[k] > 0.0:
                 step = min(step, room / travel[k])
@@ -84,7 +84,7 @@ def check_clearance(q: Vector, way: Vector, around: Surroundings) -> Check:
         fill_watched(q + done * way, around, horizon, is_far, now)
     lingering = _find_lingering(start, now, travel)
     if lingering >= 0:
-        return _refuse(lingering, zones, now[lingering])
+        return _refuse(lingering, zones, now[lingering], around)
     return _grant(start, now, zones, around)
 
 
@@ -132,14 +132,15 @@ def _find_far(
 
 
 @compiled
-def _refuse(k: int, zones: int, room: float) -> Check:
-    reason = _KEEP_OUT if k < zones else _SELF
-    return refuse(reason, min(room, -ROUNDING), room, k)
+def _refuse(k: int, zones: int, room: float, around: Surroundings) -> Check:
+    limit = _KEEP_OUT if k < zones else _SELF
+    slow = around.slow_m[0] if k < zones else around.slow_m[1]
+    return refuse(limit, min(room, -ROUNDING) / slow, room, k)
 
 
 @compiled
 def _grant(start: Vector, end: Vector, zones: int, around: Surroundings) -> Check:
-    """Return the margin, and how much an approach is to be slowed down."""
+    """Return what is nearest at the end, and how much its approach is slowed down."""
     nearest = NOTHING_NEAR
     for k in range(start.shape[0]):
         slow = around.slow_m[0] if k < zones else around.slow_m[1]

@@ -53,7 +53,7 @@ def vet_setpoint(
     """Write the vetted state that follows `before` into `after`, both of shape (1,).
 
     Returns:
-        The verdict as it stands there: fields of a record cost Python a microsecond.
+        The verdict: fields of a record cost Python a microsecond.
     """
     now_ns = times_ns[2]
     was, lim, now = before[0], limits[0], after[0]
@@ -164,7 +164,11 @@ def check_time(was: Any, times_ns: Times, lim: Any) -> Check:
     gap_ns = now_ns - was["vetted_ns"]
     if not is_at_rest(was) and (gap_ns > lim["overrun_ns"] or gap_ns < 0):
         return refuse(_OVERRUN, -1.0, gap_ns * 1e-9, -1)
-    return take_nearer(
+    nearest = take_nearer(
         grant(_COMMAND_STALE, command_margin, command_age_ns * 1e-9, -1),
         grant(_ARM_STALE, arm_margin, arm_age_ns * 1e-9, -1),
     )
+    if is_at_rest(was):
+        return nearest
+    gap_margin = 1.0 - gap_ns / lim["overrun_ns"]
+    return take_nearer(nearest, grant(_OVERRUN, gap_margin, gap_ns * 1e-9, -1))

@@ -164,7 +164,7 @@ class EnvelopeGuard:
         return self._advance((reason, -1.0, 0.0, -1, 1.0, reason))
 
     def describe(self, verdict: Verdict) -> str:
-        """Return in a few words which limit was broken, or was nearest, and how."""
+        """Return limit, joint, axis or pair, and value in a few words."""
         name = verdict.limit.name.lower()
         if verdict.item < 0:
             return f"{name}: {verdict.value:.4g}"

@@ -63,7 +63,7 @@ class ProjectedRequests:
         self._guard.attach(radius_m, length_m)
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit was broken, or was nearest, and how."""
+        """Return limit, joint, axis or pair, and value in a few words."""
         return self._guard.describe(verdict)
 
     def vet(
@@ -156,7 +156,8 @@ class ProjectedRequests:
             verdict = self.hold(reason, now_ns)
             # Unless the guard has a cause of its own.
             if verdict.reason is reason:
-                verdict = replace(verdict, margin=margin, value=value)
+                item = int(answer["joint"])
+                verdict = replace(verdict, margin=margin, value=value, item=item)
             return verdict
         return self._guard.vet(answer["q"].copy(), *times_ns, force_tcp_n)
 

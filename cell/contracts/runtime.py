@@ -60,8 +60,11 @@ class Verdict:
         reason: NONE when the request was accepted, otherwise the first limit it broke.
         limit: what margin, value and item speak of: the limit that was broken, which is
             the reason, or the nearest one when the request was accepted.
-        margin: distance to the limit as a ratio of it; negative when broken.
-        value: what is measured against the limit, in its unit.
+        margin: how far from the limit, as a ratio: of the limit, of the range for
+            positions, of the distance that slows down for clearance. Negative when
+            broken, -1 where nothing is measured. What stands beyond a limit already and
+            may leave has 0.
+        value: what is measured against the limit, in its unit; 0 for nothing.
         item: the joint, axis or check that it belongs to, by `limit`; -1 for none:
             joints, axes and checks are counted from 0 each.
         scale: how fast, as a ratio, the next requests may go: below 1 near a limit.
@@ -103,7 +106,7 @@ class MotionGuard(Protocol):
         ...
 
     def describe(self, verdict: Verdict) -> str:
-        """Return in a few words which limit was broken, or was nearest, and how."""
+        """Return limit, joint, axis or pair, and value of a verdict in a few words."""
         ...
 
 

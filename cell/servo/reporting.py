@@ -119,7 +119,7 @@ class GuardMeter:
         return self._note(verdict, perf_counter_ns() - started_ns)
 
     def describe(self, verdict: Verdict) -> str:
-        """Return which limit was broken, or was nearest, and how."""
+        """Return limit, joint, axis or pair, and value in a few words."""
         return self._guard.describe(verdict)
 
     def take_grant(self, q: Vector) -> bool:

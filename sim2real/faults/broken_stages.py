@@ -47,6 +47,8 @@ STAGES: Final = (
             "smooth_load",
             "judge",
             "check_time",
+            "grant",
+            "take_nearer",
             "is_at_rest",
             "check_joints",
             "check_tool",
@@ -54,11 +56,11 @@ STAGES: Final = (
             "compute_stopping_time",
             "check_clearance",
             "check_load",
-            "_take_nearer",
             "compute_travel",
             "compute_load_cap",
         )
     ),
+    Stage(_ENVELOPE, "refuse", is_in_motion=False),
     Stage(_ENVELOPE, "ramp", is_in_motion=False),
 )
 """In the order in which a request reaches them."""

@@ -909,6 +909,21 @@ def test_just_the_time_that_one_step_takes_is_the_last_step_of_a_ramp() -> None:
     assert (after[0]["scale"], after[0]["sigma"]) == (1.0, 0.0)
 
 
+def test_in_motion_the_time_since_the_last_setpoint_has_a_limit() -> None:
+    still, moving = state(), state(qd=MOVING)
+    overrun_ms = limits()[0]["overrun_ns"] / MS
+    for before in (still, moving):
+        before["vetted_ns"] = NOW_NS - 5 * MS
+    times_ns = (NOW_NS - 10 * MS, NOW_NS, NOW_NS)
+
+    at_rest = check_time(still[0], times_ns, limits()[0])
+    found = check_time(moving[0], times_ns, limits()[0])
+
+    assert at_rest == pytest.approx((0, 0.9, 0.01, -1, 1.0, STALE))
+    wanted = (0, 1.0 - 5.0 / overrun_ms, 0.005, -1, 1.0, OVERRUN)
+    assert found == pytest.approx(wanted)
+
+
 def test_what_the_way_to_rest_breaks_is_told_in_full() -> None:
     was, q = state(qd=one(0, 0.5)), HOME_Q + one(0, 0.5 * PERIOD_S)
     start = find_tool(HOME_Q)

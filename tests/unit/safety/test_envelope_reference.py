@@ -128,8 +128,11 @@ class Reference:
             told = min(margin, -1e-9) if is_stale else margin
             yield say(reason, is_stale, told, age_ns / 1e9)
         gap_ns = now_ns - int(self.was["vetted_ns"])
-        if self.was["qd"].any() and not 0 <= gap_ns <= self.lim["overrun_ns"]:
-            yield say(HoldReason.CYCLE_OVERRUN, True, -1.0, gap_ns / 1e9)
+        if self.was["qd"].any():
+            margin = 1.0 - gap_ns / float(self.lim["overrun_ns"])
+            is_over = not 0.0 <= margin <= 1.0
+            told = -1.0 if is_over else margin
+            yield say(HoldReason.CYCLE_OVERRUN, is_over, told, gap_ns / 1e9)
 
     def _joints(self, q: Any) -> Any:
         lim, was = self.lim, self.was

@@ -11,6 +11,7 @@ from cell.contracts.geometry import Pose
 from cell.contracts.servo import HoldReason
 from safety import finger_check
 from safety.finger_check import BinShape, FingerCheck
+from safety.verdicts import NOTHING_NEAR, grant, refuse
 from safety.zones import BoxZone, ToolCapsule
 from tests.fakes.motion_oracle import HOME_Q, OVER_BIN_Q, SAFETY, TOOL_Z_M
 
@@ -220,7 +221,7 @@ class Clearances:
 
     def _check(self, q: Any, way: Any, around: Any) -> Any:
         self._note(around, q.tolist(), way.tolist())
-        return self.found.pop(0) if self.found else (HoldReason.NONE, 1.0, 0.0, -1, 1.0)
+        return self.found.pop(0) if self.found else NOTHING_NEAR
 
     def _fill(self, q: Any, around: Any, horizon: float, clearance: Any) -> None:
         self._note(around, q.tolist(), horizon, clearance.shape)
@@ -255,8 +256,9 @@ def test_a_way_is_looked_at_with_the_asked_and_with_the_widest_opening(
 def test_what_is_touched_on_a_way_is_named(
     clearances: Clearances, granted: Any, item: Any, wanted: Any
 ) -> None:
-    fine = (HoldReason.NONE, 0.7, 0.0, -1, 1.0)
-    refused = (HoldReason.KEEP_OUT_ZONE, -0.5, -0.0123, item, 0.1)
+    zone = int(HoldReason.KEEP_OUT_ZONE)
+    fine = grant(zone, 0.7, 0.014, 3)
+    refused = refuse(zone, -0.5, -0.0123, item)
     clearances.found = [*[fine] * granted, refused]
 
     wrong = make_check().find_on_way(HOME_Q, OVER_BIN_Q, 0.03)

@@ -66,6 +66,7 @@ class Kernels:
             *given, _, out = arguments
             self.calls.append((name, [np.array(value) for value in given]))
             out["reason"], out["margin"], out["value"] = self.reason, -0.25, 4.5
+            out["joint"] = 3
             if name != "project_pose":
                 out["q"] = given[3]
 
@@ -202,11 +203,8 @@ def test_a_refused_wish_holds_now_with_its_own_numbers(kernels: Kernels) -> None
     verdict = made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
 
     assert guard.held == [(HoldReason.UNREACHABLE, 33)]
-    assert (verdict.reason, verdict.margin, verdict.value) == (
-        HoldReason.UNREACHABLE,
-        -0.25,
-        4.5,
-    )
+    assert verdict.reason is verdict.limit is HoldReason.UNREACHABLE
+    assert (verdict.margin, verdict.value, verdict.item) == (-0.25, 4.5, 3)
     assert guard.asked == []
 
 
@@ -218,11 +216,8 @@ def test_a_cause_of_the_guard_keeps_its_own_numbers(kernels: Kernels) -> None:
     verdict = made.vet_action(np.zeros(6), *STAMPS, NO_FORCE)
 
     assert guard.held == [(HoldReason.UNREACHABLE, 33)]
-    assert (verdict.reason, verdict.margin, verdict.value) == (
-        HoldReason.GUARD_EXCEPTION,
-        -1.0,
-        0.0,
-    )
+    assert verdict.reason is HoldReason.GUARD_EXCEPTION
+    assert (verdict.margin, verdict.value, verdict.item) == (-1.0, 0.0, -1)
 
 
 def test_a_pose_that_is_refused_is_not_gone_towards(kernels: Kernels) -> None:

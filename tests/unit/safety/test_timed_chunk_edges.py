@@ -17,10 +17,11 @@ from cell.contracts.servo import HoldReason
 from cell.kinematics.timed_path import TimedPath, fill_path_point
 from safety import timed_chunk
 from safety.timed_chunk import GuardedChunkCheck, find_chunk_flaw, walk_path
+from safety.verdicts import grant, refuse
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, TOOL_Z_M
 
 TOOL = Pose.from_rotvec([0.0, 0.0, TOOL_Z_M], [0.0, 0.0, 0.0])
-NOTHING: Any = (HoldReason.NONE, 0.5, 0.0, -1, 1.0)
+NOTHING: Any = grant(int(HoldReason.JOINT_SPEED), 0.5, 1.5, 3)
 
 
 def test_the_numbers_of_the_check_are_those_that_were_signed_off() -> None:
@@ -318,7 +319,7 @@ class Cycles:
         self.times.append(times)
         now["item"] = len(self.times)
         if len(self.times) - 1 == self._refused:
-            return int(HoldReason.JOINT_JERK), 0.0, 3.0, 2, 0.1
+            return refuse(int(HoldReason.JOINT_JERK), 0.0, 3.0, 2)
         return NOTHING
 
 
@@ -402,7 +403,7 @@ def test_it_stops_at_what_the_guard_refuses(
     found_s, found = walk_all()
 
     assert found_s == time_s
-    assert found == (HoldReason.JOINT_JERK, 0.0, 3.0, 2, 0.1)
+    assert found == refuse(int(HoldReason.JOINT_JERK), 0.0, 3.0, 2)
     assert len(cycles.times) == refused + 1
 
 

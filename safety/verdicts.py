@@ -32,9 +32,9 @@ STATE = np.dtype(
 )
 """Vetted motion after one cycle, and why it is what it is.
 
-`margin`, `value` and `item` (joint, axis or clearance check, -1 if it is none) belong to
-the limit that was broken or was nearest; a state without a reason does not keep which
-one that is. `scale` says how fast, as a ratio, the next cycles may go towards it;
+`margin`, `value` and `item` (joint, axis or clearance check, -1 if none) belong to the
+limit that was broken or was nearest; a state without a reason does not keep which one
+that is. `scale` says how fast, as a ratio, the next cycles may go towards it;
 `load` is the smoothed load ratio of the tool; `load_cap` what it may not exceed while
 the arm creeps under too much load, else 0; `sigma` the smallest singular value at `q`,
 0 while it is not known; `place_m` the place of the tool in base, known when `sigma` is.

@@ -115,7 +115,7 @@ def use_dense_solver(scene: Scene) -> None:
     From 60 degrees of freedom on MuJoCo takes sparse ones by itself, and with those
     Newton's method of version 4.0.0 gives up on some parts wedged between the fingers.
     What it has by then is no motion: a part turning at 750 rad/s, a wrist 3.7 rad/s
-    faster within a tick. With full matrices it needs 5 to 12 iterations in the same
+    faster within a tick. With full matrices it needs 2 to 12 iterations in the same
     places, finds what conjugate gradients find, and takes as long for a whole cell.
     """
     scene.model.opt.jacobian = mujoco.mjtJacobian.mjJAC_DENSE

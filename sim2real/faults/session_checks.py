@@ -128,7 +128,8 @@ def _raise_at_rest(rig: GuardRig, stage: Stage, *, with_fault: bool) -> str:
     """Miss a hold where the arm was while one stage raises."""
     rig.come_to_rest()
     before = rig.q.copy()
-    request = rig.step(0, 1.0) if stage.is_in_motion else before + 1.0
+    # What is no number is refused at the first stage that refuses.
+    request = rig.step(0, 1.0) if stage.is_in_motion else before * np.nan
     rig.strike()
     if with_fault:
         with break_stage(stage):

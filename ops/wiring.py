@@ -27,6 +27,7 @@ from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
+from cell.supervisor.motion_watch import LoadLimits
 from cell.supervisor.ports import Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
@@ -127,6 +128,9 @@ def make_layout(settings: Settings) -> Layout:
         flange_from_tcp=settings.arm.flange_from_tcp.pose(),
         joint_min_rad=np.array(settings.safety.joint_min_rad),
         joint_max_rad=np.array(settings.safety.joint_max_rad),
+        load_limits=LoadLimits(
+            settings.safety.tcp_force_n, settings.safety.tcp_torque_nm
+        ),
         max_aperture_m=settings.gripper.max_aperture_m,
         grip_force_ratio=settings.gripper.force_ratio,
         plc_period_s=_plc_figure(settings, "period_s", 0.05),

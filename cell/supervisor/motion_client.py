@@ -22,11 +22,13 @@ from cell.supervisor.interventions import InterventionLog
 from cell.supervisor.motion_watch import (
     HOLD_PATIENCE_S,
     LATCHING_HOLDS,
+    LOOSE_S,
     SETTLING_S,
     YIELD_AFTER_S,
     YIELD_ARRIVAL_RAD,
     YIELD_PATIENCE_S,
     YIELD_PAUSE_S,
+    LoadLimits,
     Losses,
     Patience,
     Press,
@@ -35,6 +37,7 @@ from cell.supervisor.motion_watch import (
     find_way_back,
     is_at_rest,
     is_given_up,
+    is_loaded,
     is_refusal,
 )
 from cell.supervisor.ports import ServoPort
@@ -60,9 +63,11 @@ class MotionClient(ServoOrders):
         interventions: what the guard held up, and for how long.
     """
 
-    def __init__(self, servo: ServoPort, clock: Clock) -> None:
+    def __init__(self, servo: ServoPort, clock: Clock, limits: LoadLimits) -> None:
+        """Take the servo process, the clock, and what the guard holds for."""
         super().__init__(servo, clock)
         self.interventions = InterventionLog()
+        self._limits = limits
 
     async def release(self, *, survives_losses: bool = True) -> None:
         """Allow motion again after a fault; only ever on a command from outside.
@@ -196,7 +201,7 @@ class MotionClient(ServoOrders):
             await self._let_hold_pass(tries.note(reason, followed_ns))
             if reason is not HoldReason.TCP_FORCE:
                 continue
-            press = await self._yield(patience, ends_when)
+            press = await self._yield(patience, ends_when, presses_on=presses_on)
             presses += press is not Press.NONE
             most = Tries.COUNT if presses_on else 1
             if press is Press.STAYS or presses >= most:
@@ -272,20 +277,16 @@ class MotionClient(ServoOrders):
             ):
                 return
 
-    async def _yield(self, patience: Patience, ends_when: Callable[[], bool]) -> Press:
+    async def _yield(
+        self, patience: Patience, ends_when: Callable[[], bool], *, presses_on: bool
+    ) -> Press:
         """Take the target back to where something keeps the arm from it, if so.
 
         It would press with what its joints are off for as long as it stands. What the
         guard refuses on the way is ordered again, for a reading trembles.
         """
-        # The arm still comes after its setpoint, and the load rises: the guard would
-        # hold what moves now to the load of now. Mostly there is no more than this lag.
-        pressed_ns = self._clock.now_ns() + ns_from_s(YIELD_AFTER_S)
-        while self._clock.now_ns() < pressed_ns:
-            state = self._servo.read_state()
-            if state is None or find_way_back(state) is None:
-                return Press.NONE
-            await self._sleep()
+        if not await self._is_pressed(presses_on=presses_on):
+            return Press.NONE
         press = Press.NONE
         until_ns = self._clock.now_ns() + ns_from_s(YIELD_PATIENCE_S)
         while (q_back := await self._find_way_back()) is not None:
@@ -302,6 +303,26 @@ class MotionClient(ServoOrders):
             if reason is not HoldReason.NONE:
                 await self._let_hold_pass(YIELD_PAUSE_S)
         return press
+
+    async def _is_pressed(self, *, presses_on: bool) -> bool:
+        """Wait for the lag to pass; say whether the joints are off even so.
+
+        The arm still comes after its setpoint, and the load rises: the guard would hold
+        what moves now to the load of now. Mostly there is no more than this lag. Where
+        it may be pressed on, joints that are off and feel little are no reason to wait.
+        """
+        loaded_ns = self._clock.now_ns()
+        pressed_ns = loaded_ns + ns_from_s(YIELD_AFTER_S)
+        while (now_ns := self._clock.now_ns()) < pressed_ns:
+            state = self._servo.read_state()
+            if state is None or find_way_back(state) is None:
+                return False
+            if not presses_on or is_loaded(state, self._limits):
+                loaded_ns = now_ns
+            elif now_ns - loaded_ns >= ns_from_s(LOOSE_S):
+                return False
+            await self._sleep()
+        return True
 
     async def _find_way_back(self) -> Vector | None:
         """Wait for joints that settle; return as `find_way_back` does."""

@@ -1,5 +1,6 @@
 """What a motion under way looks out for: a loss behind it, and its time. Pure."""
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -28,6 +29,9 @@ YIELD_AFTER_S: Final = 0.24
 """How long joints are off their setpoints before that is no lag [s], six lags of a
 slow robot: the load that they press with has come to its height by then."""
 
+LOOSE_S: Final = 0.05
+"""How long a tool feels little before nothing is pressed at [s]: a blow bounces."""
+
 YIELD_PAUSE_S: Final = 0.04
 """From a piece of the way back that the guard refused to the next [s]."""
 
@@ -52,6 +56,9 @@ _AT_REST_RADPS: Final = 0.02
 _PIECE_RAD: Final = 0.004
 """Travel of all joints in one order to give way: so short, its peak of speed stays
 below what the guard permits under load (0.09 of 0.1 rad/s)."""
+_PRESS_RATIO: Final = 0.5
+"""Of the guard's limits. Joints that are kept off by less carry something, or pull it
+out of a heap (1 mrad for 33 N in the virtual cell), and may go on with that."""
 _OFF_RAD: Final = 0.001
 """A joint that is further from its setpoint at rest is kept from it."""
 
@@ -84,6 +91,19 @@ class Press(Enum):
 
     STAYS = "stays"
     """The setpoints could not go back within the time for that."""
+
+
+@dataclass(frozen=True)
+class LoadLimits:
+    """The guard's limits of what the tool feels.
+
+    Attributes:
+        force_n: of its force [N].
+        torque_nm: of its torque [N.m].
+    """
+
+    force_n: float
+    torque_nm: float
 
 
 class Losses:
@@ -205,6 +225,14 @@ def find_way_back(state: ServoState) -> Vector | None:
         return None
     piece = min(1.0, _PIECE_RAD / float(np.sum(np.abs(off))))
     return np.asarray(state.q_command + piece * off, dtype=np.float64)
+
+
+def is_loaded(state: ServoState, limits: LoadLimits) -> bool:
+    """Say whether the tool feels enough for an arm that presses on something."""
+    force = float(np.linalg.norm(state.force_tcp_n[:3])) / limits.force_n
+    torque = float(np.linalg.norm(state.force_tcp_n[3:])) / limits.torque_nm
+    # Written so that what is no number counts as a load.
+    return not (force < _PRESS_RATIO and torque < _PRESS_RATIO)
 
 
 def is_at_rest(state: ServoState) -> bool:

@@ -17,6 +17,7 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.ladder import ReactionLadder
 from cell.contracts.runtime import ChunkCheck, Guardian, Proposal
 from cell.contracts.servo import ServoCommand, ServoState
+from cell.supervisor.motion_watch import LoadLimits
 
 
 class ServoPort(Protocol):
@@ -218,6 +219,7 @@ class Layout:
         flange_from_tcp: tool.
         joint_min_rad: lower joint limits, shape (6,) [rad].
         joint_max_rad: upper joint limits, shape (6,) [rad].
+        load_limits: what the tool may feel.
         max_aperture_m: fingers fully open [m].
         grip_force_ratio: 0..1 of the gripper's force.
         plc_period_s: period of the exchange with the line [s].
@@ -232,6 +234,7 @@ class Layout:
     flange_from_tcp: Pose
     joint_min_rad: Vector
     joint_max_rad: Vector
+    load_limits: LoadLimits
     max_aperture_m: float
     grip_force_ratio: float
     plc_period_s: float

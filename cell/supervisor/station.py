@@ -87,7 +87,7 @@ def make_station(
         previous: the newest status of the life before, None when there was none.
     """
     clock = peers.clock
-    motion = MotionClient(peers.servo, clock)
+    motion = MotionClient(peers.servo, clock, layout.load_limits)
     gripper = GripperStation(peers.open_gripper, clock)
     return Station(
         clock=clock,

@@ -76,6 +76,7 @@ class FakeServo:
         read_pull_n: returns what hangs at the tool [N].
         kept_at: where something keeps the joints until the target lies there, None for
             nothing.
+        feel_n: what the tool feels by that, at a time [ns].
     """
 
     def __init__(self, clock: FakeClock, q: Vector, flange_from_tcp: Pose) -> None:
@@ -90,6 +91,7 @@ class FakeServo:
         self.speed_fraction = 1.0
         self.read_pull_n: Callable[[], float] = lambda: 0.0
         self.kept_at: Vector | None = None
+        self.feel_n: Callable[[int], float] = lambda now_ns: 300.0
         self.q = np.array(q, dtype=np.float64)
         self._clock = clock
         self._tool = flange_from_tcp
@@ -135,6 +137,10 @@ class FakeServo:
         """Latch, as after trouble with the robot or its link."""
         self._advance()
         self.latch = reason
+
+    def _feel(self, now_ns: int) -> Vector:
+        kept_n = 0.0 if self.kept_at is None else self.feel_n(now_ns)
+        return np.array([0.0, 0.0, kept_n - self.read_pull_n(), 0.0, 0.0, 0.0])
 
     def stop_short(self, reason: HoldReason, kept_at: Vector) -> None:
         """Refuse what is under way, for something keeps the joints elsewhere."""
@@ -268,7 +274,7 @@ class FakeServo:
             qd=np.full(6, 0.5 if self._is_moving else 0.0),
             q_command=self.q.copy(),
             base_from_tcp=self.base_from_tcp(),
-            force_tcp_n=np.array([0.0, 0.0, -self.read_pull_n(), 0.0, 0.0, 0.0]),
+            force_tcp_n=self._feel(now_ns),
             robot_mode=self.robot_mode,
             safety_status_bits=self.safety_bits,
             speed_fraction=self.speed_fraction,

@@ -21,6 +21,7 @@ from cell.drivers.plc.freshness import HeartbeatTracker
 from cell.drivers.plc.opening import WatchedPlc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
 from cell.kinematics.inverse import JOINT_MAX_RAD, JOINT_MIN_RAD
+from cell.supervisor.motion_watch import LoadLimits
 from cell.supervisor.ports import GuardianPeers, Layout, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.states import Command, State
@@ -48,6 +49,9 @@ def make_layout() -> Layout:
         flange_from_tcp=Pose.from_rotvec(tool["position_m"], tool["rotvec_rad"]),
         joint_min_rad=JOINT_MIN_RAD,
         joint_max_rad=JOINT_MAX_RAD,
+        load_limits=LoadLimits(
+            tree["safety"]["tcp_force_n"], tree["safety"]["tcp_torque_nm"]
+        ),
         max_aperture_m=0.085,
         grip_force_ratio=0.4,
         plc_period_s=PLC_PERIOD_S,

@@ -11,9 +11,12 @@ from cell.contracts.robot import ArmState
 from cell.contracts.servo import ServoCommand, ServoState
 from cell.servo.session import ArmSession
 from cell.supervisor.motion_client import MotionClient
+from cell.supervisor.motion_watch import LoadLimits
 from tests.fakes.arm import FakeArm
 from tests.fakes.clock import FakeClock
 from tests.unit.servo.servo_rig import MS, ServoRig
+
+LIMITS = LoadLimits(150.0, 20.0)
 
 
 class LaggingArm(FakeArm):
@@ -77,7 +80,7 @@ def open_client(arm: LaggingArm) -> tuple[ServoRig, MotionClient, FakeClock]:
     rig.release()
     rig.step()
     clock = FakeClock(rig.now_ns)
-    return rig, MotionClient(RigServo(clock, rig), clock), clock
+    return rig, MotionClient(RigServo(clock, rig), clock, LIMITS), clock
 
 
 async def run_beside(

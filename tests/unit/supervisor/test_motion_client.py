@@ -1,6 +1,7 @@
 """Orders to the servo process."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import numpy as np
@@ -28,7 +29,7 @@ class Bench:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.servo = FakeServo(self.clock, HOME, LAYOUT.flange_from_tcp)
-        self.motion = MotionClient(self.servo, self.clock)
+        self.motion = MotionClient(self.servo, self.clock, LAYOUT.load_limits)
         self.pulses = True
         self.may_move = True
 
@@ -289,6 +290,51 @@ async def test_only_an_arm_that_is_pressed_gives_way(
     assert list_targets(bench) == [NEAR.tolist()] * 2
 
 
+@pytest.mark.parametrize(
+    ("feel_n", "gives_way"),
+    [
+        # Half of the guard's limit of force is 75 N.
+        (lambda s: 74.0, False),
+        (lambda s: 75.0, True),
+        (lambda s: math.nan, True),
+        # A push that is over, and a blow that bounces.
+        (lambda s: 400.0 if s < 0.06 else 60.0, False),
+        (lambda s: 10.0 if s < 0.04 else 200.0, True),
+    ],
+)
+async def test_an_arm_that_feels_little_goes_on_at_once(
+    feel_n: Callable[[float], float], gives_way: bool
+) -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+    began_ns = bench.clock.now_ns()
+    bench.servo.feel_n = lambda now_ns: feel_n((now_ns - began_ns) / 1e9 - 0.05)
+
+    await bench.run(lambda: bench.motion.move_joint(NEAR))
+
+    assert (len(list_targets(bench)) > 2) is gives_way
+    lost_s = bench.motion.interventions.compute_figures()
+    longest_s = lost_s["guard_intervention_lost_s_max"]
+    assert longest_s is not None
+    assert (longest_s > 0.2) is gives_way
+
+
+async def test_on_the_way_into_the_bin_little_is_enough() -> None:
+    bench = await ready_bench()
+    bench.servo.refusals, bench.servo.kept_at = [HoldReason.TCP_FORCE], KEPT
+    bench.servo.feel_n = lambda now_ns: 40.0
+    target = lift(bench.servo.base_from_tcp(), -0.05)
+
+    async def move_and_fail() -> None:
+        with pytest.raises(ForceError, match="TCP_FORCE"):
+            await bench.motion.move_linear(target, presses_on=False)
+
+    await bench.run(move_and_fail)
+
+    lines = [o for o in bench.servo.orders if o.mode is MotionMode.MOVE_LINEAR]
+    assert len(lines) == 1
+
+
 @pytest.mark.parametrize(("kept_at", "tries"), [(KEPT, 1), (None, 3)])
 async def test_where_it_is_told_so_nothing_is_pressed_at_twice(
     kept_at: Vector | None, tries: int
@@ -429,7 +475,7 @@ async def test_a_release_that_nobody_takes_is_withdrawn() -> None:
 async def test_a_release_waits_for_a_servo_process_that_still_starts() -> None:
     bench = Bench()
     bench.servo.unstart()
-    bench.motion = MotionClient(bench.servo, bench.clock)
+    bench.motion = MotionClient(bench.servo, bench.clock, LAYOUT.load_limits)
 
     async def release_and_start() -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -27,8 +27,7 @@ from cell.mailbox import complaint
 from cell.mailbox.frames import FrameSource, frame_ring_path
 from cell.mailbox.servo_link import ServoLink
 from cell.mailbox.text import TextMailbox
-from cell.supervisor.motion_watch import LoadLimits
-from cell.supervisor.ports import Layout, Peers
+from cell.supervisor.ports import Layout, LoadLimits, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.supervisor import Supervisor
 from cell.supervisor.task_watch import check_tasks

@@ -28,7 +28,6 @@ from cell.supervisor.motion_watch import (
     YIELD_ARRIVAL_RAD,
     YIELD_PATIENCE_S,
     YIELD_PAUSE_S,
-    LoadLimits,
     Losses,
     Patience,
     Press,
@@ -40,7 +39,7 @@ from cell.supervisor.motion_watch import (
     is_loaded,
     is_refusal,
 )
-from cell.supervisor.ports import ServoPort
+from cell.supervisor.ports import LoadLimits, ServoPort
 from cell.supervisor.servo_orders import ServoOrders
 
 POLL_S = 0.01

@@ -1,6 +1,5 @@
 """What a motion under way looks out for: a loss behind it, and its time. Pure."""
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -15,6 +14,7 @@ from cell.contracts.servo import (
 )
 from cell.contracts.units import ns_from_s, s_from_ns
 from cell.supervisor.causes import Cause
+from cell.supervisor.ports import LoadLimits
 
 LEAST_SPEED_RATIO: Final = 0.02
 """Below it an order would not end within its time."""
@@ -91,19 +91,6 @@ class Press(Enum):
 
     STAYS = "stays"
     """The setpoints could not go back within the time for that."""
-
-
-@dataclass(frozen=True)
-class LoadLimits:
-    """The guard's limits of what the tool feels.
-
-    Attributes:
-        force_n: of its force [N].
-        torque_nm: of its torque [N.m].
-    """
-
-    force_n: float
-    torque_nm: float
 
 
 class Losses:

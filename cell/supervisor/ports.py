@@ -17,7 +17,6 @@ from cell.contracts.geometry import Pose, Vector
 from cell.contracts.ladder import ReactionLadder
 from cell.contracts.runtime import ChunkCheck, Guardian, Proposal
 from cell.contracts.servo import ServoCommand, ServoState
-from cell.supervisor.motion_watch import LoadLimits
 
 
 class ServoPort(Protocol):
@@ -205,6 +204,19 @@ class Peers:
     beat: Callable[[], None] = lambda: None
     record: Callable[[str, dict[str, object]], None] = lambda _event, _fields: None
     guardian: GuardianPeers | None = None
+
+
+@dataclass(frozen=True)
+class LoadLimits:
+    """The guard's limits of what the tool feels.
+
+    Attributes:
+        force_n: of its force [N].
+        torque_nm: of its torque [N.m].
+    """
+
+    force_n: float
+    torque_nm: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,7 @@ from cell.drivers.plc.freshness import HeartbeatTracker
 from cell.drivers.plc.opening import WatchedPlc
 from cell.drivers.plc.sim import SimLine, make_line, open_sim_plc
 from cell.kinematics.inverse import JOINT_MAX_RAD, JOINT_MIN_RAD
-from cell.supervisor.motion_watch import LoadLimits
-from cell.supervisor.ports import GuardianPeers, Layout, Peers
+from cell.supervisor.ports import GuardianPeers, Layout, LoadLimits, Peers
 from cell.supervisor.rungs import make_rules
 from cell.supervisor.states import Command, State
 from cell.supervisor.supervisor import Supervisor

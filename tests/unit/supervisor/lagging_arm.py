@@ -11,7 +11,7 @@ from cell.contracts.robot import ArmState
 from cell.contracts.servo import ServoCommand, ServoState
 from cell.servo.session import ArmSession
 from cell.supervisor.motion_client import MotionClient
-from cell.supervisor.motion_watch import LoadLimits
+from cell.supervisor.ports import LoadLimits
 from tests.fakes.arm import FakeArm
 from tests.fakes.clock import FakeClock
 from tests.unit.servo.servo_rig import MS, ServoRig

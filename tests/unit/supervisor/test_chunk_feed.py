@@ -14,7 +14,7 @@ from cell.kinematics.timed_path import TimedPath
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.chunk_feed import LEAD_S, ChunkFeed, Consumption
 from cell.supervisor.motion_client import MotionClient
-from cell.supervisor.motion_watch import LoadLimits
+from cell.supervisor.ports import LoadLimits
 from safety.timed_chunk import GuardedChunkCheck
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, find_breaches
 from tests.unit.servo.servo_rig import TOOL, ServoRig, armed_rig

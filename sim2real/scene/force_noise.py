@@ -10,9 +10,10 @@ FORCE_SIGMA_N: Final = 1.2
 FORCE_DRIFT_N: Final = 0.15
 """How far the zero wanders within one period of the supervisor's 50 Hz."""
 
-_DRIFT_PERIOD_S: Final = 0.02
-_DRIFT_SIGMA_N: Final = 2.0
+FORCE_ZERO_SIGMA_N: Final = 2.0
 """Where the zero is in the long run: the 4 N accuracy of the data sheet as 2 sigma."""
+
+_DRIFT_PERIOD_S: Final = 0.02
 
 
 class ForceNoise:
@@ -28,7 +29,7 @@ class ForceNoise:
         self._rng = random.Random(seed)  # noqa: S311  (noise, no secret)
         step_n = FORCE_DRIFT_N * math.sqrt(period_s / _DRIFT_PERIOD_S)
         self._step_n = step_n
-        self._keep = 1.0 - 0.5 * (step_n / _DRIFT_SIGMA_N) ** 2
+        self._keep = 1.0 - 0.5 * (step_n / FORCE_ZERO_SIGMA_N) ** 2
         self._zero_n = (0.0, 0.0, 0.0)
 
     def disturb(self, wrench: tuple[float, ...]) -> tuple[float, ...]:

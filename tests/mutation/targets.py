@@ -26,9 +26,23 @@ def _target(module: str, *tests: str) -> Target:
 
 TARGETS = (
     _target("envelope", "envelope_edges", "envelope_reference", "guard_reasons"),
-    _target("joint_checks", "envelope_edges", "envelope_reference", "guard_reasons"),
-    _target("tool_checks", "envelope_edges", "envelope_reference", "guard_reasons"),
-    _target("ramp", "envelope_edges", "envelope_reference", "guard_reasons"),
+    _target(
+        "joint_checks",
+        "joint_checks_edges",
+        "envelope_edges",
+        "envelope_reference",
+        "guard_reasons",
+    ),
+    _target(
+        "tool_checks",
+        "tool_checks_edges",
+        "envelope_edges",
+        "envelope_reference",
+        "guard_reasons",
+    ),
+    _target(
+        "ramp", "ramp_edges", "envelope_edges", "envelope_reference", "guard_reasons"
+    ),
     _target("load_check", "load_check", "envelope_edges"),
     _target("verdicts", "envelope_edges", "guard_edges"),
     _target("clearance", "clearance_edges"),

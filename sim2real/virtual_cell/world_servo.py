@@ -2,7 +2,8 @@
 
 Targets arrive through shared memory with the jitter of a shared machine; the real
 controller has none. So the servo follows the targets' speed, pulls slowly towards their
-position, and bridges short gaps.
+position, and bridges short gaps. Where it had to brake it comes back to the targets'
+speed no faster than it brakes: a step would be a jump that no drive can make.
 """
 
 import math
@@ -27,6 +28,7 @@ BRIDGE_S: Final = 0.04
 """A target may be this old; then the arm brakes and holds."""
 
 _DECELERATION_RADPS2: Final = 40.0
+_STEP_RADPS: Final = _DECELERATION_RADPS2 * TIMESTEP_S
 # Share of the position error taken up in a tick, and the speed this may cost.
 _PULL: Final = 0.05
 _PULL_MAX_RADPS: Final = 0.3
@@ -70,6 +72,7 @@ class JointServo:
         self._feed_forward = compute_feed_forward(np.ones(6))
         self.q = np.array(scene.data.qpos[scene.arm.qpos])
         self.qd = np.zeros(6)
+        self._has_braked = False
 
     def step(self, target: JointTarget | None, now_ns: int) -> None:
         """Write the controls of one tick that begins at `now_ns`."""
@@ -87,13 +90,20 @@ class JointServo:
             error = target.q + target.qd * ahead_s - self.q
             pull = error * (_PULL / TIMESTEP_S)
             np.clip(pull, -_PULL_MAX_RADPS, _PULL_MAX_RADPS, out=pull)
-            self.qd = target.qd + pull
+            self._go_at(target.qd + pull)
         self.q += self.qd * TIMESTEP_S
         self._data.ctrl[self._actuators] = self.q + self.qd * self._feed_forward
 
+    def _go_at(self, wanted_radps: Vector) -> None:
+        if self._has_braked:
+            change = wanted_radps - self.qd
+            self._has_braked = bool(np.abs(change).max() > _STEP_RADPS)
+            wanted_radps = self.qd + np.clip(change, -_STEP_RADPS, _STEP_RADPS)
+        self.qd = wanted_radps
+
     def _brake(self) -> None:
-        step = _DECELERATION_RADPS2 * TIMESTEP_S
-        self.qd = np.sign(self.qd) * np.maximum(np.abs(self.qd) - step, 0.0)
+        self.qd = np.sign(self.qd) * np.maximum(np.abs(self.qd) - _STEP_RADPS, 0.0)
+        self._has_braked = True
 
 
 class GripperDrive:

@@ -26,7 +26,7 @@ class HostBench:
         self.beats = Beats.open(folder / "beats")
         self.behave()
         self.spec = ProcessSpec(
-            *(NAME, "tests.fakes.child_process", 0.5, 0.5), has_spare=has_spare
+            *(NAME, "tests.fakes.child_process", 2.0, 0.5), has_spare=has_spare
         )
         self.child_start = ChildStart(self.config, "", folder, folder)
         self.host = ProcessHost(

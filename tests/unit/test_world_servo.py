@@ -117,6 +117,26 @@ def test_a_controller_that_falls_silent_in_motion_leaves_the_arm_at_rest(
     assert joints(scene) == pytest.approx(stopped, abs=1e-3)
 
 
+def test_after_a_silence_the_arm_comes_back_without_a_jump(scene: Scene) -> None:
+    servo = JointServo(scene)
+    for tick in range(1, 156):
+        run(scene, servo, order(tick, *sine(tick)), tick)
+
+    steps, worst = [], 0.0
+    for tick in range(156, 1500):
+        # 60 ms without a new target, at nearly the highest speed.
+        seen = 155 if tick < 186 else tick
+        before = servo.qd.copy()
+        run(scene, servo, order(seen, *sine(seen)), tick)
+        steps.append(np.abs(servo.qd - before).max())
+        if tick > 400:
+            worst = max(worst, float(np.abs(joints(scene) - sine(tick)[0]).max()))
+
+    # It brakes with 40 rad/s^2 and picks up the motion with no more.
+    assert max(steps) == pytest.approx(40.0 * 0.002)
+    assert worst < 0.01
+
+
 def test_without_released_brakes_targets_move_nothing(scene: Scene) -> None:
     servo = JointServo(scene)
 

@@ -44,7 +44,7 @@ TARGETS = (
         "ramp", "ramp_edges", "envelope_edges", "envelope_reference", "guard_reasons"
     ),
     _target("load_check", "load_check", "envelope_edges"),
-    _target("verdicts", "envelope_edges", "guard_edges"),
+    _target("verdicts", "envelope_edges", "tool_checks_edges", "guard_edges"),
     _target("clearance", "clearance_edges"),
     _target("distances", "distances_edges", "distances"),
     _target("capsules", "capsules_edges", "clearance_edges"),

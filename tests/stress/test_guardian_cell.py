@@ -54,7 +54,7 @@ def test_a_learned_policy_that_is_bad_is_withdrawn_and_the_cell_places_on(
 
     by_fallback = [is_fallback for _, is_fallback in attempts_of(cell)]
     first = by_fallback.index(True)
-    assert 1 <= first <= 8
+    assert 1 <= first <= 6
     assert all(by_fallback[first:])
     report = cell.report()
     assert find_assists(report["stops_by_reason"]) <= find_late(cell)

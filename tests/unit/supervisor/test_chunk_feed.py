@@ -14,10 +14,10 @@ from cell.kinematics.timed_path import TimedPath
 from cell.supervisor.causes import Cause, CauseError
 from cell.supervisor.chunk_feed import LEAD_S, ChunkFeed, Consumption
 from cell.supervisor.motion_client import MotionClient
-from cell.supervisor.ports import LoadLimits
 from safety.timed_chunk import GuardedChunkCheck
 from tests.fakes.motion_oracle import HOME_Q, PERIOD_S, SAFETY, find_breaches
 from tests.unit.servo.servo_rig import TOOL, ServoRig, armed_rig
+from tests.unit.supervisor.lagging_arm import LIMITS
 
 STEP_S = 0.05
 WRIST = np.eye(6)[5]
@@ -37,7 +37,7 @@ class Cell:
     def __init__(self, check: Any = CHECK) -> None:
         self.rig: ServoRig = armed_rig()
         self.rig.vouches = False
-        self.motion = MotionClient(self, self, LoadLimits(150.0, 20.0))
+        self.motion = MotionClient(self, self, LIMITS)
         self.motion.hold()
         self.run_s(0.01)
         self.feed = ChunkFeed(self.motion, check)
